@@ -1,0 +1,34 @@
+"""The `datascaler` command: the group of verbs, and the one place where errors become a line and an exit code."""
+
+import sys
+
+import click
+
+from datascaler import __version__
+from datascaler.cli.pool import pool
+from datascaler.errors import DatascalerError
+
+
+class Verbs(click.Group):
+    """Lists its commands in the order in which a user meets them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(self.commands)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="datascaler %(version)s")
+def cli() -> None:
+    """Choose the part of an image-text pool to train CLIP on, and find out how it will do at full size."""
+
+
+for command in (pool,):
+    cli.add_command(command)
+
+
+def main() -> None:
+    try:
+        cli(prog_name="datascaler")
+    except DatascalerError as error:
+        click.echo(f"datascaler: error: {error}", err=True)
+        sys.exit(error.exit_code)

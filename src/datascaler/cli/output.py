@@ -1,0 +1,35 @@
+"""What goes where: results to stdout, everything else to stderr."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import click
+
+
+def print_result(result: Mapping[str, Any], *, as_json: bool) -> None:
+    """The result of a verb: one JSON object, or one `name  value` line a field."""
+    if as_json:
+        click.echo(json.dumps(result, allow_nan=False))
+        return
+    width = max((len(name) for name in result), default=0)
+    for name, value in result.items():
+        click.echo(f"{name.replace('_', ' '):<{width}}  {_plain(value)}")
+
+
+def note(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "-"}[value]
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items()) or "none"
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return ", ".join(_plain(item) for item in value) or "none"
+    return str(value)

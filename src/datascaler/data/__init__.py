@@ -1,0 +1,1 @@
+"""Pools, shards, score tables, subsets, plans and the stream of kept samples."""

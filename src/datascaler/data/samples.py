@@ -1,0 +1,143 @@
+"""Members of a DataComp shard -> samples: image, caption and uid, or the reason why not."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import IO
+
+from datascaler.data.tar import Member, TarDamageError, walk_tar
+from datascaler.data.uids import is_uid, split_uid
+
+IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff")
+
+OK = "ok"
+NO_IMAGE = "no image"
+EMPTY_IMAGE = "empty image"
+BAD_IMAGE = "image does not decode"
+NO_CAPTION = "no caption"
+BAD_CAPTION = "caption is not UTF-8"
+BAD_JSON = "json does not parse"
+NO_UID = "no uid"
+DAMAGED_TAR = "tar damaged here"
+NOT_FINITE = "score is not finite"
+
+
+@dataclass(slots=True)
+class Sample:
+    """One row of a shard. Its row id is its ordinal in the tar, whatever its status."""
+
+    row: int
+    key: str
+    offset: int
+    """Byte of the shard where its first header starts."""
+    length: int
+    """Bytes to the end of its last member, padding included."""
+    uid: tuple[int, int] = (0, 0)
+    image: bytes = b""
+    caption: str = ""
+    status: str = OK
+    detail: str = ""
+    """What exactly was wrong, for people."""
+
+
+@dataclass(slots=True)
+class _Group:
+    key: str
+    members: dict[str, Member] = field(default_factory=dict)
+
+
+def read_samples(file: IO[bytes], base: int = 0, first_row: int = 0) -> Iterator[Sample]:
+    """Every sample from the file's position on, in tar order; nothing is decoded.
+
+    A damaged archive ends with one row of status DAMAGED_TAR, after every sample before the fault. The sample that the
+    fault cut is that row.
+    """
+    row = first_row
+    group: _Group | None = None
+    end = base
+    try:
+        for member in walk_tar(file, base):
+            key, suffix = split_name(member.name)
+            if group is not None and (key != group.key or suffix in group.members):
+                yield _sample(row, group)
+                row += 1
+                group = None
+            group = group or _Group(key)
+            group.members[suffix] = member
+            end = member.end
+    except TarDamageError as damage:
+        # A group that is not whole belongs to the sample that the fault cut: one row for both.
+        start, key = end, ""
+        if group is not None:
+            sample = _sample(row, group)
+            if sample.status == OK:
+                yield sample
+                row += 1
+            else:
+                start, key = sample.offset, sample.key
+        yield Sample(row=row, key=key, offset=start, length=end - start, status=DAMAGED_TAR, detail=str(damage))
+        return
+    if group is not None:
+        yield _sample(row, group)
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """webdataset's rule: the key ends at the first dot after the last slash; the suffix is lower-cased."""
+    folder, slash, base = name.rpartition("/")
+    stem, _, suffix = base.partition(".")
+    return folder + slash + stem, suffix.lower()
+
+
+def _sample(row: int, group: _Group) -> Sample:
+    members = list(group.members.values())
+    sample = Sample(row=row, key=group.key, offset=members[0].offset, length=members[-1].end - members[0].offset)
+    record = _read_json(sample, group.members.get("json"))
+    uid = record.get("uid")
+    if is_uid(uid):
+        sample.uid = split_uid(str(uid))
+    elif sample.status == OK:
+        sample.status, sample.detail = NO_UID, f"uid in json: {uid!r}"
+    _read_image(sample, group.members)
+    _read_caption(sample, group.members.get("txt"), record)
+    return sample
+
+
+def _read_json(sample: Sample, member: Member | None) -> dict[str, object]:
+    if member is None:
+        return {}
+    try:
+        record = json.loads(member.data)
+    except ValueError as error:
+        sample.status, sample.detail = BAD_JSON, str(error)
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _read_image(sample: Sample, members: dict[str, Member]) -> None:
+    member = next((members[suffix] for suffix in IMAGE_SUFFIXES if suffix in members), None)
+    if member is None:
+        _fault(sample, NO_IMAGE, f"members: {', '.join(members)}")
+    elif not member.data:
+        _fault(sample, EMPTY_IMAGE, member.name)
+    else:
+        sample.image = member.data
+
+
+def _read_caption(sample: Sample, member: Member | None, record: dict[str, object]) -> None:
+    if member is None:
+        caption = record.get("caption")
+        if isinstance(caption, str):
+            sample.caption = caption
+        else:
+            _fault(sample, NO_CAPTION, "neither a txt member nor a caption in the json")
+        return
+    try:
+        sample.caption = member.data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        _fault(sample, BAD_CAPTION, str(error))
+
+
+def _fault(sample: Sample, status: str, detail: str) -> None:
+    """Keep the first fault that was found."""
+    if sample.status == OK:
+        sample.status, sample.detail = status, detail

@@ -1,0 +1,81 @@
+"""Sample ids: 32 hex digits in DataComp's json, two unsigned 64-bit integers everywhere in datascaler."""
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+UID_DTYPE = np.dtype("u8,u8")
+"""DataComp's subset dtype: fields f0 (digits 0-15) and f1 (digits 16-31); sorted order is the order of the hex."""
+
+_HEX = frozenset("0123456789abcdefABCDEF")
+
+
+def uid_of(text: str, url: str) -> str:
+    """md5(text + url) in hex, the rule by which DataComp's uids were made (reference: cc2dataset)."""
+    return hashlib.md5((text + url).encode("utf-8"), usedforsecurity=False).hexdigest()
+
+
+def is_uid(text: object) -> bool:
+    return isinstance(text, str) and len(text) == 32 and _HEX.issuperset(text)
+
+
+def split_uid(uid: str) -> tuple[int, int]:
+    return int(uid[:16], 16), int(uid[16:], 16)
+
+
+def join_uid(high: int, low: int) -> str:
+    return f"{high:016x}{low:016x}"
+
+
+def uid_array(uids: Iterable[str]) -> NDArray[np.void]:
+    """Hex ids -> `u8,u8` array of the same length and order."""
+    joined = bytes.fromhex("".join(uids))
+    return np.frombuffer(joined, dtype=np.dtype(">u8,>u8")).astype(UID_DTYPE)
+
+
+def uid_pairs(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.void]:
+    pairs = np.empty(len(high), dtype=UID_DTYPE)
+    pairs["f0"], pairs["f1"] = high, low
+    return pairs
+
+
+def uid_hex(pairs: NDArray[np.void]) -> list[str]:
+    digits = pairs.astype(np.dtype(">u8,>u8")).tobytes().hex()
+    return [digits[i : i + 32] for i in range(0, len(digits), 32)]
+
+
+def sort_order(pairs: NDArray[np.void]) -> NDArray[np.intp]:
+    """Stable ascending order. lexsort of two integer columns is several times faster than sorting the records."""
+    return np.lexsort((pairs["f1"], pairs["f0"]))
+
+
+def is_sorted(pairs: NDArray[np.void]) -> bool:
+    high, low = pairs["f0"], pairs["f1"]
+    rising = (high[:-1] < high[1:]) | ((high[:-1] == high[1:]) & (low[:-1] <= low[1:]))
+    return bool(rising.all())
+
+
+def find_sorted(
+    needles: NDArray[np.void], haystack_high: NDArray[np.uint64], haystack_low: NDArray[np.uint64]
+) -> NDArray[np.int64]:
+    """Position of each needle's first occurrence in the sorted haystack, or -1. Both shapes [n] -> [n].
+
+    The high halves are searched alone (plain integers, vectorised); the few needles whose high half is shared by
+    several ids are then walked forward until the low half matches.
+    """
+    high, low = np.ascontiguousarray(needles["f0"]), np.ascontiguousarray(needles["f1"])
+    position = np.searchsorted(haystack_high, high, side="left").astype(np.int64)
+    found = np.full(len(needles), -1, dtype=np.int64)
+    open_ = np.flatnonzero(position < len(haystack_high))
+    while len(open_):
+        at = position[open_]
+        open_ = open_[haystack_high[at] == high[open_]]
+        at = position[open_]
+        hit = haystack_low[at] == low[open_]
+        found[open_[hit]] = at[hit]
+        open_ = open_[~hit & (haystack_low[at] < low[open_])]
+        position[open_] += 1
+        open_ = open_[position[open_] < len(haystack_high)]
+    return found

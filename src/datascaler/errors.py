@@ -1,0 +1,42 @@
+"""All errors that a user can meet, as one tree. The exit code sits on the class.
+
+    DatascalerError             1   something the user can mend; printed as one line
+    ├── ConfigError            78   a wrong flag, spec or input file: no retry will help (a pod fails its job)
+    ├── BadInputError          65   data in some shards could not be used; the other shards were finished
+    ├── StorageError            1   a URL could not be read or written
+    │   └── NotFoundError       1   the URL does not exist
+    ├── TryAgainError          75   a passing failure: the same command, started again, goes on
+    └── StoppedError          143   SIGTERM arrived and work stopped cleanly
+
+Usage errors (unknown flag, missing argument) are click's and exit with 2. Bugs keep their traceback.
+"""
+
+
+class DatascalerError(Exception):
+    """Base of everything that is printed as one line instead of a traceback."""
+
+    exit_code = 1
+
+
+class ConfigError(DatascalerError):
+    exit_code = 78
+
+
+class BadInputError(DatascalerError):
+    exit_code = 65
+
+
+class StorageError(DatascalerError):
+    exit_code = 1
+
+
+class NotFoundError(StorageError):
+    pass
+
+
+class TryAgainError(DatascalerError):
+    exit_code = 75
+
+
+class StoppedError(DatascalerError):
+    exit_code = 143

@@ -1,0 +1,1 @@
+"""open_clip models: building them (standard and muP), loading weights, optimizer groups."""

@@ -1,0 +1,52 @@
+"""Number forms that flags accept: 128_000_000, 128M, 0.1875, 3/16, true."""
+
+from fractions import Fraction
+
+from datascaler.errors import ConfigError
+
+_SUFFIXES = {"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
+_TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
+
+
+def parse_count(text: str | int) -> int:
+    """A whole number: `128_000_000`, `128000000`, `128M`, `12.8M`."""
+    if isinstance(text, int):
+        return text
+    digits, scale = text.strip(), 1
+    if digits and digits[-1].upper() in _SUFFIXES:
+        digits, scale = digits[:-1], _SUFFIXES[digits[-1].upper()]
+    try:
+        value = Fraction(digits) * scale
+    except (ValueError, ZeroDivisionError):
+        raise ConfigError(f"not a whole number: {text!r} (write 128000000, 128_000_000 or 128M)") from None
+    if value.denominator != 1:
+        raise ConfigError(f"not a whole number: {text!r} is {float(value)}")
+    return int(value)
+
+
+def parse_fraction(text: str | float | Fraction) -> Fraction:
+    """An exact fraction from decimal or `a/b` text, never through binary floating point: 0.3 is 3/10."""
+    try:
+        return Fraction(str(text).strip())
+    except (ValueError, ZeroDivisionError):
+        raise ConfigError(f"not a number: {text!r} (write 0.1875 or 3/16)") from None
+
+
+def parse_bool(text: str | bool) -> bool:
+    if isinstance(text, bool):
+        return text
+    word = text.strip().lower()
+    if word in _TRUE | _FALSE:
+        return word in _TRUE
+    raise ConfigError(f"not a truth value: {text!r} (write true or false)")
+
+
+def format_fraction(value: Fraction) -> str:
+    """The shortest exact decimal (`0.1875`), or `a-b` where there is none, for use in folder names."""
+    remaining = value.denominator
+    for prime in (2, 5):
+        while remaining % prime == 0:
+            remaining //= prime
+    if remaining != 1:
+        return f"{value.numerator}-{value.denominator}"
+    return f"{float(value):.12g}" if value.denominator != 1 else f"{value.numerator}.0"

@@ -1,0 +1,53 @@
+"""The only home of fsspec: every path in datascaler is a URL that goes through these functions.
+
+A plain path, `file://`, `s3://`, `memory://` and any other fsspec URL work alike. S3 takes its endpoint and keys from
+the usual environment (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE, workload identity).
+"""
+
+from datascaler.storage.publish import (
+    check_writable,
+    publish,
+    publish_bytes,
+    publish_if_absent,
+    publish_json,
+    publish_text,
+    remove,
+)
+from datascaler.storage.read import (
+    FileInfo,
+    exists,
+    list_files,
+    list_folders,
+    local_copy,
+    open_read,
+    read_bytes,
+    read_json,
+    read_text,
+    stat,
+)
+from datascaler.storage.urls import basename, is_local, join, parent, relative_to
+
+__all__ = [
+    "FileInfo",
+    "basename",
+    "check_writable",
+    "exists",
+    "is_local",
+    "join",
+    "list_files",
+    "list_folders",
+    "local_copy",
+    "open_read",
+    "parent",
+    "publish",
+    "publish_bytes",
+    "publish_if_absent",
+    "publish_json",
+    "publish_text",
+    "read_bytes",
+    "read_json",
+    "read_text",
+    "relative_to",
+    "remove",
+    "stat",
+]

@@ -1,0 +1,116 @@
+"""Writing: a file appears whole under its name, or not at all."""
+
+import json
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any, cast
+
+from datascaler.errors import StorageError
+from datascaler.storage.filesystem import filesystem, translated_errors
+from datascaler.storage.urls import is_local, join
+
+# Stores where a PUT shows nothing until it is complete; everywhere else a temporary name and a rename are needed.
+_ATOMIC_PUT = {"s3", "s3a", "gs", "gcs", "abfs", "az", "memory"}
+_SPOOL_BYTES = 32 << 20
+
+
+@contextmanager
+def publish(url: str) -> Iterator[IO[bytes]]:
+    """A binary file to write; it is published when the body ends and thrown away when the body raises."""
+    with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:
+        yield cast(IO[bytes], spool)
+        spool.seek(0)
+        _put(url, cast(IO[bytes], spool))
+
+
+def publish_bytes(url: str, content: bytes) -> None:
+    with publish(url) as file:
+        file.write(content)
+
+
+def publish_text(url: str, text: str) -> None:
+    publish_bytes(url, text.encode("utf-8"))
+
+
+def publish_json(url: str, value: Any) -> None:
+    publish_text(url, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def publish_if_absent(url: str, content: bytes) -> bool:
+    """Publish unless the name is taken; True if it was this call that wrote it.
+
+    Local files are linked into place and S3 gets a conditional PUT, so of several writers exactly one wins. Other
+    stores only offer a check before the write.
+    """
+    fs, path = filesystem(url)
+    with translated_errors(url):
+        if fs.exists(path):
+            return False
+        if is_local(url):
+            return _link_if_absent(fs, path, content)
+        if url.startswith(("s3://", "s3a://")):
+            try:
+                fs.pipe_file(path, content, mode="create")
+            except FileExistsError:
+                return False
+            return True
+        fs.pipe_file(path, content)
+        return True
+
+
+def remove(url: str) -> None:
+    fs, path = filesystem(url)
+    with translated_errors(url):
+        fs.rm_file(path)
+
+
+def check_writable(folder: str) -> None:
+    """Fail now, with the remedy, if nothing can be written below `folder`: before hours are spent on its content."""
+    probe = join(folder, f".datascaler-probe-{uuid.uuid4().hex}")
+    try:
+        publish_bytes(probe, b"")
+        remove(probe)
+    except StorageError as error:
+        raise StorageError(f"cannot write below {folder}: {error}") from error
+
+
+def _put(url: str, source: IO[bytes]) -> None:
+    fs, path = filesystem(url)
+    with translated_errors(url):
+        scheme = "file" if is_local(url) else url.partition("://")[0]
+        if scheme in _ATOMIC_PUT:
+            with fs.open(path, "wb") as target:
+                _copy(source, target)
+            return
+        fs.makedirs(fs._parent(path), exist_ok=True)
+        temporary = f"{path}.tmp-{uuid.uuid4().hex}"
+        try:
+            with fs.open(temporary, "wb") as target:
+                _copy(source, target)
+            fs.mv(temporary, path)
+        except BaseException:
+            if fs.exists(temporary):
+                fs.rm_file(temporary)
+            raise
+
+
+def _link_if_absent(fs: Any, path: str, content: bytes) -> bool:
+
+    fs.makedirs(fs._parent(path), exist_ok=True)
+    temporary = f"{path}.tmp-{uuid.uuid4().hex}"
+    fs.pipe_file(temporary, content)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        fs.rm_file(temporary)
+    return True
+
+
+def _copy(source: IO[bytes], target: IO[bytes]) -> None:
+    while chunk := source.read(8 << 20):
+        target.write(chunk)

@@ -1,0 +1,24 @@
+"""URL arithmetic. No file is touched here."""
+
+
+def is_local(url: str) -> bool:
+    return "://" not in url or url.startswith("file://")
+
+
+def join(url: str, *parts: str) -> str:
+    return "/".join([url.rstrip("/"), *(part.strip("/") for part in parts)])
+
+
+def basename(url: str) -> str:
+    return url.rstrip("/").rsplit("/", 1)[-1]
+
+
+def parent(url: str) -> str:
+    head, _, _ = url.rstrip("/").rpartition("/")
+    return head or "."
+
+
+def relative_to(url: str, base: str) -> str:
+    """`url` without its leading `base/`; the URL's own name where it does not lie below `base`."""
+    prefix = base.rstrip("/") + "/"
+    return url.removeprefix(prefix) if url.startswith(prefix) else basename(url)
