@@ -1,0 +1,120 @@
+"""Score tables: one parquet file a shard, one row a sample in tar order, and a footer that says what it was made from.
+
+A table is its own "done" marker: it is published whole, and a rerun skips a shard whose footer matches.
+"""
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from datascaler import __version__, storage
+from datascaler.data.pool import Shard
+from datascaler.data.samples import OK, Sample
+from datascaler.errors import ConfigError
+
+SCHEMA_VERSION = 1
+_FOOTER = b"datascaler"
+_PIECES = pa.schema(
+    [
+        ("uid_high", pa.uint64()),
+        ("uid_low", pa.uint64()),
+        ("key", pa.string()),
+        ("offset", pa.uint64()),
+        ("length", pa.uint64()),
+        ("status", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Footer:
+    """What a table was made from. Tables agree when everything but `code_version` and the counts agrees."""
+
+    shard: str
+    size: int
+    etag: str
+    score_id: str
+    """Empty in an index, which has no score column."""
+    method: str = ""
+    model: str = ""
+    weights_hash: str = ""
+    preprocess_hash: str = ""
+    schema_version: int = SCHEMA_VERSION
+    code_version: str = __version__
+    rows: int = 0
+    ok: int = 0
+    bad: dict[str, int] = field(default_factory=dict)
+    """Rows by status, `ok` left out."""
+
+    def difference(self, other: "Footer") -> str:
+        """The first field that keeps two tables from being the same work, as text; empty if none does."""
+        for each in fields(self):
+            if each.name in ("code_version", "rows", "ok", "bad"):
+                continue
+            mine, theirs = getattr(self, each.name), getattr(other, each.name)
+            if mine != theirs:
+                return f"{each.name} is {mine!r}, not {theirs!r}"
+        return ""
+
+
+def index_footer(shard: Shard) -> Footer:
+    return Footer(shard=shard.name, size=shard.size, etag=shard.etag, score_id="")
+
+
+def table_url(folder: str, shard: Shard) -> str:
+    return storage.join(folder, shard.name.removesuffix(".tar") + ".parquet")
+
+
+def write_table(url: str, footer: Footer, samples: Sequence[Sample], scores: Sequence[float] | None = None) -> Footer:
+    """Publish the rows (in tar order) and return the footer with its counts. `scores` is NaN where status is not ok."""
+    columns = {
+        "uid_high": [sample.uid[0] for sample in samples],
+        "uid_low": [sample.uid[1] for sample in samples],
+        "key": [sample.key.encode("utf-8", "replace").decode() for sample in samples],
+        "offset": [sample.offset for sample in samples],
+        "length": [sample.length for sample in samples],
+        "status": [sample.status for sample in samples],
+    }
+    bad: dict[str, int] = {}
+    for sample in samples:
+        if sample.status != OK:
+            bad[sample.status] = bad.get(sample.status, 0) + 1
+    counted = {**asdict(footer), "rows": len(samples), "ok": len(samples) - sum(bad.values()), "bad": bad}
+    table = pa.table(columns, schema=_PIECES)
+    if scores is not None:
+        table = table.append_column("score", pa.array(scores, pa.float32()))
+    table = table.replace_schema_metadata({_FOOTER: json.dumps(counted).encode()})
+    with storage.publish(url) as file:
+        pq.write_table(table, file, compression="zstd")
+    return Footer(**counted)
+
+
+def read_footer(url: str) -> Footer:
+    with storage.open_read(url, block_bytes=1 << 20) as file:
+        return _footer(pq.read_schema(file), url)
+
+
+def read_table(url: str, columns: Sequence[str]) -> tuple[pa.Table, Footer]:
+    table = pq.read_table(io.BytesIO(storage.read_bytes(url)), columns=list(columns))
+    return table, _footer(table.schema, url)
+
+
+def is_done(url: str, footer: Footer, *, overwrite: bool) -> bool:
+    """Whether this shard needs no work. A table made from something else is an error unless it may be overwritten."""
+    if overwrite or not storage.exists(url):
+        return False
+    difference = read_footer(url).difference(footer)
+    if difference:
+        raise ConfigError(f"{url} holds other work: {difference}; use another --output-dir, or --overwrite")
+    return True
+
+
+def _footer(schema: pa.Schema, url: str) -> Footer:
+    try:
+        return Footer(**json.loads((schema.metadata or {})[_FOOTER]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{url} is not a score table of this version ({error})") from error

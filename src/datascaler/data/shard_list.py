@@ -1,0 +1,55 @@
+"""The frozen shard list of an output folder: what `i::count` is taken of, whatever the pool's listing says later."""
+
+import io
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from datascaler import storage
+from datascaler.data.pool import Shard, find_shards
+from datascaler.errors import ConfigError
+
+_DATA_DIR = b"data_dir"
+
+
+def frozen_shards(output_dir: str, data_dir: str) -> list[Shard]:
+    """The shards that this output folder is about. The first caller lists the pool; everybody reads what it wrote."""
+    url = _list_url(output_dir)
+    if not storage.exists(url):
+        storage.publish_if_absent(url, _encode(find_shards(data_dir), data_dir))
+    shards, frozen_dir = _decode(storage.read_bytes(url))
+    if _normal(frozen_dir) != _normal(data_dir):
+        raise ConfigError(
+            f"{output_dir} was started on the pool {frozen_dir}, not {data_dir}; use another --output-dir"
+        )
+    return shards
+
+
+def read_frozen_shards(output_dir: str) -> list[Shard]:
+    """The list that a scoring run left here."""
+    url = _list_url(output_dir)
+    if not storage.exists(url):
+        raise ConfigError(f"no shards.parquet in {output_dir}: run `datascaler score` into this --output-dir first")
+    return _decode(storage.read_bytes(url))[0]
+
+
+def _list_url(output_dir: str) -> str:
+    return storage.join(output_dir, "shards.parquet")
+
+
+def _normal(data_dir: str) -> str:
+    return "::".join(source.rstrip("/") for source in data_dir.split("::"))
+
+
+def _encode(shards: list[Shard], data_dir: str) -> bytes:
+    columns = {name: [getattr(shard, name) for shard in shards] for name in ("url", "name", "size", "etag")}
+    table = pa.table(columns).replace_schema_metadata({_DATA_DIR: data_dir.encode()})
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    return buffer.getvalue()
+
+
+def _decode(content: bytes) -> tuple[list[Shard], str]:
+    table = pq.read_table(io.BytesIO(content))
+    shards = [Shard(**row) for row in table.to_pylist()]
+    return shards, table.schema.metadata[_DATA_DIR].decode()
