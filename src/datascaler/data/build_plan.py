@@ -1,8 +1,8 @@
 """Subset + tables (scores or index) -> plan."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -120,7 +120,7 @@ class _Builder:
         repeats = np.concatenate([np.empty((0, 3), np.int64), *self._repeats])
         blocks = np.concatenate([np.empty((0, 3), np.int64), *self._blocks])
         names = json.dumps([[shard.name, shard.size, shard.etag] for shard in shards]).encode()
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "shard_rows": np.array(self._rows, np.uint32),
             "shard_bits": _starts([len(bits) for bits in self._bits]),
             "shard_end": np.array(self._ends, np.uint64),

@@ -6,7 +6,7 @@ workers of a node share the pages.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -150,7 +150,3 @@ def match_shards(plan: Plan, shards: Sequence[Shard]) -> list[Shard]:
             )
         matched.append(shard)
     return matched
-
-
-def iterate_blocks(plan: Plan) -> Iterator[Block]:
-    return (plan.block(number) for number in range(len(plan.arrays["block_start"])))
