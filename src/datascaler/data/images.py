@@ -1,9 +1,12 @@
 """Encoded bytes -> RGB image, as DataComp's own preparation does it."""
 
 import io
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from datascaler.errors import DatascalerError
 
@@ -18,9 +21,7 @@ class ImageDecodeError(DatascalerError):
 def decode_rgb(encoded: bytes) -> Image.Image:
     """Decode to RGB; transparency is flattened on white (img2dataset's rule for DataComp)."""
     try:
-        with warnings.catch_warnings():
-            # Pillow warns about odd metadata in files that decode well.
-            warnings.simplefilter("ignore")
+        with _no_warnings():
             image = Image.open(io.BytesIO(encoded))
             if image.width * image.height > MAX_PIXELS:
                 raise ImageDecodeError(f"{image.width} x {image.height} pixels: more than {MAX_PIXELS} are refused")
@@ -33,5 +34,35 @@ def decode_rgb(encoded: bytes) -> Image.Image:
             return image.convert("RGB")
     except ImageDecodeError:
         raise
+    except UnidentifiedImageError as error:
+        raise ImageDecodeError("not an image format that Pillow knows") from error
     except Exception as error:  # Pillow's plugins raise nearly anything on malformed input
         raise ImageDecodeError(f"{type(error).__name__}: {error}") from error
+
+
+_decoders_lock = threading.Lock()
+_decoders = 0
+_caught = warnings.catch_warnings()
+
+
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Pillow warns about odd metadata in files that decode well.
+
+    Python's warning filters belong to the process, so threads that save and restore them on their own leave them in any
+    state: the first decoder to come silences them, the last to go restores them.
+    """
+    global _decoders, _caught
+    with _decoders_lock:
+        if _decoders == 0:
+            _caught = warnings.catch_warnings()
+            _caught.__enter__()
+            warnings.simplefilter("ignore")
+        _decoders += 1
+    try:
+        yield
+    finally:
+        with _decoders_lock:
+            _decoders -= 1
+            if _decoders == 0:
+                _caught.__exit__(None, None, None)
