@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 
 from datascaler import storage
@@ -62,14 +62,27 @@ def shard_record(shard: Shard) -> dict[str, object]:
 
 def _shards_of(source: str, prefix: str) -> Iterable[Shard]:
     if source.endswith(".tar"):
-        infos = [storage.stat(url) for url in _expand_braces(source) if "{" not in source or storage.exists(url)]
-        base = storage.parent(source)
+        # Names start below the part that all shards of a brace range share.
+        base = source.partition("{")[0].rpartition("/")[0]
+        infos = _of_braces(source) if "{" in source else [storage.stat(source)]
     else:
         infos = storage.list_files(source, ".tar") + storage.list_files(storage.join(source, "shards"), ".tar")
         base = source
     for info in infos:
-        name = prefix + storage.relative_to(info.url, base)
+        name = prefix + (storage.relative_to(info.url, base) if base else info.url)
         yield Shard(url=info.url, name=name, size=info.size, etag=info.etag)
+
+
+def _of_braces(source: str) -> list[storage.FileInfo]:
+    """The shards of a brace range that exist, by one listing a folder: ranges of 100,000 shards are common."""
+    wanted: dict[str, list[str]] = {}
+    for url in _expand_braces(source):
+        wanted.setdefault(storage.parent(url), []).append(url)
+    found = []
+    for folder, urls in wanted.items():
+        present = {storage.basename(info.url): info for info in storage.list_files(folder, ".tar")}
+        found += [replace(info, url=url) for url in urls if (info := present.get(storage.basename(url)))]
+    return found
 
 
 def _expand_braces(url: str) -> list[str]:

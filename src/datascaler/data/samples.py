@@ -107,7 +107,7 @@ def _read_json(sample: Sample, member: Member | None) -> dict[str, object]:
         return {}
     try:
         record = json.loads(member.data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         sample.status, sample.detail = BAD_JSON, str(error)
         return {}
     return record if isinstance(record, dict) else {}
@@ -126,10 +126,12 @@ def _read_image(sample: Sample, members: dict[str, Member]) -> None:
 def _read_caption(sample: Sample, member: Member | None, record: dict[str, object]) -> None:
     if member is None:
         caption = record.get("caption")
-        if isinstance(caption, str):
-            sample.caption = caption
-        else:
+        if not isinstance(caption, str):
             _fault(sample, NO_CAPTION, "neither a txt member nor a caption in the json")
+        elif any("\ud800" <= letter <= "\udfff" for letter in caption):
+            _fault(sample, BAD_CAPTION, "json escapes half a character")
+        else:
+            sample.caption = caption
         return
     try:
         sample.caption = member.data.decode("utf-8")

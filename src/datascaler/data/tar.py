@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import IO
 
 BLOCK_BYTES = 512
+_READ_BYTES = 64 << 20
 _ZERO_BLOCK = bytes(BLOCK_BYTES)
 _CHECKSUM_BLANK = sum(b" " * 8)
 _REGULAR = frozenset(b"\x0007")
@@ -58,26 +59,39 @@ def walk_tar(file: IO[bytes], base: int = 0) -> Iterator[Member]:
         is_file = kind in _REGULAR
         if is_file:
             size = sizes.pop("size", size)
-        data = file.read(size)
+        data = _read(file, size)
         padding = -size % BLOCK_BYTES
         if len(data) < size or len(file.read(padding)) < padding:
             raise TarDamageError("truncated member", member_start)
         position += BLOCK_BYTES + size + padding
         if kind == ord("L"):
             long_name = _text(data.rstrip(b"\0"))
-        elif kind == ord("x"):
-            records = _pax_records(data, position)
+        elif kind in b"xX":
+            records = _pax_records(data, member_start)
             long_name = records.get("path", long_name)
             if "size" in records:
-                sizes["size"] = int(records["size"])
+                sizes["size"] = _pax_size(records["size"], member_start)
         elif kind in b"gK":
             pass  # global pax headers and long link targets say nothing about the files we want
         else:
-            if is_file:
-                yield Member(name=long_name or _name(header), offset=member_start, end=position, data=data)
+            name = long_name or _name(header)
+            # Before there was a type for directories, a slash at the end was the sign of one.
+            if is_file and not name.endswith("/"):
+                yield Member(name=name, offset=member_start, end=position, data=data)
             long_name = None
             sizes.clear()
             member_start = position
+
+
+def _read(file: IO[bytes], size: int) -> bytes:
+    """`size` bytes, or all that are left; a size that is nonsense must not ask for the memory at once."""
+    if size <= _READ_BYTES:
+        return file.read(size)
+    pieces = []
+    while size and (piece := file.read(min(size, _READ_BYTES))):
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
 
 
 def _verify_checksum(header: bytes, position: int) -> None:
@@ -90,10 +104,10 @@ def _number(field: bytes, position: int) -> int:
     """Octal text, or GNU's base-256 for sizes of 8 GB and more."""
     if field[0] & 0x80:
         return int.from_bytes(field[1:], "big")
-    try:
-        return int(field.strip(b" \0") or b"0", 8)
-    except ValueError:
-        raise TarDamageError("not a tar header", position) from None
+    digits = field.strip(b" \0").partition(b"\0")[0].rstrip()
+    if digits.strip(b"01234567"):
+        raise TarDamageError("not a tar header", position)
+    return int(digits or b"0", 8)
 
 
 def _name(header: bytes) -> str:
@@ -103,20 +117,23 @@ def _name(header: bytes) -> str:
 
 
 def _pax_records(data: bytes, position: int) -> dict[str, str]:
-    """`LENGTH KEY=VALUE\\n` records of an extended header."""
+    """`LENGTH KEY=VALUE\\n` records of an extended header; LENGTH counts the whole record."""
     records = {}
     while data:
-        length, _, _ = data.partition(b" ")
-        try:
-            record = data[len(length) + 1 : int(length) - 1]
-            key, separator, value = record.partition(b"=")
-        except ValueError:
-            raise TarDamageError("bad pax header", position) from None
-        if not separator or int(length) < 5:
+        digits, _, _ = data.partition(b" ")
+        length = int(digits) if digits.isdigit() and len(digits) < 20 else 0
+        key, separator, value = data[len(digits) + 1 : length - 1].partition(b"=")
+        if not separator or not 5 <= length <= len(data):
             raise TarDamageError("bad pax header", position)
         records[_text(key)] = _text(value)
-        data = data[int(length) :]
+        data = data[length:]
     return records
+
+
+def _pax_size(text: str, position: int) -> int:
+    if not (text.isdecimal() and len(text) < 20):
+        raise TarDamageError("bad pax header", position)
+    return int(text)
 
 
 def _text(raw: bytes) -> str:
