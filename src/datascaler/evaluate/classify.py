@@ -1,0 +1,106 @@
+"""Zero-shot classification by CLIP's rule: the class whose averaged prompt is nearest to the image."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from datascaler.evaluate.embed import embed_prompts, embed_samples
+from datascaler.evaluate.evalset import PLACEHOLDER, EvalSet
+from datascaler.evaluate.outcome import Outcome
+from datascaler.models.loaded import LoadedClip
+
+LOGIT_SCALE = 100.0
+TOP_K = 5
+
+
+def classify(
+    model: LoadedClip,
+    evalset: EvalSet,
+    *,
+    batch_size: int,
+    num_workers: int,
+    advance: Callable[[int], object] = lambda images: None,  # noqa: ARG005
+) -> Outcome:
+    """Predict every sample of a set; `advance` is told of the images as they are done."""
+    weights = classifier_weights(model, evalset.classnames, evalset.templates)
+    keys: list[str] = []
+    labels: list[int] = []
+    predictions: list[int | None] = []
+    ranks: list[int | None] = []
+    for batch in embed_samples(model, evalset.samples(), batch_size=batch_size, num_workers=num_workers):
+        batch_labels = [sample.label for sample in batch.samples]
+        good = [label for label, decoded in zip(batch_labels, batch.decoded, strict=True) if decoded]
+        batch_predictions, batch_ranks = predict(batch.features, weights, good)
+        keys += [sample.key for sample in batch.samples]
+        labels += batch_labels
+        predictions += _spread(batch_predictions, batch.decoded)
+        ranks += _spread(batch_ranks, batch.decoded)
+        advance(len(batch.samples))
+    decoded = [rank is not None for rank in ranks]
+    metrics = classification_metrics(
+        np.array([label for label, good in zip(labels, decoded, strict=True) if good], dtype=np.int64),
+        np.array([rank for rank in ranks if rank is not None], dtype=np.int64),
+        classes=len(evalset.classnames),
+    )
+    samples = pa.table(
+        {
+            "key": pa.array(keys, pa.string()),
+            "label": pa.array(labels, pa.int32()),
+            "prediction": pa.array(predictions, pa.int32()),
+            "correct": pa.array([None if rank is None else rank == 1 for rank in ranks], pa.bool_()),
+            "rank": pa.array(ranks, pa.int32()),
+        }
+    )
+    return Outcome(metrics, samples, images=sum(decoded), bad_images=len(decoded) - sum(decoded))
+
+
+@torch.inference_mode()
+def classifier_weights(model: LoadedClip, classnames: Sequence[str], templates: Sequence[str]) -> Tensor:
+    """[d, classes]: the unit vector of each class's mean, over the templates, of unit text embeddings."""
+    prompts = [template.replace(PLACEHOLDER, name) for name in classnames for template in templates]
+    texts = torch.cat(list(embed_prompts(model, prompts)))
+    mean_CD = texts.view(len(classnames), len(templates), -1).mean(dim=1)
+    return torch.nn.functional.normalize(mean_CD, dim=-1).T
+
+
+@torch.inference_mode()
+def predict(features: Tensor, weights: Tensor, labels: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Predicted class of each image, and the rank of its true class from 1; of equal logits the lower class wins.
+
+    `features` is [n, d], `weights` [d, classes].
+    """
+    if not labels:
+        return [], []
+    logits_NC = LOGIT_SCALE * features @ weights
+    label_N1 = torch.tensor(labels, device=logits_NC.device).unsqueeze(1)
+    own_N1 = logits_NC.gather(1, label_N1)
+    classes_C = torch.arange(logits_NC.shape[1], device=logits_NC.device)
+    above_NC = (logits_NC > own_N1) | ((logits_NC == own_N1) & (classes_C < label_N1))
+    return logits_NC.argmax(dim=1).tolist(), (above_NC.sum(dim=1) + 1).tolist()
+
+
+def classification_metrics(
+    labels: NDArray[np.int64], ranks: NDArray[np.int64], *, classes: int
+) -> dict[str, float | None]:
+    """Fractions in 0..1. acc5 says nothing below five classes; all are None without a single image."""
+    if not len(labels):
+        return {"acc1": None, "acc5": None, "mean_per_class_recall": None}
+    correct = ranks == 1
+    seen = np.bincount(labels, minlength=classes)
+    hits = np.bincount(labels, weights=correct, minlength=classes)
+    return {
+        "acc1": float(correct.mean()),
+        "acc5": float((ranks <= TOP_K).mean()) if classes >= TOP_K else None,
+        # Over the classes that occur, as scikit-learn's balanced accuracy.
+        "mean_per_class_recall": float((hits[seen > 0] / seen[seen > 0]).mean()),
+    }
+
+
+def _spread(values: list[int], decoded: list[bool]) -> list[int | None]:
+    """The values at the decoded places, None at the others."""
+    rest = iter(values)
+    return [next(rest) if good else None for good in decoded]

@@ -1,0 +1,150 @@
+"""One evaluation set in DataComp's webdataset layout: what it asks, and its samples in tar order.
+
+classnames.txt, zeroshot_classification_templates.txt    classification only
+dataset_type.txt                                         optional; absent means classification
+test/nshards.txt, test/0.tar ... test/<n-1>.tar          KEY.<image suffix> + KEY.cls, or KEY.txt for retrieval
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+
+from datascaler import storage
+from datascaler.data.samples import IMAGE_SUFFIXES, split_name
+from datascaler.data.tar import Member, TarDamageError, walk_tar
+from datascaler.errors import BadInputError, ConfigError, NotFoundError
+
+CLASSIFICATION = "classification"
+RETRIEVAL = "retrieval"
+PLACEHOLDER = "{c}"
+
+
+@dataclass(frozen=True, slots=True)
+class EvalSample:
+    key: str
+    image: bytes
+    """As stored; empty where the sample has no image member."""
+    label: int = -1
+    captions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EvalSet:
+    """An opened set: its small files are read and checked, its tars are known to exist."""
+
+    folder: str
+    kind: str
+    classnames: tuple[str, ...]
+    templates: tuple[str, ...]
+    shards: tuple[storage.FileInfo, ...]
+
+    @property
+    def digest(self) -> str:
+        """Names this content wherever it is stored: prompts, and names and sizes of the tars."""
+        tars = [(storage.basename(shard.url), shard.size) for shard in self.shards]
+        return sha256(json.dumps([self.kind, self.classnames, self.templates, tars]).encode()).hexdigest()[:16]
+
+    def samples(self) -> Iterator[EvalSample]:
+        for shard in self.shards:
+            for key, members in _groups(shard.url):
+                image = next((members[suffix].data for suffix in IMAGE_SUFFIXES if suffix in members), b"")
+                if self.kind == RETRIEVAL:
+                    yield EvalSample(key, image, captions=_captions(shard.url, key, members))
+                else:
+                    yield EvalSample(key, image, label=_label(shard.url, key, members, len(self.classnames)))
+
+
+def open_evalset(folder: str) -> EvalSet:
+    kind = _kind(folder)
+    classnames: list[str] = []
+    templates: list[str] = []
+    if kind == CLASSIFICATION:
+        classnames = _lines(storage.join(folder, "classnames.txt"))
+        url = storage.join(folder, "zeroshot_classification_templates.txt")
+        templates = _lines(url)
+        for template in templates:
+            if PLACEHOLDER not in template:
+                raise ConfigError(f"{url}: template {template!r} has no {PLACEHOLDER} for the class name")
+    return EvalSet(folder, kind, tuple(classnames), tuple(templates), tuple(_shards(folder)))
+
+
+def _kind(folder: str) -> str:
+    url = storage.join(folder, "dataset_type.txt")
+    kind = _text(url).strip() if storage.exists(url) else CLASSIFICATION
+    if kind not in (CLASSIFICATION, RETRIEVAL):
+        raise ConfigError(f"{url}: dataset type must be {CLASSIFICATION} or {RETRIEVAL}, got {kind!r}")
+    return kind
+
+
+def _shards(folder: str) -> list[storage.FileInfo]:
+    url = storage.join(folder, "test", "nshards.txt")
+    text = _text(url).strip()
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigError(f"{url}: must hold the number of tars, got {text!r}")
+    found = {storage.basename(info.url): info for info in storage.list_files(storage.join(folder, "test"), ".tar")}
+    names = [f"{number}.tar" for number in range(int(text))]
+    absent = [name for name in names if name not in found]
+    if absent:
+        raise ConfigError(
+            f"{storage.join(folder, 'test', absent[0])}: not found; {url} announces {len(names)} tars and "
+            f"{len(absent)} of them are absent: download the set again"
+        )
+    return [found[name] for name in names]
+
+
+def _groups(url: str) -> Iterator[tuple[str, dict[str, Member]]]:
+    """Adjacent members of one key, by suffix."""
+    current = ""
+    members: dict[str, Member] = {}
+    with storage.open_read(url) as file:
+        try:
+            for member in walk_tar(file):
+                key, suffix = split_name(member.name)
+                if members and (key != current or suffix in members):
+                    yield current, members
+                    members = {}
+                current = key
+                members[suffix] = member
+        except TarDamageError as damage:
+            raise BadInputError(f"{url}: {damage}; download it again") from damage
+    if members:
+        yield current, members
+
+
+def _label(url: str, key: str, members: dict[str, Member], classes: int) -> int:
+    raw = members["cls"].data.strip() if "cls" in members else None
+    if raw is None or not raw.isdigit():
+        raise ConfigError(f"{url}: sample {key} needs a .cls member with an integer, got {raw!r}")
+    label = int(raw)
+    if label >= classes:
+        raise ConfigError(f"{url}: sample {key} has label {label}, but classnames.txt has {classes} classes")
+    return label
+
+
+def _captions(url: str, key: str, members: dict[str, Member]) -> tuple[str, ...]:
+    """One a line."""
+    try:
+        text = members["txt"].data.decode("utf-8") if "txt" in members else ""
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{url}: captions of sample {key} are not UTF-8 ({error})") from error
+    captions = tuple(line.strip() for line in text.splitlines() if line.strip())
+    if not captions:
+        raise ConfigError(f"{url}: sample {key} needs a .txt member with a caption a line")
+    return captions
+
+
+def _lines(url: str) -> list[str]:
+    lines = [line.strip() for line in _text(url).splitlines() if line.strip()]
+    if not lines:
+        raise ConfigError(f"{url}: holds no lines")
+    return lines
+
+
+def _text(url: str) -> str:
+    try:
+        return storage.read_text(url)
+    except NotFoundError as error:
+        raise ConfigError(f"{url}: not found; the evaluation set is not complete: download it again") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{url}: not UTF-8 ({error})") from error

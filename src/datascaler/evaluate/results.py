@@ -1,0 +1,160 @@
+"""The results of a folder: one file a task while work goes on, DataComp's jsonl and a summary when all are there.
+
+eval_results/<task>.json      what was measured, on which model and data; its presence means that the task is done
+eval_samples/<task>.parquet   one row a sample
+eval_results.jsonl            {"key", "dataset", "metrics"} a line, as DataComp's evaluate writes it
+eval_summary.json             averages; written last
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from datascaler import storage
+from datascaler.errors import ConfigError
+from datascaler.evaluate.evalset import EvalSet
+from datascaler.evaluate.outcome import Outcome
+from datascaler.evaluate.tasks import Task
+from datascaler.models.loaded import LoadedClip
+
+_TASK_FIELDS = [field.name for field in fields(Task) if field.name != "other"]
+_MODEL_FIELDS = ("weights_hash", "preprocess_hash")
+_RECORD_TYPES: dict[str, type] = {"key": str, "dataset": str, "metrics": dict, "model": dict, "task": dict}
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """The per-task records of one model in one output folder."""
+
+    output_dir: str
+    records: dict[str, dict[str, Any]]
+    """By task key. Records of other models are never among them."""
+
+    def is_done(self, task: Task) -> bool:
+        record = self.records.get(task.key)
+        return record is not None and _difference(record["task"], task_fields(task)) is None
+
+    def require_same(self, task: Task, evalset: EvalSet | None) -> None:
+        """Refuse a result of another task definition, or of other data, under this task's name."""
+        record = self.records.get(task.key)
+        if record is None:
+            return
+        found = {**record["task"], "data": record["data_digest"]}
+        expected = {**task_fields(task), "data": evalset.digest if evalset else record["data_digest"]}
+        field = _difference(found, expected)
+        if field is not None:
+            raise ConfigError(
+                f"{result_url(self.output_dir, task.slug)}: {field} of task {task.key} was {found.get(field)!r} and is "
+                f"{expected.get(field)!r} now; overwrite the result or use a new --output-dir"
+            )
+
+
+def read_results(output_dir: str, model: LoadedClip, *, overwrite: bool) -> Results:
+    """All per-task records; those of another model are an error, or are left out when they may be overwritten."""
+    records: dict[str, dict[str, Any]] = {}
+    for info in storage.list_files(storage.join(output_dir, "eval_results"), ".json"):
+        record = _checked(info.url, storage.read_json(info.url))
+        field = _difference(record["model"], model_fields(model), _MODEL_FIELDS)
+        if field is None:
+            records[record["key"]] = record
+        elif not overwrite:
+            raise ConfigError(
+                f"{info.url}: is of a model with {field} {str(record['model'].get(field))[:12]}, this one has "
+                f"{model_fields(model)[field][:12]}; overwrite the results or use a new --output-dir"
+            )
+    return Results(output_dir, records)
+
+
+def publish_task(output_dir: str, task: Task, model: LoadedClip, evalset: EvalSet | None, outcome: Outcome) -> None:
+    """The samples first, then the record: whoever sees the record finds both."""
+    if outcome.samples is not None:
+        footer = {"task": task.key, **model_fields(model)}
+        with storage.publish(storage.join(output_dir, "eval_samples", f"{task.slug}.parquet")) as file:
+            pq.write_table(outcome.samples.replace_schema_metadata(footer), file)
+    storage.publish_json(result_url(output_dir, task.slug), task_record(task, model, evalset, outcome))
+
+
+def task_record(task: Task, model: LoadedClip, evalset: EvalSet | None, outcome: Outcome) -> dict[str, Any]:
+    metrics = {name: _finite(value) for name, value in outcome.metrics.items()}
+    main_metric = metrics.get(task.main_metric) if task.main_metric else None
+    record: dict[str, Any] = {
+        "key": task.key,
+        "dataset": task.name,
+        "metrics": {**metrics, "main_metric": main_metric},
+        "task": task_fields(task),
+        "model": model_fields(model),
+        "data_digest": evalset.digest if evalset else "",
+        "size_expected": task.size,
+        "size_found": outcome.images if evalset else None,
+        "bad_images": outcome.bad_images,
+    }
+    uncomputed = _uncomputed(task, evalset, outcome)
+    if uncomputed:
+        record["note"] = f"not computed yet: {uncomputed}"
+    warning = _warning(task, evalset, outcome)
+    if warning:
+        record["warning"] = warning
+    return record
+
+
+def publish_lines(output_dir: str, records: Iterable[Mapping[str, Any]]) -> None:
+    lines = (
+        json.dumps({name: record[name] for name in ("key", "dataset", "metrics")}, allow_nan=False)
+        for record in records
+    )
+    storage.publish_text(storage.join(output_dir, "eval_results.jsonl"), "".join(f"{line}\n" for line in lines))
+
+
+def result_url(output_dir: str, slug: str) -> str:
+    return storage.join(output_dir, "eval_results", f"{slug}.json")
+
+
+def task_fields(task: Task) -> dict[str, Any]:
+    return {name: getattr(task, name) for name in _TASK_FIELDS}
+
+
+def model_fields(model: LoadedClip) -> dict[str, str]:
+    return {"arch": model.arch, "weights_hash": model.weights_hash, "preprocess_hash": model.preprocess_hash}
+
+
+def _checked(url: str, record: Any) -> dict[str, Any]:
+    if isinstance(record, dict) and "data_digest" in record:
+        wrong = [name for name, kind in _RECORD_TYPES.items() if not isinstance(record.get(name), kind)]
+        if not wrong:
+            return record
+    raise ConfigError(f"{url}: is not a result of an evaluation; remove it or use a new --output-dir")
+
+
+def _difference(
+    found: Mapping[str, Any], expected: Mapping[str, Any], names: Sequence[str] | None = None
+) -> str | None:
+    """The first field that differs."""
+    return next((name for name in names or list(expected) if found.get(name) != expected.get(name)), None)
+
+
+def _uncomputed(task: Task, evalset: EvalSet | None, outcome: Outcome) -> str:
+    if task.main_metric:
+        return task.main_metric if task.main_metric not in outcome.metrics else ""
+    return "" if evalset else "all metrics of this task"
+
+
+def _warning(task: Task, evalset: EvalSet | None, outcome: Outcome) -> str:
+    """What makes the score not comparable with others of this task. DataComp itself checks none of it."""
+    if evalset is None:
+        return ""
+    parts = []
+    if outcome.images != task.size:
+        parts.append(f"{outcome.images} images were evaluated, the task has {task.size}")
+    if outcome.bad_images:
+        parts.append(f"{outcome.bad_images} images do not decode")
+    if evalset.classnames and task.num_classes and len(evalset.classnames) != task.num_classes:
+        parts.append(f"classnames.txt has {len(evalset.classnames)} classes, the task has {task.num_classes}")
+    return "; ".join(parts)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,128 @@
+"""Evaluate a model on a list of tasks: the part of one worker, and the common files once every part is there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from datascaler import storage
+from datascaler.errors import BadInputError, ConfigError
+from datascaler.evaluate.classify import classify
+from datascaler.evaluate.evalset import RETRIEVAL, EvalSet, open_evalset
+from datascaler.evaluate.outcome import Outcome
+from datascaler.evaluate.results import Results, model_fields, publish_lines, publish_task, read_results
+from datascaler.evaluate.retrieve import retrieve
+from datascaler.evaluate.summary import EvalSummary, summarise
+from datascaler.evaluate.tasks import Task, folder_names, folder_of
+from datascaler.models.loaded import LoadedClip
+from datascaler.progress import progress
+
+_OTHER_LAYOUTS = {"misc/winogavil", "fairness/fairface", "fairness/utkface"}
+"""Neither classification nor retrieval: their sets have no labels, and none of their metrics is computed yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    task: Task
+    evalset: EvalSet | None
+    """None for a layout that is not read."""
+
+
+def evaluate(
+    model: LoadedClip,
+    *,
+    data_dir: str,
+    output_dir: str,
+    tasks: Sequence[Task],
+    batch_size: int = 64,
+    num_workers: int = 4,
+    index: int = 0,
+    count: int = 1,
+    overwrite: bool = False,
+    missing_ok: bool = False,
+) -> EvalSummary:
+    """Do `tasks[index::count]` and skip what is done; the worker that finds all results writes the common files.
+
+    Args:
+        overwrite: replace results of another model, task definition or data instead of refusing them.
+        missing_ok: list tasks whose data is absent instead of refusing to start.
+    """
+    _require_settings(tasks, batch_size, num_workers, index, count)
+    storage.check_writable(output_dir)
+    done = read_results(output_dir, model, overwrite=overwrite)
+    folders = {task.key: folder_of(data_dir, task) for task in tasks}
+    missing = [task for task in tasks if folders[task.key] is None and not done.is_done(task)]
+    _require_data(data_dir, tasks, missing, missing_ok=missing_ok)
+    # Every set is opened before any is evaluated, so that a broken one costs no hours.
+    jobs = [_open(task, folder) for task in tasks[index::count] if (folder := folders[task.key]) is not None]
+    failures = []
+    for job in [job for job in jobs if not _is_done(job, done, overwrite=overwrite)]:
+        try:
+            outcome = _evaluate_task(model, job, batch_size, num_workers)
+        except BadInputError as error:
+            failures.append(f"{job.task.key}: {error}")
+            continue
+        publish_task(output_dir, job.task, model, job.evalset, outcome)
+    summary = _assemble(model, output_dir, tasks, missing, overwrite=overwrite)
+    if failures:
+        raise BadInputError("; ".join(failures))
+    return summary
+
+
+def _require_settings(tasks: Sequence[Task], batch_size: int, num_workers: int, index: int, count: int) -> None:
+    if not tasks:
+        raise ConfigError("no tasks to evaluate")
+    for name, value in (("batch-size", batch_size), ("num-workers", num_workers), ("count", count)):
+        if value < 1:
+            raise ConfigError(f"{name} must be at least 1, got {value}")
+    if not 0 <= index < count:
+        raise ConfigError(f"index must be from 0 to count - 1 = {count - 1}, got {index}")
+
+
+def _require_data(data_dir: str, tasks: Sequence[Task], missing: Sequence[Task], *, missing_ok: bool) -> None:
+    if not missing or (missing_ok and len(missing) < len(tasks)):
+        return
+    names = ", ".join(task.key for task in missing)
+    expected = folder_names(missing[0])[0]
+    raise ConfigError(f"no data below {data_dir} for {names}; a folder like {expected} is expected")
+
+
+def _open(task: Task, folder: str) -> _Job:
+    return _Job(task, None if task.key in _OTHER_LAYOUTS else open_evalset(folder))
+
+
+def _is_done(job: _Job, done: Results, *, overwrite: bool) -> bool:
+    """A result of the same model, task and data. A different one is refused, unless it may be overwritten."""
+    try:
+        done.require_same(job.task, job.evalset)
+    except ConfigError:
+        if overwrite:
+            return False
+        raise
+    return job.task.key in done.records
+
+
+def _evaluate_task(model: LoadedClip, job: _Job, batch_size: int, num_workers: int) -> Outcome:
+    if job.evalset is None:
+        return Outcome(metrics={}, samples=None, images=0, bad_images=0)
+    measure = retrieve if job.evalset.kind == RETRIEVAL else classify
+    with progress(job.task.size, job.task.name, unit="image") as bar:
+        return measure(model, job.evalset, batch_size=batch_size, num_workers=num_workers, advance=bar.update)
+
+
+def _assemble(
+    model: LoadedClip, output_dir: str, tasks: Sequence[Task], missing: Sequence[Task], *, overwrite: bool
+) -> EvalSummary:
+    """The summary of everything in the folder; published together with the lines if no task is pending."""
+    results = read_results(output_dir, model, overwrite=overwrite)
+    absent = {task.key for task in missing}
+    pending = [task.key for task in tasks if task.key not in absent and not results.is_done(task)]
+    order = {task.key: place for place, task in enumerate(tasks)}
+    # Results of earlier selections in this folder come after those of this one.
+    keys = sorted(results.records, key=lambda key: (order.get(key, len(order)), key))
+    records = [results.records[key] for key in keys if key not in absent.union(pending)]
+    summary = summarise(
+        tasks, records, model=model_fields(model), missing=[task.key for task in missing], pending=pending
+    )
+    if not pending:
+        publish_lines(output_dir, records)
+        storage.publish_json(storage.join(output_dir, "eval_summary.json"), summary.to_json())
+    return summary
