@@ -6,6 +6,9 @@ import click
 
 from datascaler import __version__
 from datascaler.cli.pool import pool
+from datascaler.cli.score import score
+from datascaler.cli.subset import subset
+from datascaler.cli.train import train
 from datascaler.errors import DatascalerError
 
 
@@ -22,7 +25,7 @@ def cli() -> None:
     """Choose the part of an image-text pool to train CLIP on, and find out how it will do at full size."""
 
 
-for command in (pool,):
+for command in (pool, score, subset, train):
     cli.add_command(command)
 
 

@@ -46,3 +46,16 @@ data_dir_option = click.option(
     "--data-dir", required=True, help="Folder or URL of the pool's tar shards; several as a::b; brace ranges work."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
+
+
+def index_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Which part of the work is this worker's: `items[index::count]`."""
+    count = click.option("--count", type=COUNT, default=1, show_default=True, help="Workers that share the work.")
+    index = click.option(
+        "--index",
+        type=COUNT,
+        default=0,
+        envvar="JOB_COMPLETION_INDEX",
+        help="Which worker this is.  [default: $JOB_COMPLETION_INDEX, else 0]",
+    )
+    return count(index(command))

@@ -75,12 +75,12 @@ class PoolReport:
         """Why this pool will lose samples, one phrase a reason; empty where it won't."""
         bad = sum(rows for status, rows in self.statuses.items() if status != OK)
         counts = {
-            "shards can't be read": len(self.unreadable_shards),
-            "shards are damaged": len(self.damaged_shards),
-            "shards differ from their stats.json": len(self.stats_mismatches),
-            "rows are bad": bad,
+            "unreadable shards": len(self.unreadable_shards),
+            "damaged shards": len(self.damaged_shards),
+            "shards that differ from their stats.json": len(self.stats_mismatches),
+            "bad rows": bad,
         }
-        return [f"{count:,} {what}" for what, count in counts.items() if count]
+        return [f"{what}: {count:,}" for what, count in counts.items() if count]
 
 
 def check_pool(

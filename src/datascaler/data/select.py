@@ -44,16 +44,22 @@ def check_fraction(fraction: Fraction) -> Fraction:
     return fraction
 
 
-def select_top(tables: Sequence[str], fraction: Fraction, on_table: Callable[[], None] = lambda: None) -> Selection:
+def select_top(
+    tables: Sequence[str],
+    fraction: Fraction,
+    random_seed: int | None = None,
+    on_table: Callable[[], object] = lambda: None,
+) -> Selection:
     """Keep floor(fraction x rows) rows, the best ones; fewer only if fewer are usable.
 
-    `tables` are score-table URLs; `on_table` is called once per table and pass (three passes).
+    `tables` are score-table URLs; `on_table` is called once per table and pass (three passes). With `random_seed` the
+    scores are replaced by pseudo-random numbers that depend on the seed and the uid only.
     """
     check_fraction(fraction)
     rows = usable = 0
     upper_counts = np.zeros(1 << 16, dtype=np.int64)
     for url in tables:
-        keys, _, _, table_rows = _usable_rows(url)
+        keys, _, _, table_rows = _usable_rows(url, random_seed)
         rows, usable = rows + table_rows, usable + len(keys)
         upper_counts += np.bincount(keys >> 16, minlength=1 << 16)
         on_table()
@@ -63,7 +69,7 @@ def select_top(tables: Sequence[str], fraction: Fraction, on_table: Callable[[],
     upper, above = _bin_of_kth_largest(upper_counts, keep)
     lower_counts = np.zeros(1 << 16, dtype=np.int64)
     for url in tables:
-        keys, _, _, _ = _usable_rows(url)
+        keys, _, _, _ = _usable_rows(url, random_seed)
         lower_counts += np.bincount(keys[keys >> 16 == upper] & 0xFFFF, minlength=1 << 16)
         on_table()
     lower, above_in_bin = _bin_of_kth_largest(lower_counts, keep - above)
@@ -71,7 +77,7 @@ def select_top(tables: Sequence[str], fraction: Fraction, on_table: Callable[[],
     better: list[NDArray[np.void]] = []
     tied: list[NDArray[np.void]] = []
     for url in tables:
-        keys, high, low, _ = _usable_rows(url)
+        keys, high, low, _ = _usable_rows(url, random_seed)
         for rule, into in ((keys > threshold_key, better), (keys == threshold_key, tied)):
             into.append(uid_pairs(high[rule], low[rule]))
         on_table()
@@ -90,13 +96,26 @@ def select_top(tables: Sequence[str], fraction: Fraction, on_table: Callable[[],
     )
 
 
-def _usable_rows(url: str) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint64], int]:
+def _usable_rows(
+    url: str, random_seed: int | None
+) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint64], int]:
     """Sortable keys and both uid halves of the usable rows, and the number of all rows."""
     table, _ = read_table(url, ["score", "status", "uid_high", "uid_low"])
     scores = table["score"].to_numpy()
-    usable = np.isfinite(scores) & (table["status"].to_numpy() == OK)
     high, low = table["uid_high"].to_numpy(), table["uid_low"].to_numpy()
+    usable = np.isfinite(scores) & (table["status"].to_numpy() == OK)
+    if random_seed is not None:
+        scores = _random_scores(low, random_seed)
     return _sortable(scores[usable]), high[usable], low[usable], len(scores)
+
+
+def _random_scores(low: NDArray[np.uint64], seed: int) -> NDArray[np.float32]:
+    """Uniform in [0, 1), 24 bits, from uid and seed: the finaliser of SplitMix64 (Steele et al. 2014)."""
+    mixed = low + np.uint64((seed * 0x9E3779B97F4A7C15 + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed = mixed ^ (mixed >> np.uint64(31))
+    return (mixed >> np.uint64(40)).astype(np.float32) / np.float32(1 << 24)
 
 
 def _sortable(scores: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datascaler import storage
-from datascaler.data.pool import Shard, find_shards
+from datascaler.data.pool import Shard, find_shards, require_unchanged
 from datascaler.errors import ConfigError
 
 _DATA_DIR = b"data_dir"
@@ -31,6 +31,18 @@ def read_frozen_shards(output_dir: str) -> list[Shard]:
     if not storage.exists(url):
         raise ConfigError(f"no shards.parquet in {output_dir}: run `datascaler score` into this --output-dir first")
     return _decode(storage.read_bytes(url))[0]
+
+
+def require_pool_unchanged(shards: list[Shard], data_dir: str) -> None:
+    """One listing tells, before any work, of a shard that was replaced since the list was frozen.
+
+    A shard that is gone is not an error here: reading it will say so, and the others can be used.
+    """
+    listed = {shard.url: shard for shard in find_shards(data_dir)}
+    for shard in shards:
+        if shard.url in listed:
+            now = listed[shard.url]
+            require_unchanged(shard, storage.FileInfo(url=now.url, size=now.size, etag=now.etag))
 
 
 def _list_url(output_dir: str) -> str:

@@ -1,0 +1,43 @@
+"""`datascaler train`."""
+
+import shlex
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from datascaler.cli.options import COUNT, json_option
+from datascaler.cli.output import note, print_result
+from datascaler.cli.train_options import train_options, with_recipe
+from datascaler.spec.train import datacomp_recipe
+
+
+@click.command()
+@train_options
+@click.option("--lr", type=float, help="Peak learning rate, at the base width.  [default: the scale's]")
+@click.option("--weight-decay", type=float, help="Of AdamW.  [default: 0.2]")
+@click.option("--warmup", "warmup_steps", type=COUNT, help="Steps of linear warm-up.  [default: the scale's]")
+@json_option
+def train(nproc_per_node: int, as_json: bool, **options: Any) -> None:
+    """Train CLIP on a pool restricted to a subset.
+
+    The pool is read where it is. The recipe is DataComp's for the scale; flags replace parts of it. Run the same
+    command again to go on after an interruption, also with another number of processes.
+
+    \b
+    datascaler train --data-dir s3://pool --output-dir s3://runs --scale small \\
+        --subset-file s3://out/subsets/clip-f0.3.npy --use-mup --width-mult 0.1875
+    """
+    spec = datacomp_recipe(**with_recipe(options))
+
+    from datascaler.train.launch import needs_torchrun, own_arguments, run_under_torchrun
+
+    if needs_torchrun(nproc_per_node):
+        run_under_torchrun(own_arguments(), nproc_per_node)
+        return
+
+    from datascaler.train.run import train as run
+
+    summary = run(spec, shlex.join(["datascaler", *own_arguments()]), note)
+    if summary:
+        print_result(asdict(summary), as_json=as_json)

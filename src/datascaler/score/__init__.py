@@ -1,0 +1,1 @@
+"""Scoring every sample of a pool."""

@@ -1,0 +1,108 @@
+"""Scoring a pool: freeze the shard list, then one table a shard, each published whole."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import chain
+
+from datascaler import storage
+from datascaler.data.index import read_shard
+from datascaler.data.pool import Shard
+from datascaler.data.score_table import Footer, is_done, read_footer, table_url, write_table
+from datascaler.data.shard_list import frozen_shards, require_pool_unchanged
+from datascaler.errors import BadInputError, StorageError
+from datascaler.models.load import load_clip
+from datascaler.models.loaded import LoadedClip
+from datascaler.progress import progress
+from datascaler.score.shard import score_samples
+from datascaler.spec.score import ScoreSpec
+
+
+@dataclass(slots=True)
+class ScoreSummary:
+    """Counts over this worker's shards."""
+
+    score_id: str
+    tables: str
+    """Folder of the score tables."""
+    shards: int = 0
+    skipped: int = 0
+    """Shards whose table was there already; their rows are counted too."""
+    rows: int = 0
+    ok: int = 0
+    bad: dict[str, int] = field(default_factory=dict)
+    """Rows by status."""
+    unreadable: list[str] = field(default_factory=list)
+    """Shards that could not be read at all."""
+
+    def add(self, footer: Footer) -> None:
+        self.shards += 1
+        self.rows += footer.rows
+        self.ok += footer.ok
+        for status, count in footer.bad.items():
+            self.bad[status] = self.bad.get(status, 0) + count
+
+
+def score(spec: ScoreSpec, say: Callable[[str], None] = lambda _: None) -> ScoreSummary:
+    """Score this worker's shards. Finished ones are skipped, so the same command, run again, goes on.
+
+    Raises BadInputError, after all other shards are done, if some could not be read.
+    """
+    storage.check_writable(spec.output_dir)
+    shards = frozen_shards(spec.output_dir, spec.data_dir)
+    mine = shards[spec.index :: spec.count]
+    require_pool_unchanged(mine, spec.data_dir)
+    clip = load_clip(spec.model, spec.pretrained)
+    score_id = spec.score_name or score_id_of(spec.method, clip)
+    summary = ScoreSummary(score_id, tables_folder(spec.output_dir, score_id))
+    say(f"scoring {len(mine):,} of {len(shards):,} shards as {score_id} on {clip.device.type}")
+    with ThreadPoolExecutor(spec.num_workers) as executor, progress(0, "score") as bar:
+        for number, shard in enumerate(mine):
+            footer = _footer(shard, spec, clip, score_id)
+            url = table_url(summary.tables, shard)
+            if is_done(url, footer, overwrite=spec.overwrite):
+                summary.skipped += 1
+                summary.add(read_footer(url))
+                continue
+            try:
+                batches = []
+                for batch in score_samples(read_shard(shard), clip, spec.batch_size, executor):
+                    batches.append(batch)
+                    bar.update(len(batch[0]))
+                    # The pool's size is known only at its end: extrapolate from the shards so far.
+                    bar.total = round(bar.n / (number + 0.5) * len(mine))
+            except StorageError as error:
+                summary.unreadable.append(f"{shard.url}: {error}")
+                continue
+            samples = list(chain.from_iterable(rows for rows, _ in batches))
+            scores = list(chain.from_iterable(values for _, values in batches))
+            summary.add(write_table(url, footer, samples, scores))
+    if summary.unreadable:
+        raise BadInputError(
+            f"{len(summary.unreadable)} of {len(mine)} shards could not be read, the others are scored: "
+            + "; ".join(summary.unreadable[:5])
+        )
+    return summary
+
+
+def score_id_of(method: str, clip: LoadedClip) -> str:
+    """`method-arch-<8 hex of the weights hash>`, fit for a folder's name."""
+    arch = "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in clip.arch.split("/")[-1])
+    return f"{method}-{arch}-{clip.weights_hash[:8]}"
+
+
+def tables_folder(output_dir: str, score_id: str) -> str:
+    return storage.join(output_dir, "scores", score_id)
+
+
+def _footer(shard: Shard, spec: ScoreSpec, clip: LoadedClip, score_id: str) -> Footer:
+    return Footer(
+        shard=shard.name,
+        size=shard.size,
+        etag=shard.etag,
+        score_id=score_id,
+        method=spec.method,
+        model=clip.arch,
+        weights_hash=clip.weights_hash,
+        preprocess_hash=clip.preprocess_hash,
+    )

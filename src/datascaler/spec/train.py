@@ -1,0 +1,122 @@
+"""A training run: one CLIP, one subset of one pool, one point of the hyper-parameter grid."""
+
+from dataclasses import dataclass, fields
+from fractions import Fraction
+
+from datascaler.errors import ConfigError
+from datascaler.spec.numbers import format_fraction
+from datascaler.spec.scales import scale_named
+
+RUNTIME_FIELDS = frozenset({"device_batch_size", "num_workers", "log_every_steps", "num_checkpoints", "min_coverage"})
+"""How a run is carried out, not what it computes: a resumed run may change these."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainSpec:
+    data_dir: str
+    output_dir: str
+    scale: str
+    method: str = "none"
+    """How the subset was chosen; names the run's folder and is checked against the subset's recipe."""
+    fraction: Fraction = Fraction(1)
+    subset_file: str | None = None
+    """None trains on the whole pool."""
+    plan_file: str | None = None
+    model_arch: str = "ViT-B-32"
+    width_mult: Fraction = Fraction(1)
+    min_width_mult: Fraction = Fraction(1)
+    """The base width: where muP and the standard parametrisation are the same model and the same optimizer."""
+    use_mup: bool = False
+    train_num_samples: int
+    """Samples seen, over all passes."""
+    batch_size: int
+    """Global, over all processes."""
+    lr: float
+    """At the base width; muP derives each tensor's own from it."""
+    weight_decay: float = 0.2
+    warmup_steps: int
+    beta1: float = 0.9
+    beta2: float = 0.98
+    eps: float = 1e-6
+    seed: int = 0
+    precision: str = "auto"
+    """auto is bf16 autocast where the accelerator has it, else fp32."""
+    device_batch_size: int = 0
+    """Samples in one forward pass of one process; what is above it is accumulated. 0 means no limit."""
+    num_workers: int = 4
+    """Loader processes for each training process; 0 decodes in the training process."""
+    num_checkpoints: int = 5
+    log_every_steps: int = 10
+    min_coverage: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("train_num_samples", "batch_size", "lr", "num_checkpoints", "log_every_steps"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}")
+        for name in ("weight_decay", "warmup_steps", "seed", "device_batch_size", "num_workers", "eps"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not 0 < self.fraction <= 1:
+            raise ConfigError(f"fraction must be above 0 and at most 1, got {float(self.fraction):g}")
+        if self.fraction < 1 and self.subset_file is None and self.plan_file is None:
+            raise ConfigError(
+                f"fraction {float(self.fraction):g} needs the subset to train on: give --subset-file "
+                "(`datascaler subset` writes one), or --fraction 1.0 for the whole pool"
+            )
+        if self.precision not in ("auto", "fp32", "bf16"):
+            raise ConfigError(f"precision must be auto, fp32 or bf16, got {self.precision!r}")
+        if self.batch_size > self.train_num_samples:
+            raise ConfigError(
+                f"batch_size {self.batch_size} is more than train_num_samples {self.train_num_samples}: "
+                "not one step would be taken"
+            )
+
+    @property
+    def steps(self) -> int:
+        """Whole batches that fit into the samples to be seen."""
+        return self.train_num_samples // self.batch_size
+
+    @property
+    def folder(self) -> str:
+        """Where the run lives below output_dir; everything that a person varies is in the path."""
+        kind = "mup" if self.use_mup else "sp"
+        width, base = format_fraction(self.width_mult), format_fraction(self.min_width_mult)
+        return "/".join(
+            [
+                self.scale,
+                f"{self.method}-f{format_fraction(self.fraction)}",
+                f"{self.model_arch.replace('/', '_')}-w{width}-b{base}-{kind}",
+                f"lr{self.lr:g}-wd{self.weight_decay:g}-wu{self.warmup_steps}-n{self.train_num_samples}-s{self.seed}",
+            ]
+        )
+
+    def record(self) -> dict[str, object]:
+        """Plain values for run.json and checkpoints."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: str(value) if isinstance(value, Fraction) else value for name, value in values.items()}
+
+    @classmethod
+    def from_record(cls, record: dict[str, object]) -> "TrainSpec":
+        known = {each.name: each.type for each in fields(cls)}
+        values = {name: value for name, value in record.items() if name in known}
+        for name in ("fraction", "width_mult", "min_width_mult"):
+            values[name] = Fraction(str(values[name]))
+        return cls(**values)  # type: ignore[arg-type]
+
+
+def datacomp_recipe(scale: str, **overrides: object) -> TrainSpec:
+    """DataComp's recipe for a scale, with what the user gave (None = not given) in place of its values."""
+    row = scale_named(scale)
+    recipe: dict[str, object] = {
+        "scale": row.name,
+        "model_arch": row.arch,
+        "train_num_samples": row.train_num_samples,
+        "batch_size": row.batch_size,
+        "lr": row.lr,
+        "warmup_steps": row.warmup_steps,
+        "beta2": row.beta2,
+        # Gradients of hidden weights shrink as width grows: open_clip's 1e-6 would no longer be small beside them.
+        "eps": 1e-8 if overrides.get("use_mup") else 1e-6,
+    }
+    given = {name: value for name, value in overrides.items() if value is not None}
+    return TrainSpec(**{**recipe, **given})  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""Training CLIP on a pool restricted to a subset."""

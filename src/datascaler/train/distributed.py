@@ -1,0 +1,124 @@
+"""Several processes as one: set-up, gathering of uneven parts, sums of gradients."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+_BUCKET_ELEMENTS = 16 << 20
+_TIMEOUT = timedelta(hours=1)
+"""The others wait this long while rank 0 indexes a pool that has no plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """This process among all."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+
+@contextmanager
+def joined_world() -> Iterator[World]:
+    """The process group that torchrun's environment describes; a world of one without it."""
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    has_gpu = torch.cuda.is_available()
+    device = torch.device("cuda", local_rank) if has_gpu else torch.device("cpu")
+    if has_gpu:
+        torch.cuda.set_device(device)
+    if "RANK" not in os.environ:
+        yield World(rank=0, size=1, device=device)
+        return
+    dist.init_process_group("nccl" if has_gpu else "gloo", timeout=_TIMEOUT)
+    try:
+        yield World(rank=dist.get_rank(), size=dist.get_world_size(), device=device)
+        # Nobody leaves before rank 0 has published: an elastic job counts as done when any worker exits with 0.
+        dist.barrier()
+    finally:
+        dist.destroy_process_group()
+
+
+class _GatherRows(torch.autograd.Function):
+    """Concatenate every rank's rows; the gradient of a row is the sum of what all ranks ask of it."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, counts: tuple[int, ...], rank: int) -> Tensor:
+        ctx.counts, ctx.rank = counts, rank
+        padded = rows.new_zeros((max(counts), *rows.shape[1:]))
+        padded[: len(rows)] = rows
+        gathered = [torch.empty_like(padded) for _ in counts]
+        dist.all_gather(gathered, padded)
+        return torch.cat([part[:count] for part, count in zip(gathered, counts, strict=True)])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        total = gradient.contiguous()
+        dist.all_reduce(total)
+        start = sum(ctx.counts[: ctx.rank])
+        return total[start : start + ctx.counts[ctx.rank]], None, None
+
+
+def gather_rows(rows: Tensor, world: World) -> tuple[Tensor, int]:
+    """[n_rank, d] on each rank -> [sum of n_rank, d] on all, differentiable; and where this rank's rows start."""
+    if world.size == 1:
+        return rows, 0
+    counts = gather_counts(len(rows), world)
+    return _GatherRows.apply(rows, counts, world.rank), sum(counts[: world.rank])
+
+
+def gather_counts(count: int, world: World) -> tuple[int, ...]:
+    """Everybody's count, by rank."""
+    mine = torch.tensor([count], device=world.device)
+    counts = [torch.empty_like(mine) for _ in range(world.size)]
+    dist.all_gather(counts, mine)
+    return tuple(int(each) for each in counts)
+
+
+def sum_gradients(parameters: Iterable[torch.nn.Parameter], world: World) -> None:
+    """Replace every gradient by its sum over the ranks. They are parts of one global loss, so nothing is averaged."""
+    if world.size == 1:
+        return
+    bucket: list[Tensor] = []
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        bucket.append(parameter.grad)
+        if sum(gradient.numel() for gradient in bucket) >= _BUCKET_ELEMENTS:
+            _sum_bucket(bucket)
+            bucket = []
+    if bucket:
+        _sum_bucket(bucket)
+
+
+def broadcast_text(text: str, world: World) -> str:
+    """Rank 0's text, on every rank."""
+    if world.size == 1:
+        return text
+    box = [text]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def sum_numbers(numbers: Tensor, world: World) -> Tensor:
+    if world.size > 1:
+        dist.all_reduce(numbers)
+    return numbers
+
+
+def _sum_bucket(gradients: list[Tensor]) -> None:
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    sizes = [gradient.numel() for gradient in gradients]
+    for gradient, part in zip(gradients, torch.split(flat, sizes), strict=True):
+        gradient.copy_(part.view_as(gradient))

@@ -1,0 +1,46 @@
+"""Starting torchrun on this node, so that one command serves a laptop, a node of GPUs and a pod of a PyTorchJob."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from datascaler.errors import DatascalerError
+
+
+class ChildError(DatascalerError):
+    """A training process failed; its own message is on stderr. The exit code is that process's."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def needs_torchrun(nproc_per_node: int) -> bool:
+    """Several processes are wanted, or a cluster's PET_* variables describe them, and this is not one of them yet."""
+    inside = "LOCAL_RANK" in os.environ
+    return not inside and (nproc_per_node > 1 or any(name.startswith("PET_") for name in os.environ))
+
+
+def run_under_torchrun(arguments: Sequence[str], nproc_per_node: int) -> None:
+    """Run `datascaler ARGUMENTS` in `nproc_per_node` processes. PET_* variables set everything that is not given here.
+
+    Raises ChildError with the exit code of the first process that failed.
+    """
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import parse_args, run
+
+    options = ["--nproc-per-node", str(nproc_per_node)] if nproc_per_node > 1 else []
+    if not any(name in os.environ for name in ("PET_NNODES", "PET_MASTER_ADDR", "PET_RDZV_ENDPOINT")):
+        options.append("--standalone")
+    parsed = parse_args([*options, "-m", "datascaler", *arguments])  # type: ignore[no-untyped-call]
+    try:
+        run(parsed)  # type: ignore[no-untyped-call]
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        code = failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
+        raise ChildError(f"process {rank} failed with exit code {code}", code) from None
+
+
+def own_arguments() -> list[str]:
+    """The arguments of this very command, to be run again in every process."""
+    return sys.argv[1:]

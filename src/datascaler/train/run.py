@@ -1,0 +1,133 @@
+"""Training, from top to bottom: plan, model, optimizer, resume, data, loop."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+
+from datascaler import storage
+from datascaler.data.plan import Plan, open_plan
+from datascaler.data.pool import Shard, find_shards
+from datascaler.errors import StoppedError
+from datascaler.models.build import BuiltClip, build_clip
+from datascaler.models.optimizer import build_optimizer
+from datascaler.models.roles import table_to_json
+from datascaler.spec.train import TrainSpec
+from datascaler.train.batches import BatchSource, iterate_batches
+from datascaler.train.checkpoint import Checkpoints, Progress
+from datascaler.train.distributed import World, broadcast_text, joined_world
+from datascaler.train.estimate import seconds_per_step
+from datascaler.train.find_plan import check_coverage, find_or_make_plan
+from datascaler.train.recorder import Recorder
+from datascaler.train.run_folder import RunSummary, finished, run_url, start_run
+from datascaler.train.schedule import learning_rate
+from datascaler.train.step import Step
+from datascaler.train.stop import stop_on_sigterm
+
+
+def train(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambda _: None) -> RunSummary | None:
+    """Train, or go on with, the run that `spec` describes. A finished run is only looked up.
+
+    Under torchrun every process calls this; the summary is returned on rank 0, and `say` gets lines for people there.
+    """
+    with ExitStack() as stack:
+        world = stack.enter_context(joined_world())
+        stack.enter_context(stop_on_sigterm())
+        url = run_url(spec)
+
+        # ---- plan ----------------------------------------------------------------------------------------------
+        plan_url, shards = _agreed_plan(spec, world)
+        plan_path = stack.enter_context(storage.local_copy(plan_url))
+        plan = open_plan(plan_path)
+        coverage = check_coverage(plan, spec)
+        if world.is_main:
+            inputs: dict[str, object] = {"pool_digest": plan.pool_digest, "subset_digest": plan.subset_digest}
+            start_run(spec, inputs, command)
+            say(coverage)
+        done = finished(url)
+        if done:
+            return done if world.is_main else None
+
+        # ---- model, optimizer ----------------------------------------------------------------------------------
+        clip = build_clip(
+            spec.model_arch,
+            width_mult=spec.width_mult,
+            min_width_mult=spec.min_width_mult,
+            use_mup=spec.use_mup,
+            seed=spec.seed,
+        )
+        clip.model.to(world.device)
+        betas = (spec.beta1, spec.beta2)
+        optimizer = build_optimizer(
+            clip.model, clip.table, lr=spec.lr, weight_decay=spec.weight_decay, betas=betas, eps=spec.eps
+        )
+        step = Step(spec, clip.model, optimizer, world)
+
+        # ---- resume --------------------------------------------------------------------------------------------
+        checkpoints = Checkpoints(url, spec, clip, optimizer)
+        at = checkpoints.restore_newest()
+        first_step = at.samples_seen // spec.batch_size
+        if world.is_main:
+            storage.publish_text(storage.join(url, "mup.json"), table_to_json(clip.table))
+
+        # ---- data ----------------------------------------------------------------------------------------------
+        batches = iterate_batches(_source(spec, clip, plan_path, shards, world, at), spec.num_workers)
+        seconds = seconds_per_step(step, clip, spec, world) * (spec.steps - first_step)
+        if world.is_main:
+            for line in _outlook(spec, plan, clip, world, at, seconds):
+                say(line)
+
+        # ---- loop ----------------------------------------------------------------------------------------------
+        recorder = Recorder(spec, checkpoints, at, first_step) if world.is_main else None
+        for number, batch in enumerate(batches, start=first_step + 1):
+            lr = learning_rate(spec.lr, at.samples_seen, spec.batch_size, spec.warmup_steps, spec.train_num_samples)
+            result = step(batch, lr)
+            at.samples_seen += spec.batch_size
+            at.substituted += result.substituted
+            if recorder:
+                recorder.after_step(number, result.loss, lr, save_now=result.stop)
+            if result.stop:
+                raise StoppedError(f"stopped on request at {at.samples_seen:,} samples; the same command goes on")
+        return recorder.finish() if recorder else None
+
+
+def _agreed_plan(spec: TrainSpec, world: World) -> tuple[str, list[Shard]]:
+    """Rank 0 finds or makes the plan; the others wait for its URL."""
+    if world.is_main:
+        plan_url, shards = find_or_make_plan(spec)
+        broadcast_text(plan_url, world)
+        return plan_url, shards
+    return broadcast_text("", world), find_shards(spec.data_dir)
+
+
+def _source(
+    spec: TrainSpec, clip: BuiltClip, plan_path: Path, shards: list[Shard], world: World, at: Progress
+) -> BatchSource:
+    return BatchSource(
+        plan_path=plan_path,
+        shards=shards,
+        arch=spec.model_arch,
+        image_side=clip.config["vision_cfg"]["image_size"],
+        seed=spec.seed,
+        batch_size=spec.batch_size,
+        first_draw=at.samples_seen,
+        steps=spec.steps - at.samples_seen // spec.batch_size,
+        rank=world.rank,
+        world=world.size,
+    )
+
+
+def _outlook(spec: TrainSpec, plan: Plan, clip: BuiltClip, world: World, at: Progress, seconds: float) -> Iterator[str]:
+    """What people want to know before they commit hours."""
+    parameters = sum(parameter.numel() for parameter in clip.model.parameters())
+    passes = spec.train_num_samples / plan.samples
+    yield f"model     {spec.model_arch} x {spec.width_mult}, {parameters / 1e6:.2f}M parameters, {_kind(spec)}"
+    yield f"data      {plan.samples:,} samples, seen {passes:.2f} times"
+    yield f"steps     {spec.steps:,} of {spec.batch_size:,} samples on {world.size} process(es), {world.device.type}"
+    if at.samples_seen:
+        yield f"resuming  at {at.samples_seen:,} samples"
+    yield f"estimate  {timedelta(seconds=round(seconds))} of computing, from one timed step"
+
+
+def _kind(spec: TrainSpec) -> str:
+    return f"muP from base width {spec.min_width_mult}" if spec.use_mup else "standard parametrisation"

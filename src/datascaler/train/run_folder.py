@@ -1,0 +1,94 @@
+"""A run's folder: `run.json` first, `summary.json` last, and DataComp's `info.pkl` for its own evaluate."""
+
+import pickle
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from datascaler import __version__, storage
+from datascaler.errors import ConfigError
+from datascaler.spec.train import RUNTIME_FIELDS, TrainSpec
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunSummary:
+    """What a finished run says of itself."""
+
+    run: str
+    checkpoint: str
+    samples_seen: int
+    steps: int
+    substituted: int
+    """Images that did not decode and were replaced."""
+    train_loss: float
+    """Mean over the last 5% of the samples."""
+    seconds: float
+    """Of the last start; a resumed run counts only its own part."""
+
+
+def run_url(spec: TrainSpec) -> str:
+    return storage.join(spec.output_dir, spec.folder)
+
+
+def start_run(spec: TrainSpec, inputs: dict[str, object], command: str) -> None:
+    """Write run.json, or make sure that the one that is there describes the same run."""
+    url = storage.join(run_url(spec), "run.json")
+    record = {"spec": spec.record(), "inputs": inputs, "code_version": __version__, "command": command}
+    if not storage.exists(url):
+        storage.publish_json(url, record)
+        return
+    before = storage.read_json(url)
+    for part, now in (("spec", spec.record()), ("inputs", inputs)):
+        for name, value in now.items():
+            if name not in RUNTIME_FIELDS and before[part].get(name) != value:
+                raise ConfigError(
+                    f"{run_url(spec)} holds another run: {name} was {before[part].get(name)!r} and is now {value!r}; "
+                    "use another --output-dir, or the same flags to go on with it"
+                )
+
+
+def read_run(url: str) -> TrainSpec:
+    """The spec of the run in a folder."""
+    record = storage.read_json(storage.join(url, "run.json"))
+    try:
+        return TrainSpec.from_record(record["spec"])
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f"{url}/run.json is not a run of this version ({error})") from error
+
+
+def finished(url: str) -> RunSummary | None:
+    summary = storage.join(url, "summary.json")
+    return RunSummary(**storage.read_json(summary)) if storage.exists(summary) else None
+
+
+def find_runs(train_dir: str) -> list[str]:
+    """The folders at or below `train_dir` that hold a run.json, by name."""
+    found = storage.list_files(train_dir, "/run.json", recursive=True)
+    return [storage.parent(info.url) for info in found]
+
+
+def finish_run(spec: TrainSpec, summary: RunSummary) -> None:
+    """Publish the summary, last: its existence says that the run is complete."""
+    _write_datacomp_info(spec, summary.checkpoint)
+    storage.publish_json(storage.join(run_url(spec), "summary.json"), asdict(summary))
+
+
+def _write_datacomp_info(spec: TrainSpec, checkpoint: str) -> None:
+    """`info.pkl` as DataComp's evaluate.py reads it. It opens local paths only, so only local runs get one."""
+    if not storage.is_local(checkpoint):
+        return
+    scale_config: dict[str, Any] = {
+        "batch_size": spec.batch_size,
+        "learning_rate": spec.lr,
+        "train_num_samples": spec.train_num_samples,
+        "warmup": spec.warmup_steps,
+        "model": spec.model_arch,
+        "beta2": spec.beta2,
+    }
+    info = {
+        "scale": spec.scale,
+        "checkpoint": Path(checkpoint),
+        "scale_config": scale_config,
+        "data_dir": Path(spec.data_dir),
+    }
+    storage.publish_bytes(storage.join(run_url(spec), "info.pkl"), pickle.dumps(info))
