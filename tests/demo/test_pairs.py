@@ -67,11 +67,11 @@ def test_pictures_are_small_rgb_jpegs(pool: list[DrawnPair]) -> None:
 
 
 def test_broken_files_do_not_decode() -> None:
-    broken = [pair for pair in draw_pool(1000, seed=0) if pair.kind == PairKind.BROKEN]
+    broken = [pair for pair in draw_pool(600, seed=0) if pair.kind == PairKind.BROKEN]
     assert {bool(pair.image_bytes) for pair in broken} == {True, False}
     assert any(pair.image_bytes.startswith(b"\xff\xd8") for pair in broken)
     for pair in broken:
-        with pytest.raises(OSError, match=r"(?i)truncated|cannot identify"):
+        with pytest.raises(OSError, match=r"(?i)truncated|cannot identify|cannot load"):
             _decode(pair.image_bytes)
 
 

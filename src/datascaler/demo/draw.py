@@ -34,8 +34,13 @@ BACKDROPS: dict[str, Colour] = {
     "black": (34, 35, 39),
 }
 PATTERNS = ("plain", "shaded", "striped", "dotted", "checked")
-RADII = {"small": (9.0, 12.0), "": (12.0, 16.0), "large": (16.0, 20.0)}
+RADII = {"small": (11.0, 13.5), "": (13.5, 17.0), "large": (17.0, 20.0)}
 """Least and greatest radius in pixels by the word for the size; the middle has no word."""
+
+_TURN = 0.35
+"""Greatest turn of a shape to either side, in radians."""
+_DRIFT = 4.5
+"""Greatest distance of its centre from the picture's along each axis, in pixels."""
 
 CLASSES = tuple((shape, colour) for shape in SHAPES for colour in COLOURS)
 CLASS_NAMES = tuple(f"{colour} {shape}" for shape, colour in CLASSES)
@@ -70,15 +75,15 @@ def draw(attributes: Attributes, rng: np.random.Generator) -> Image.Image:
     picture = _backdrop(ground, attributes.pattern, rng)
 
     radius = rng.uniform(*RADII[attributes.size]) * _ZOOM
-    margin = radius + 1.5 * _ZOOM
-    x, y = rng.uniform(margin, _BIG - margin, size=2)
-    mask = shape_mask(attributes.shape, _BIG, (x, y), radius, rng.uniform(-0.6, 0.6))
+    reach = min(_DRIFT * _ZOOM, _BIG / 2 - radius - 1.5 * _ZOOM)
+    x, y = _BIG / 2 + rng.uniform(-reach, reach, size=2)
+    mask = shape_mask(attributes.shape, _BIG, (x, y), radius, rng.uniform(-_TURN, _TURN))
 
     shadow_at = (int(radius * rng.uniform(0.05, 0.14)), int(radius * 0.14))
     picture.paste(_scaled(ground, 0.72), shadow_at, mask)
     fill = _tint(COLOURS[attributes.colour], 14, rng)
     picture.paste(_shading(_scaled(fill, 1.08), _scaled(fill, 0.86), rng), (0, 0), mask)
-    return _noisy(picture.reduce(_ZOOM), rng.uniform(1.0, 7.0), rng)
+    return _noisy(picture.reduce(_ZOOM), rng.uniform(0.5, 4.0), rng)
 
 
 def _choice(options: tuple[str, ...], rng: np.random.Generator) -> str:
