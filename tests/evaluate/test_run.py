@@ -1,0 +1,277 @@
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from datascaler import storage
+from datascaler.errors import BadInputError, ConfigError
+from datascaler.evaluate import run
+from datascaler.evaluate.run import evaluate
+from datascaler.evaluate.tasks import Task
+from tests.evaluate.sets import CLASSES, captioned, labelled, task_of, write_set
+from tests.tiny_clip import tiny_loaded_clip
+
+TASKS = [
+    task_of("imagenet1k", 9, group="ImageNet"),
+    task_of("vtab/pets", 8, main_metric="mean_per_class_recall", group="VTAB"),
+    task_of("wilds/fmow", 6, main_metric="acc_worst_region", group="WILDS"),
+    task_of("retrieval/flickr", 7, main_metric="mean_recall@1", group="Retrieval"),
+    task_of("cifar10", 5),
+]
+
+
+def _write_data(data_dir: str) -> None:
+    for seed, (name, task) in enumerate(zip(("imagenet1k", "vtab-pets", "wilds-fmow"), TASKS, strict=False)):
+        write_set(storage.join(data_dir, f"wds_{name}_test"), labelled(task.size, seed=seed))
+    write_set(storage.join(data_dir, "wds_flickr_test"), captioned(7), dataset_type="retrieval")
+    write_set(storage.join(data_dir, "cifar10"), labelled(5, seed=9))
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> str:
+    _write_data(str(tmp_path / "data"))
+    return str(tmp_path / "data")
+
+
+def _lines(output_dir: str) -> list[dict[str, Any]]:
+    """Strict JSON: a bare NaN is an error."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    text = storage.read_text(storage.join(output_dir, "eval_results.jsonl"))
+    return [json.loads(line, parse_constant=refuse) for line in text.splitlines()]
+
+
+def _record(output_dir: str, slug: str) -> Any:
+    return storage.read_json(storage.join(output_dir, f"eval_results/{slug}.json"))
+
+
+def _count_work(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    done: list[str] = []
+    original = run._evaluate_task
+
+    def counted(model: Any, job: Any, *rest: Any) -> Any:
+        done.append(job.task.key)
+        return original(model, job, *rest)
+
+    monkeypatch.setattr(run, "_evaluate_task", counted)
+    return done
+
+
+def test_all_files_of_a_run_on_s3(s3_url: str) -> None:
+    data_dir, output_dir = storage.join(s3_url, "data"), storage.join(s3_url, "out")
+    _write_data(data_dir)
+    model = tiny_loaded_clip(0)
+    summary = evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS, batch_size=4, num_workers=2)
+    lines = _lines(output_dir)
+    assert [list(line) for line in lines] == [["key", "dataset", "metrics"]] * 5
+    assert [line["key"] for line in lines] == [task.key for task in TASKS]
+    assert [line["dataset"] for line in lines] == [task.name for task in TASKS]
+    metrics = {line["key"]: line["metrics"] for line in lines}
+    assert metrics["vtab/pets"]["main_metric"] == metrics["vtab/pets"]["mean_per_class_recall"]
+    assert metrics["imagenet1k"]["main_metric"] == metrics["imagenet1k"]["acc1"]
+    assert metrics["retrieval/flickr"]["main_metric"] == metrics["retrieval/flickr"]["mean_recall@1"]
+    assert metrics["wilds/fmow"]["main_metric"] is None
+    assert metrics["wilds/fmow"]["acc1"] is not None
+    assert summary.notes == {"wilds/fmow": "not computed yet: acc_worst_region"}
+    assert _record(output_dir, "wilds-fmow")["note"] == "not computed yet: acc_worst_region"
+    assert (summary.warnings, summary.missing, summary.pending) == ({}, [], [])
+
+    scores = [line["metrics"]["main_metric"] for line in lines if line["metrics"]["main_metric"] is not None]
+    assert summary.average == pytest.approx(sum(scores) / 4)
+    assert (summary.scored, summary.evaluated, summary.average_38) == (4, 5, None)
+    assert summary.groups["VTAB"].average == metrics["vtab/pets"]["main_metric"]
+    assert (summary.groups["IN shifts"].average, summary.groups["IN shifts"].tasks) == (None, 6)
+    stored = storage.read_json(storage.join(output_dir, "eval_summary.json"))
+    assert stored == json.loads(json.dumps(summary.to_json()))
+    assert "average_38" not in stored
+
+    with storage.open_read(storage.join(output_dir, "eval_samples/vtab-pets.parquet")) as file:
+        table = pq.read_table(file)
+    assert table.column_names == ["key", "label", "prediction", "correct", "rank"]
+    assert table.num_rows == 8
+    assert table.schema.metadata[b"weights_hash"].decode() == model.weights_hash
+
+
+def test_workers_share_the_tasks_and_the_last_one_assembles(tmp_path: Path, data_dir: str) -> None:
+    model = tiny_loaded_clip(0)
+    alone, shared = str(tmp_path / "alone"), str(tmp_path / "shared")
+    evaluate(model, data_dir=data_dir, output_dir=alone, tasks=TASKS)
+    for index in (2, 0, 1):
+        summary = evaluate(model, data_dir=data_dir, output_dir=shared, tasks=TASKS, index=index, count=3)
+        done = {path.stem for path in (tmp_path / "shared/eval_results").iterdir()}
+        assert {task.slug for task in TASKS[index::3]} <= done
+        assert len(summary.pending) == 5 - len(done)
+        assert (tmp_path / "shared/eval_summary.json").exists() == (not summary.pending)
+        assert (tmp_path / "shared/eval_results.jsonl").exists() == (not summary.pending)
+    for name in ("eval_results.jsonl", "eval_summary.json", "eval_samples/retrieval-flickr.parquet"):
+        assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "shared" / name).read_bytes()
+
+
+def test_rerun_resumes(tmp_path: Path, data_dir: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, output_dir = tiny_loaded_clip(0), str(tmp_path / "out")
+    first = evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS)
+    before = (tmp_path / "out/eval_results.jsonl").read_bytes()
+    for lost in ("eval_results.jsonl", "eval_summary.json", "eval_results/cifar10.json"):
+        (tmp_path / "out" / lost).unlink()
+    done = _count_work(monkeypatch)
+    assert evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS) == first
+    assert done == ["cifar10"]
+    assert (tmp_path / "out/eval_results.jsonl").read_bytes() == before
+
+
+def test_a_done_task_needs_no_data(tmp_path: Path, data_dir: str) -> None:
+    model, output_dir = tiny_loaded_clip(0), str(tmp_path / "out")
+    first = evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS)
+    assert evaluate(model, data_dir=str(tmp_path / "nowhere"), output_dir=output_dir, tasks=TASKS) == first
+
+
+def test_other_selections_add_to_a_folder(tmp_path: Path, data_dir: str) -> None:
+    model, output_dir = tiny_loaded_clip(0), str(tmp_path / "out")
+    evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[:1])
+    summary = evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[4:])
+    assert [line["key"] for line in _lines(output_dir)] == ["cifar10", "imagenet1k"]
+    assert summary.evaluated == 2
+
+
+def test_other_weights_are_refused_or_overwritten(
+    tmp_path: Path, data_dir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output_dir = str(tmp_path / "out")
+    first, second = tiny_loaded_clip(0), tiny_loaded_clip(1)
+    evaluate(first, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[:2])
+    done = _count_work(monkeypatch)
+    with pytest.raises(ConfigError, match=r"weights_hash .*overwrite the results or use a new --output-dir"):
+        evaluate(second, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[:1])
+    assert done == []
+    summary = evaluate(second, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[:1], overwrite=True)
+    assert done == ["imagenet1k"]
+    # The other task's result is of the first model: it stays out of the common files.
+    assert [line["key"] for line in _lines(output_dir)] == ["imagenet1k"]
+    assert (summary.evaluated, summary.weights_hash) == (1, second.weights_hash)
+
+
+@pytest.mark.parametrize("change", [{"size": 10}, {"main_metric": "acc5"}, {"group": "mine"}])
+def test_another_task_definition_is_refused_or_overwritten(
+    tmp_path: Path, data_dir: str, change: dict[str, Any]
+) -> None:
+    model, output_dir = tiny_loaded_clip(0), str(tmp_path / "out")
+    evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[:1])
+    changed: list[Task] = [dataclasses.replace(TASKS[0], **change)]
+    (field,) = change
+    with pytest.raises(ConfigError, match=f"{field} of task imagenet1k was"):
+        evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=changed)
+    evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=changed, overwrite=True)
+    assert _record(output_dir, "imagenet1k")["task"][field] == change[field]
+
+
+def test_other_data_is_refused_or_overwritten(tmp_path: Path, data_dir: str) -> None:
+    model, output_dir = tiny_loaded_clip(0), str(tmp_path / "out")
+    evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[4:])
+    write_set(storage.join(data_dir, "cifar10"), labelled(8, seed=9))
+    with pytest.raises(ConfigError, match="data of task cifar10 was"):
+        evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[4:])
+    evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[4:], overwrite=True)
+    assert _record(output_dir, "cifar10")["size_found"] == 8
+
+
+def test_missing_data_is_listed_or_refused(tmp_path: Path, data_dir: str) -> None:
+    model, output_dir = tiny_loaded_clip(0), str(tmp_path / "out")
+    tasks = [task_of("vtab/absent", 3), *TASKS[4:]]
+    with pytest.raises(ConfigError, match=r"for vtab/absent; a folder like wds_vtab-absent_test"):
+        evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=tasks)
+    summary = evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=tasks, missing_ok=True)
+    assert (summary.missing, summary.pending, summary.evaluated) == (["vtab/absent"], [], 1)
+    assert [line["key"] for line in _lines(output_dir)] == ["cifar10"]
+    with pytest.raises(ConfigError, match="no data below"):
+        evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=tasks[:1], missing_ok=True)
+
+
+def test_size_class_count_and_broken_images_are_warnings(tmp_path: Path) -> None:
+    data_dir, output_dir = str(tmp_path / "data"), str(tmp_path / "out")
+    samples = labelled(6)
+    samples[3] = {"png": b"no picture", "cls": b"1"}
+    write_set(storage.join(data_dir, "wds_a_test"), samples)
+    task = dataclasses.replace(task_of("a", 6), num_classes=9)
+    summary = evaluate(tiny_loaded_clip(0), data_dir=data_dir, output_dir=output_dir, tasks=[task])
+    record = _record(output_dir, "a")
+    assert (record["size_expected"], record["size_found"], record["bad_images"]) == (6, 5, 1)
+    assert record["warning"] == summary.warnings["a"]
+    for part in ("5 images were evaluated, the task has 6", "1 images do not decode", f"{len(CLASSES)} classes"):
+        assert part in record["warning"]
+
+
+def test_a_set_without_a_good_image_is_null(tmp_path: Path) -> None:
+    data_dir, output_dir = str(tmp_path / "data"), str(tmp_path / "out")
+    write_set(storage.join(data_dir, "wds_a_test"), [{"png": b"x", "cls": b"1"}], shards=1)
+    summary = evaluate(tiny_loaded_clip(0), data_dir=data_dir, output_dir=output_dir, tasks=[task_of("a", 1)])
+    assert (summary.average, summary.scores, summary.notes) == (None, {"a": None}, {})
+    assert _lines(output_dir)[0]["metrics"]["main_metric"] is None
+
+
+def test_sets_of_other_layouts_are_noted(tmp_path: Path) -> None:
+    tasks = [
+        task_of("misc/winogavil", 3563, main_metric="jaccard_score_10-12", group="Retrieval"),
+        task_of("fairness/fairface", 10954, main_metric=None),
+    ]
+    for name in ("wds_winogavil_test", "wds_fairface_test"):
+        storage.publish_text(str(tmp_path / "data" / name / "test/nshards.txt"), "1")
+    summary = evaluate(
+        tiny_loaded_clip(0), data_dir=str(tmp_path / "data"), output_dir=str(tmp_path / "out"), tasks=tasks
+    )
+    assert summary.notes == {
+        "misc/winogavil": "not computed yet: jaccard_score_10-12",
+        "fairness/fairface": "not computed yet: all metrics of this task",
+    }
+    assert [line["metrics"] for line in _lines(str(tmp_path / "out"))] == [{"main_metric": None}] * 2
+    assert _record(str(tmp_path / "out"), "misc-winogavil")["size_found"] is None
+    assert not (tmp_path / "out/eval_samples").exists()
+
+
+def test_a_damaged_tar_stops_no_other_task(tmp_path: Path, data_dir: str) -> None:
+    model, output_dir = tiny_loaded_clip(0), str(tmp_path / "out")
+    url = storage.join(data_dir, "wds_imagenet1k_test/test/0.tar")
+    whole = storage.read_bytes(url)
+    storage.publish_bytes(url, whole[:3000])
+    with pytest.raises(BadInputError, match=r"imagenet1k: .*0\.tar: truncated"):
+        evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS)
+    assert len(list((tmp_path / "out/eval_results").iterdir())) == 4
+    assert not (tmp_path / "out/eval_results.jsonl").exists()
+    storage.publish_bytes(url, whole)
+    assert evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS).pending == []
+
+
+def test_a_broken_set_stops_the_run_before_any_work(
+    tmp_path: Path, data_dir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.remove(storage.join(data_dir, "cifar10/classnames.txt"))
+    done = _count_work(monkeypatch)
+    with pytest.raises(ConfigError, match=r"cifar10/classnames\.txt: not found"):
+        evaluate(tiny_loaded_clip(0), data_dir=data_dir, output_dir=str(tmp_path / "out"), tasks=TASKS)
+    assert done == []
+
+
+def test_a_foreign_file_among_the_results_is_named(tmp_path: Path, data_dir: str) -> None:
+    storage.publish_json(str(tmp_path / "out/eval_results/x.json"), {"key": "x"})
+    with pytest.raises(ConfigError, match=r"x\.json: is not a result"):
+        evaluate(tiny_loaded_clip(0), data_dir=data_dir, output_dir=str(tmp_path / "out"), tasks=TASKS)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"tasks": []}, "no tasks to evaluate"),
+        ({"batch_size": 0}, "batch-size must be at least 1, got 0"),
+        ({"num_workers": 0}, "num-workers must be at least 1, got 0"),
+        ({"count": 0}, "count must be at least 1, got 0"),
+        ({"index": 2, "count": 2}, "index must be from 0 to count - 1 = 1, got 2"),
+    ],
+)
+def test_settings_out_of_range(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+    arguments = {"data_dir": str(tmp_path), "output_dir": str(tmp_path), "tasks": TASKS, **settings}
+    with pytest.raises(ConfigError, match=message):
+        evaluate(tiny_loaded_clip(0), **arguments)
