@@ -13,7 +13,7 @@ from datascaler.models.build import BuiltClip, build_clip
 from datascaler.models.init import draw, initialise
 from tests.models.clips import ARCH
 
-WIDTHS = [Fraction(1, 2), Fraction(1), Fraction(2), Fraction(4)]
+WIDTHS = [Fraction(1, 2), Fraction(1), Fraction(2)]
 
 
 def pooled_std(built: BuiltClip, name: str, weights: Mapping[str, Tensor]) -> float:
@@ -56,7 +56,7 @@ def is_uniform(values: Tensor) -> bool:
     return float(values.abs().max() / values.std()) < 1.8
 
 
-@pytest.mark.parametrize("width", [Fraction(1), Fraction(5, 2)])
+@pytest.mark.parametrize("width", [Fraction(1), Fraction(1, 2)])
 def test_standard_init_matches_a_stock_model(width: Fraction) -> None:
     """Mean, std and kind of distribution of every tensor, within five standard errors."""
     built = build_clip(ARCH, width_mult=width)

@@ -90,6 +90,15 @@ def test_uneven_mlp_ratio_keeps_the_mlp_exact() -> None:
         assert mlp_widths(config) == (768 * eighths, 512 * eighths)
 
 
+def test_mlp_does_not_follow_open_clips_floor() -> None:
+    """96 * 4.009 is 384.86, so 384; twice as wide open_clip would take 769."""
+    reference = reference_config("ViT-Mini-8-48")
+    reference["vision_cfg"]["mlp_ratio"] = 4.009
+    config = scaled_config(reference, Fraction(2))
+    weight = meta_clip(config).state_dict()["visual.transformer.resblocks.0.mlp.c_fc.weight"]
+    assert weight.shape == (768, 192)
+
+
 @pytest.mark.parametrize(
     ("arch", "multiplier", "nearest"),
     [
