@@ -3,7 +3,6 @@
 A table is its own "done" marker: it is published whole, and a rerun skips a shard whose footer matches.
 """
 
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datascaler import __version__, storage
+from datascaler.data.parquet import read_parquet
 from datascaler.data.pool import Shard
 from datascaler.data.samples import OK, Sample
 from datascaler.errors import ConfigError
@@ -99,7 +99,7 @@ def read_footer(url: str) -> Footer:
 
 
 def read_table(url: str, columns: Sequence[str]) -> tuple[pa.Table, Footer]:
-    table = pq.read_table(io.BytesIO(storage.read_bytes(url)), columns=list(columns))
+    table = read_parquet(url, columns)
     return table, _footer(table.schema, url)
 
 

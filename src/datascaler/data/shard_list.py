@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datascaler import storage
+from datascaler.data.parquet import decode_parquet
 from datascaler.data.pool import Shard, find_shards, require_unchanged
 from datascaler.errors import ConfigError
 
@@ -62,6 +63,6 @@ def _encode(shards: list[Shard], data_dir: str) -> bytes:
 
 
 def _decode(content: bytes) -> tuple[list[Shard], str]:
-    table = pq.read_table(io.BytesIO(content))
+    table = decode_parquet(content, "shards.parquet")
     shards = [Shard(**row) for row in table.to_pylist()]
     return shards, table.schema.metadata[_DATA_DIR].decode()
