@@ -141,9 +141,9 @@ def _write_shards(output_dir: str, samples: Iterator[dict[str, bytes]], images_p
 def _start(output_dir: str, images_per_shard: int, overwrite: bool) -> None:
     if images_per_shard < 1:
         raise ConfigError(f"images-per-shard must be at least 1, got {images_per_shard}")
-    storage.check_writable(output_dir)
     if storage.list_files(output_dir, recursive=True) and not overwrite:
         raise ConfigError(f"{output_dir} is not empty; choose a new --output-dir, or add --overwrite")
+    storage.check_writable(output_dir)
     # Without its manifest the old set is no set; its tars beyond the new last one must not look like part of it.
     for info in storage.list_files(storage.join(output_dir, "test")):
         storage.remove(info.url)
