@@ -17,6 +17,7 @@ from PIL import Image
 from datascaler import storage
 from datascaler.data.captions import CaptionColumns
 from datascaler.data.make_pool import make_pool
+from datascaler.data.parquet import read_parquet
 from datascaler.data.pool import find_shards
 from datascaler.data.pool_rows import PoolSample
 from datascaler.data.samples import OK, Sample, read_samples
@@ -64,7 +65,7 @@ def samples_of(pool: str) -> list[Sample]:
 
 
 def log_of(pool: str, shard: int = 0) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(f"{pool}/shards/{shard:08d}.parquet").to_pylist()
+    rows: list[dict[str, Any]] = read_parquet(f"{pool}/shards/{shard:08d}.parquet").to_pylist()
     return rows
 
 
@@ -120,7 +121,7 @@ def test_stats_log_and_metadata(images: Path, captions: str, tmp_path: Path) -> 
     assert stats["duration"] == stats["end_time"] - stats["start_time"]
     log = log_of(str(tmp_path / "pool"), 1)
     assert [list(row) for row in log] == [JSON_KEYS] * 2
-    metadata = pq.read_table(tmp_path / "pool/metadata/tiny.parquet")
+    metadata = read_parquet(f"{tmp_path}/pool/metadata/tiny.parquet")
     assert metadata.column_names == ["uid", "url", "text", "original_width", "original_height", "sha256"]
     assert metadata["uid"].to_pylist() == [
         f"{s.uid[0]:016x}{s.uid[1]:016x}" for s in samples_of(str(tmp_path / "pool"))
@@ -209,7 +210,7 @@ def test_rows_that_fail_are_counted_with_their_reason(images: Path, tmp_path: Pa
     stats = json.loads((tmp_path / "pool/shards/00000000_stats.json").read_text())
     assert stats["count"] == 13
     assert stats["status_dict"] == written.failures | {"success": 2}
-    assert pq.read_table(tmp_path / "pool/metadata/pool.parquet").num_rows == 2
+    assert read_parquet(f"{tmp_path}/pool/metadata/pool.parquet").num_rows == 2
 
 
 def test_an_unreadable_file_is_a_failed_row(images: Path, tmp_path: Path) -> None:

@@ -5,12 +5,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
 from datascaler import storage
 from datascaler.cli.main import cli
+from datascaler.data.parquet import read_parquet
 from tests.real_pictures import EMOJI_COUNT, digits_folder, emoji_folder
 
 DIGITS = 1797
@@ -41,8 +41,7 @@ def test_emoji_become_a_pool_and_digits_an_evaluation_set(tmp_path: Path, s3_url
 
     # Uids differ where text or url does, so pictures that are the same to the byte (families and flags that are drawn
     # alike) and a name that occurs twice are no duplicates of the check; they are in the metadata for who looks.
-    with storage.open_read(made["metadata"]) as file:
-        metadata = pq.read_table(file)
+    metadata = read_parquet(made["metadata"])
     pictures, texts = (Counter(metadata[column].to_pylist()) for column in ("sha256", "text"))
     assert (len(pictures), len(texts)) == (1878, 1910)
     assert [text for text, times in texts.items() if times > 1] == ["man in tuxedo"]

@@ -104,7 +104,7 @@ def _read_parquet(url: str, needed: tuple[str, ...]) -> Iterator[dict[str, Any]]
         except pa.ArrowInvalid as error:
             raise ConfigError(f"{url}: not a parquet file ({error})") from error
         _require(url, needed, table.schema_arrow.names)
-        for batch in table.iter_batches():
+        for batch in table.iter_batches(use_threads=False):
             yield from batch.to_pylist()
 
 

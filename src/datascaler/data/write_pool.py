@@ -8,7 +8,6 @@
 A rerun skips a shard whose stats.json carries the same digest, and refuses one that carries another.
 """
 
-import io
 import json
 import re
 import time
@@ -21,9 +20,11 @@ from itertools import islice
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from datascaler import storage
+from datascaler.data.parquet import read_parquet
 from datascaler.data.pool_rows import FAILED_TO_DOWNLOAD, FAILED_TO_RESIZE, SUCCESS, PoolRow, PoolSample, stored_row
 from datascaler.data.write_tar import TarWriter
 from datascaler.errors import ConfigError
@@ -222,6 +223,6 @@ def _write_metadata(url: str, folder: str, shards: int) -> None:
     schema = pa.schema([(column, _LOG_SCHEMA.field(source).type) for column, source in _METADATA_COLUMNS.items()])
     with storage.publish(url) as file, closing(pq.ParquetWriter(file, schema)) as writer:
         for number in range(shards):
-            log = storage.read_bytes(storage.join(folder, f"{number:08d}.parquet"))
-            table = pq.read_table(io.BytesIO(log), filters=[("status", "==", SUCCESS)])
-            writer.write_table(table.select(list(_METADATA_COLUMNS.values())).rename_columns(list(_METADATA_COLUMNS)))
+            log = read_parquet(storage.join(folder, f"{number:08d}.parquet"), ["status", *_METADATA_COLUMNS.values()])
+            stored = log.filter(pc.equal(log["status"], SUCCESS))
+            writer.write_table(stored.select(list(_METADATA_COLUMNS.values())).rename_columns(list(_METADATA_COLUMNS)))
