@@ -5,9 +5,11 @@ import sys
 import click
 
 from datascaler import __version__
+from datascaler.cli.evaluate import evaluate
 from datascaler.cli.pool import pool
 from datascaler.cli.score import score
 from datascaler.cli.subset import subset
+from datascaler.cli.sweep import sweep
 from datascaler.cli.train import train
 from datascaler.errors import DatascalerError
 
@@ -25,7 +27,7 @@ def cli() -> None:
     """Choose the part of an image-text pool to train CLIP on, and find out how it will do at full size."""
 
 
-for command in (pool, score, subset, train):
+for command in (pool, score, subset, train, sweep, evaluate):
     cli.add_command(command)
 
 

@@ -35,6 +35,11 @@ FRACTION = _Parsed("fraction", _fraction)
 TRUTH = _Parsed("boolean", parse_bool)
 
 
+def list_of(item: click.ParamType[Any]) -> click.ParamType[Any]:
+    """`a,b,c`, each of the item's type."""
+    return _Parsed(f"{item.name},...", lambda text: [item.convert(each, None, None) for each in text.split(",")])
+
+
 def truth_option(*names: str, default: bool, help: str) -> Callable[[Any], Any]:  # noqa: A002
     """A switch that may stand alone or take a value: `--use-mup`, `--use-mup=false`."""
     return click.option(

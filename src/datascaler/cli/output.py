@@ -1,7 +1,7 @@
 """What goes where: results to stdout, everything else to stderr."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -15,6 +15,16 @@ def print_result(result: Mapping[str, Any], *, as_json: bool) -> None:
     width = max((len(name) for name in result), default=0)
     for name, value in result.items():
         click.echo(f"{name.replace('_', ' '):<{width}}  {_plain(value)}")
+
+
+def print_table(rows: Sequence[Mapping[str, Any]], best: int | None = None) -> None:
+    """Rows under the names of their fields; the best one is marked."""
+    names = list(rows[0])
+    cells = [[name.replace("_", " ") for name in names]] + [[_plain(row[name]) for name in names] for row in rows]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(names))]
+    for number, line in enumerate(cells, start=-1):
+        mark = "* " if best is not None and number == best else "  "
+        click.echo((mark + "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))).rstrip())
 
 
 def note(text: str) -> None:

@@ -95,6 +95,21 @@ class TrainSpec:
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return {name: str(value) if isinstance(value, Fraction) else value for name, value in values.items()}
 
+    def arguments(self) -> list[str]:
+        """The arguments of `datascaler train` that describe this run."""
+        flags = {
+            "plan_file": "plan",
+            "warmup_steps": "warmup",
+        }
+        arguments = []
+        for name, value in self.record().items():
+            if value is None or name in ("beta1", "eps"):
+                continue
+            flag = flags.get(name, name).replace("_", "-")
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            arguments.append(f"--{flag}={text}")
+        return arguments
+
     @classmethod
     def from_record(cls, record: dict[str, object]) -> "TrainSpec":
         known = {each.name: each.type for each in fields(cls)}

@@ -21,9 +21,10 @@ def needs_torchrun(nproc_per_node: int) -> bool:
     return not inside and (nproc_per_node > 1 or any(name.startswith("PET_") for name in os.environ))
 
 
-def run_under_torchrun(arguments: Sequence[str], nproc_per_node: int) -> None:
+def run_under_torchrun(arguments: Sequence[str], nproc_per_node: int, name: str = "") -> None:
     """Run `datascaler ARGUMENTS` in `nproc_per_node` processes. PET_* variables set everything that is not given here.
 
+    `name` tells several runs of one job apart at their common rendezvous.
     Raises ChildError with the exit code of the first process that failed.
     """
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -32,6 +33,8 @@ def run_under_torchrun(arguments: Sequence[str], nproc_per_node: int) -> None:
     options = ["--nproc-per-node", str(nproc_per_node)] if nproc_per_node > 1 else []
     if not any(name in os.environ for name in ("PET_NNODES", "PET_MASTER_ADDR", "PET_RDZV_ENDPOINT")):
         options.append("--standalone")
+    elif name:
+        options += ["--rdzv-id", f"{os.environ.get('PET_RDZV_ID', 'datascaler')}/{name}"]
     parsed = parse_args([*options, "-m", "datascaler", *arguments])  # type: ignore[no-untyped-call]
     try:
         run(parsed)  # type: ignore[no-untyped-call]

@@ -3,11 +3,11 @@
 import math
 import time
 
+from datascaler.data.run_folder import RunSummary, finish_run, run_url
 from datascaler.progress import progress
 from datascaler.spec.train import TrainSpec
 from datascaler.train.checkpoint import Checkpoints, Progress
 from datascaler.train.metrics import MetricsLog
-from datascaler.train.run_folder import RunSummary, finish_run, run_url
 
 
 class Recorder:

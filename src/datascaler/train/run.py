@@ -8,6 +8,7 @@ from pathlib import Path
 from datascaler import storage
 from datascaler.data.plan import Plan, open_plan
 from datascaler.data.pool import Shard, find_shards
+from datascaler.data.run_folder import RunSummary, finished, run_url, start_run
 from datascaler.errors import StoppedError
 from datascaler.models.build import BuiltClip, build_clip
 from datascaler.models.optimizer import build_optimizer
@@ -19,7 +20,6 @@ from datascaler.train.distributed import World, broadcast_text, joined_world
 from datascaler.train.estimate import seconds_per_step
 from datascaler.train.find_plan import check_coverage, find_or_make_plan
 from datascaler.train.recorder import Recorder
-from datascaler.train.run_folder import RunSummary, finished, run_url, start_run
 from datascaler.train.schedule import learning_rate
 from datascaler.train.step import Step
 from datascaler.train.stop import stop_on_sigterm

@@ -1,0 +1,47 @@
+"""`datascaler sweep`."""
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from datascaler.cli.options import COUNT, json_option, list_of
+from datascaler.cli.output import note, print_result, print_table
+from datascaler.cli.train_options import train_options, with_recipe
+from datascaler.spec.sweep import grid
+from datascaler.spec.train import datacomp_recipe
+
+
+@click.command()
+@train_options
+@click.option("--lrs", type=list_of(click.FLOAT), help="1e-4,2e-4,...  [default: the scale's x 1/4, 1/2, 1, 2, 4]")
+@click.option("--weight-decays", type=list_of(click.FLOAT), help="0.1,0.2,...  [default: 0.2]")
+@click.option("--warmups", type=list_of(COUNT), help="Steps: 100,500,...  [default: the scale's]")
+@json_option
+def sweep(
+    nproc_per_node: int,
+    lrs: list[float] | None,
+    weight_decays: list[float] | None,
+    warmups: list[int] | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Train a grid of learning rates and rank its points by final loss.
+
+    Every point is an ordinary run; complete ones are skipped, so the same command goes on after an interruption. On
+    several nodes start it on each, with torchrun's variables (PET_NNODES, PET_NODE_RANK, PET_MASTER_ADDR, ...).
+
+    \b
+    datascaler sweep --data-dir s3://pool --output-dir s3://runs --scale small \\
+        --subset-file s3://out/subsets/clip-f0.3.npy --use-mup --width-mult 0.1875 --lrs 5e-4,1e-3,2e-3
+    """
+    points = grid(datacomp_recipe(**with_recipe(options)), lrs or (), weight_decays or (), warmups or ())
+
+    from datascaler.sweep.run import sweep as run
+
+    result = run(points, nproc_per_node, note)
+    if as_json:
+        print_result({"best": asdict(result.best), "points": list(map(asdict, result.points))}, as_json=True)
+        return
+    columns = ("lr", "weight_decay", "warmup_steps", "train_loss", "run")
+    print_table([{name: getattr(point, name) for name in columns} for point in result.points], best=0)
