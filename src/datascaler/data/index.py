@@ -23,7 +23,7 @@ def index_pool(shards: list[Shard], folder: str, num_workers: int = 4) -> None:
 def read_shard(shard: Shard) -> Iterator[Sample]:
     """The samples of a shard, in tar order, after making sure that it is the shard that was pinned."""
     require_unchanged(shard, storage.stat(shard.url))
-    with storage.open_read(shard.url) as file:
+    with storage.translated_errors(shard.url), storage.open_read(shard.url) as file:
         yield from read_samples(file)
 
 

@@ -4,6 +4,7 @@ A plain path, `file://`, `s3://`, `memory://` and any other fsspec URL work alik
 the usual environment (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE, workload identity).
 """
 
+from datascaler.storage.filesystem import translated_errors
 from datascaler.storage.publish import (
     check_writable,
     publish,
@@ -50,4 +51,5 @@ __all__ = [
     "relative_to",
     "remove",
     "stat",
+    "translated_errors",
 ]

