@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from datascaler.demo.shapes import SHAPES, shape_mask
+from datascaler.demo.shapes import SHAPES, fill_mask, placed_outline, stroke
 
 SIDE = 48
 """Pixels of a picture."""
@@ -24,22 +24,23 @@ COLOURS: dict[str, Colour] = {
     "blue": (38, 98, 214),
     "purple": (136, 62, 178),
 }
-# Pale or grey, so that the colour that the caption names is always the strongest in the picture.
+# Pale or grey: lighter than the ink, and never as strong a colour as the one that the caption names.
 BACKDROPS: dict[str, Colour] = {
     "white": (244, 244, 241),
-    "cream": (233, 224, 204),
-    "mint": (196, 219, 206),
-    "grey": (158, 160, 163),
-    "slate": (88, 101, 115),
-    "black": (34, 35, 39),
+    "cream": (238, 228, 206),
+    "mint": (198, 224, 209),
+    "grey": (172, 174, 178),
+    "lilac": (216, 208, 228),
+    "sky": (190, 211, 230),
 }
+INK: Colour = (24, 24, 30)
 PATTERNS = ("plain", "shaded", "striped", "dotted", "checked")
-RADII = {"small": (11.0, 13.5), "": (13.5, 17.0), "large": (17.0, 20.0)}
+RADII = {"small": (14.0, 15.5), "": (15.5, 18.0), "large": (18.0, 20.0)}
 """Least and greatest radius in pixels by the word for the size; the middle has no word."""
 
-_TURN = 0.35
+_TURN = 0.18
 """Greatest turn of a shape to either side, in radians."""
-_DRIFT = 4.5
+_DRIFT = 2.5
 """Greatest distance of its centre from the picture's along each axis, in pixels."""
 
 CLASSES = tuple((shape, colour) for shape in SHAPES for colour in COLOURS)
@@ -77,12 +78,14 @@ def draw(attributes: Attributes, rng: np.random.Generator) -> Image.Image:
     radius = rng.uniform(*RADII[attributes.size]) * _ZOOM
     reach = min(_DRIFT * _ZOOM, _BIG / 2 - radius - 1.5 * _ZOOM)
     x, y = _BIG / 2 + rng.uniform(-reach, reach, size=2)
-    mask = shape_mask(attributes.shape, _BIG, (x, y), radius, rng.uniform(-_TURN, _TURN))
+    outline = placed_outline(attributes.shape, (x, y), radius, rng.uniform(-_TURN, _TURN))
+    mask = fill_mask(outline, _BIG)
 
     shadow_at = (int(radius * rng.uniform(0.05, 0.14)), int(radius * 0.14))
-    picture.paste(_scaled(ground, 0.72), shadow_at, mask)
+    picture.paste(_scaled(ground, 0.78), shadow_at, mask)
     fill = _tint(COLOURS[attributes.colour], 14, rng)
     picture.paste(_shading(_scaled(fill, 1.08), _scaled(fill, 0.86), rng), (0, 0), mask)
+    stroke(picture, outline, INK, width=2 * _ZOOM)
     return _noisy(picture.reduce(_ZOOM), rng.uniform(0.5, 4.0), rng)
 
 
@@ -113,9 +116,9 @@ def _ramp(quarter_turns: int) -> Image.Image:
 
 
 def _backdrop(ground: Colour, pattern: str, rng: np.random.Generator) -> Image.Image:
-    other = _scaled(ground, 0.88 if sum(ground) > 200 else 1.6)
+    other = _scaled(ground, 0.93)
     if pattern == "shaded":
-        return _shading(ground, _scaled(ground, 0.72 if sum(ground) > 200 else 1.9), rng)
+        return _shading(ground, _scaled(ground, 0.8), rng)
     picture = Image.new("RGB", (_BIG, _BIG), ground)
     pen = ImageDraw.Draw(picture)
     step = int(rng.integers(6, 11)) * _ZOOM

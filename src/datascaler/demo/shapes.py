@@ -68,7 +68,16 @@ def _heart() -> Outline:
 
 
 def _moon() -> Outline:
-    return _ring_of(48, radius=0.95), _ring_of(48, radius=0.82, centre=(0.5, 0.0))
+    outer, inner, shift = 0.95, 0.82, 0.5
+    # Where the two circles cross; the crescent is the outer arc to the left of that and the inner arc back.
+    x = (outer**2 - inner**2 + shift**2) / (2 * shift)
+    horn = np.arctan2(np.sqrt(outer**2 - x**2), x)
+    inner_horn = np.arctan2(np.sqrt(outer**2 - x**2), x - shift)
+    there = np.linspace(horn, 2 * np.pi - horn, 40)
+    back = np.linspace(2 * np.pi - inner_horn, inner_horn, 40)[1:-1]
+    points = [(outer * np.cos(a), outer * np.sin(a)) for a in there]
+    points += [(inner * np.cos(a) + shift, inner * np.sin(a)) for a in back]
+    return (np.array(points),)
 
 
 _OUTLINES: dict[str, Callable[[], Outline]] = {
@@ -85,12 +94,28 @@ _OUTLINES: dict[str, Callable[[], Outline]] = {
 SHAPES = tuple(_OUTLINES)
 
 
-def shape_mask(shape: str, side: int, centre: tuple[float, float], radius: float, angle: float) -> Image.Image:
-    """An `L` image, 255 inside the shape; lengths in pixels, the angle in radians."""
+def placed_outline(shape: str, centre: tuple[float, float], radius: float, angle: float) -> Outline:
+    """The outline in pixels; the angle is in radians."""
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    return tuple(points @ turn * radius + np.array(centre) for points in _OUTLINES[shape]())
+
+
+def fill_mask(outline: Outline, side: int) -> Image.Image:
+    """An `L` image, 255 inside the outline and 0 in its holes."""
     mask = Image.new("L", (side, side))
     pen = ImageDraw.Draw(mask)
-    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    for i, points in enumerate(_OUTLINES[shape]()):
-        placed = points @ turn * radius + np.array(centre)
-        pen.polygon([(float(x), float(y)) for x, y in placed], fill=0 if i else 255)
+    for i, points in enumerate(outline):
+        pen.polygon(_pairs(points), fill=0 if i else 255)
     return mask
+
+
+def stroke(picture: Image.Image, outline: Outline, colour: tuple[int, int, int], width: int) -> None:
+    """Draw along the outline and its holes, with round joints."""
+    pen = ImageDraw.Draw(picture)
+    for points in outline:
+        ring = _pairs(points)
+        pen.line([*ring, *ring[:2]], fill=colour, width=width, joint="curve")
+
+
+def _pairs(points: Points) -> list[tuple[float, float]]:
+    return [(float(x), float(y)) for x, y in points]
