@@ -69,7 +69,7 @@ def start_s3_server(folder: Path) -> S3Server:
         # Services that would listen on fixed ports, so that two servers at once would collide.
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
-        "-telemetry=false",
+        "-master.telemetry=false",
     ]
     command += [f"-filer.localSocket={folder}/filer.sock"]
     command += [f"-{name}.port={port}" for name, port in ports.items()]
