@@ -49,11 +49,11 @@ def score_histogram(scores: Scores, kinds: Sequence[PairKind], threshold: float)
     unscored = int((~good).sum())
     if unscored:
         axes.plot([], [], " ", label=f"without a score ({unscored}), never kept")
-    axes.axvline(threshold, color=INK, linewidth=1.6, linestyle="--")
+    axes.axvline(threshold, ymax=0.8, color=INK, linewidth=1.6, linestyle="--")
     kept = int((scores[good] >= threshold).sum())
     axes.annotate(
         f"kept: {kept} of {len(scores)} →",
-        (threshold, 0.96),
+        (threshold, 0.79),
         xycoords=("data", "axes fraction"),
         xytext=(8, 0),
         textcoords="offset points",
@@ -63,7 +63,9 @@ def score_histogram(scores: Scores, kinds: Sequence[PairKind], threshold: float)
     )
     axes.set_xlabel("score (cosine of picture and caption)")
     axes.set_ylabel("pairs")
-    axes.legend(loc="upper left", frameon=False)
+    # The legend stands above the bars, wherever the filter puts them.
+    axes.set_ylim(0, axes.get_ylim()[1] * 1.25)
+    axes.legend(loc="upper left", frameon=False, ncols=3, columnspacing=1.6, handlelength=1.2)
     return _png(figure)
 
 
