@@ -5,6 +5,7 @@ import sys
 import click
 
 from datascaler import __version__
+from datascaler.cli.demo import demo
 from datascaler.cli.evaluate import evaluate
 from datascaler.cli.pool import pool
 from datascaler.cli.score import score
@@ -27,7 +28,7 @@ def cli() -> None:
     """Choose the part of an image-text pool to train CLIP on, and find out how it will do at full size."""
 
 
-for command in (pool, score, subset, train, sweep, evaluate):
+for command in (pool, score, subset, train, sweep, evaluate, demo):
     cli.add_command(command)
 
 

@@ -49,13 +49,18 @@ class PoolRow:
     suffix: str = ""
 
 
-def stored_row(sample: PoolSample, max_side: int | None = None) -> PoolRow:
-    """Check the sample and shrink it if asked; whatever is wrong with it becomes a failed row, never an exception."""
+def stored_row(sample: PoolSample, max_side: int | None = None, *, check_image: bool = True) -> PoolRow:
+    """Check the sample and shrink it if asked; whatever is wrong with it becomes a failed row, never an exception.
+
+    Without `check_image` the bytes are stored as they came, as by a downloader that does not decode them.
+    """
     fault = caption_fault(sample.caption) or uid_fault(sample.uid)
     if fault:
         return failed_row(sample.caption, sample.url, sample.uid, FAILED_TO_DOWNLOAD, fault)
     record = _record(sample.caption, sample.url, sample.uid)
     record["sha256"] = sha256(sample.image).hexdigest()
+    if not check_image:
+        return PoolRow(record | {"status": SUCCESS} | dict(sample.extra), sample.image, sample.suffix)
     try:
         image = decode_rgb(sample.image)
     except ImageDecodeError as error:

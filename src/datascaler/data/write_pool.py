@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from itertools import islice
 from typing import Any
@@ -80,17 +81,24 @@ def write_pool(
     samples_per_shard: int = DEFAULT_SAMPLES_PER_SHARD,
     *,
     max_side: int | None = None,
+    check_images: bool = True,
     name: str = "pool",
     overwrite: bool = False,
 ) -> PoolWritten:
-    """Write samples in their order. One shard's samples are held at a time."""
+    """Write samples in their order. One shard's samples are held at a time.
+
+    Without `check_images` pictures that do not decode are stored like the others (`max_side` is then not applied).
+    """
     require_shard_size(samples_per_shard)
+
+    def rows(batch: list[PoolSample]) -> Iterable[PoolRow]:
+        return (stored_row(sample, max_side, check_image=check_images) for sample in batch)
 
     def jobs() -> Iterator[ShardJob]:
         iterator = iter(samples)
         while batch := list(islice(iterator, samples_per_shard)):
-            inputs = digest([_identity(sample) for sample in batch], max_side)
-            yield ShardJob(inputs, len(batch), lambda batch=batch: (stored_row(sample, max_side) for sample in batch))  # type: ignore[misc]
+            inputs = digest([_identity(sample) for sample in batch], max_side, check_images)
+            yield ShardJob(inputs, len(batch), partial(rows, batch))
 
     return write_shards(output_dir, jobs(), samples_per_shard, name=name, overwrite=overwrite)
 
