@@ -1,5 +1,6 @@
 """Subset files: the uids to train on, in DataComp's `.npy`, as `.pkl` or `.trie`, with a recipe beside them."""
 
+import io
 import pickle
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
@@ -54,7 +55,9 @@ def read_subset(url: str) -> NDArray[np.void]:
 def read_recipe(subset_url: str) -> dict[str, Any] | None:
     """The recipe beside a subset file, or None for a subset that came from elsewhere."""
     url = subset_url.rpartition(".")[0] + ".json"
-    return dict(storage.read_json(url)) if storage.exists(url) else None
+    record = storage.read_json(url) if storage.exists(url) else None
+    # A file of somebody else's may have the name.
+    return record if isinstance(record, dict) and "digest" in record else None
 
 
 def subset_digest(uids: NDArray[np.void]) -> str:
@@ -89,10 +92,9 @@ def _checked_array(uids: NDArray[Any]) -> NDArray[np.void]:
 
 
 def _read_pkl(url: str) -> NDArray[np.void]:
-    with storage.open_read(url) as file:
-        content = load_data_pickle(file)
+    content = load_data_pickle(io.BytesIO(storage.read_bytes(url)))
     if isinstance(content, np.ndarray):
-        return _checked_array(content)
+        return content
     if not isinstance(content, set | frozenset | list | tuple | dict):
         raise ConfigError(f"expected a set, list or dict of uids, found {type(content).__name__}")
     return _from_hex(list(content))
