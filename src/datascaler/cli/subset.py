@@ -41,7 +41,7 @@ def subset(
         method=method.lower(),
         fraction=fraction,
         score_name=score_name,
-        formats=tuple(formats.split(",")),
+        formats=tuple(each.strip() for each in formats.split(",")),
         name=name,
         seed=seed,
     )

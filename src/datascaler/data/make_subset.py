@@ -8,7 +8,7 @@ from datascaler import __version__, storage
 from datascaler.data.build_plan import Coverage, build_plan
 from datascaler.data.plan import write_plan
 from datascaler.data.pool import Shard, pool_digest
-from datascaler.data.score_table import read_footer, table_url
+from datascaler.data.score_table import Footer, read_footer, table_url
 from datascaler.data.select import TIE_RULE, Selection, check_fraction, select_top
 from datascaler.data.shard_list import read_frozen_shards
 from datascaler.data.subset import FORMATS, write_subset
@@ -51,13 +51,16 @@ def make_subset(
     score_id = score_name or find_score_id(output_dir, method)
     folder = storage.join(output_dir, "scores", score_id)
     tables = _complete_tables(folder, shards)
+    footer = read_footer(tables[0])
+    if method not in (RANDOM, footer.method):
+        raise ConfigError(f"{folder} holds scores of method {footer.method}, not {method}")
     with progress(3 * len(tables), "subset", unit="table") as bar:
         random_seed = seed if method == RANDOM else None
         selection = select_top(tables, fraction, random_seed, on_table=bar.update)
     plan, coverage = build_plan(shards, folder, selection.uids)
     name = name or f"{method}-f{format_fraction(fraction)}" + (f"-s{seed}" if method == RANDOM else "")
     base = storage.join(output_dir, "subsets", name)
-    recipe = _recipe(selection, method, fraction, score_id, folder, shards)
+    recipe = _recipe(selection, method, fraction, footer, folder, shards)
     if method == RANDOM:
         recipe["seed"] = seed
     files = write_subset(base, selection.uids, recipe, formats)
@@ -90,12 +93,12 @@ def _complete_tables(folder: str, shards: list[Shard]) -> list[str]:
 
 
 def _recipe(
-    selection: Selection, method: str, fraction: Fraction, score_id: str, tables: str, shards: list[Shard]
+    selection: Selection, method: str, fraction: Fraction, footer: Footer, tables: str, shards: list[Shard]
 ) -> dict[str, Any]:
-    footer = read_footer(table_url(tables, shards[0]))
     return {
         "method": method,
-        "fraction": format_fraction(fraction),
+        # As --fraction takes it: a decimal where that is exact, else a/b.
+        "fraction": format_fraction(fraction).replace("-", "/"),
         "rule": "the floor(fraction x rows) best rows of the whole pool, bad rows never",
         "tie_rule": TIE_RULE,
         "threshold": selection.threshold,
@@ -105,7 +108,7 @@ def _recipe(
         "kept_uids": len(selection.uids),
         "ties": selection.ties,
         "kept_ties": selection.kept_ties,
-        "score_id": score_id,
+        "score_id": footer.score_id,
         "model": footer.model,
         "weights_hash": footer.weights_hash,
         "tables": tables,

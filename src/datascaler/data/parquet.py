@@ -19,6 +19,15 @@ def read_parquet(url: str, columns: Sequence[str] | None = None) -> pa.Table:
     return decode_parquet(storage.read_bytes(url), url, columns)
 
 
+def read_parquet_schema(url: str) -> pa.Schema:
+    """The columns and the footer's metadata, from the end of the file alone."""
+    try:
+        with storage.translated_errors(url), storage.open_read(url, block_bytes=1 << 20) as file:
+            return pq.read_schema(file)
+    except pa.ArrowException as error:
+        raise ConfigError(f"{url} is not a readable parquet file ({error})") from error
+
+
 def decode_parquet(content: bytes, name: str, columns: Sequence[str] | None = None) -> pa.Table:
     try:
         with pq.ParquetFile(io.BytesIO(content)) as file:
@@ -26,5 +35,5 @@ def decode_parquet(content: bytes, name: str, columns: Sequence[str] | None = No
             if missing:
                 raise ConfigError(f"{name} has no column {sorted(missing)[0]!r}; it has {file.schema_arrow.names}")
             return file.read(columns=None if columns is None else list(columns), use_threads=False)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError) as error:  # damage inside the file is an OSError to pyarrow
         raise ConfigError(f"{name} is not a readable parquet file ({error})") from error

@@ -38,6 +38,7 @@ _ARRAYS = {
     "block_kept": np.uint32,
     "shard_list": np.uint8,
 }
+_BLOCK_ARRAYS = ("block_start", "block_row", "block_kept")
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ class Plan:
         return np.repeat(rows, self._counts(shard, rows)) if len(self.arrays["repeat_shard"]) else rows
 
     def block(self, number: int) -> "Block":
-        shard = int(np.searchsorted(self.arrays["shard_blocks"], number, side="right")) - 1
+        # Of the array's own type: a Python int would have the whole array converted at every call.
+        shard = int(np.searchsorted(self.arrays["shard_blocks"], np.uint64(number), side="right")) - 1
         starts, rows = self.arrays["block_start"], self.arrays["block_row"]
         last = number + 1 == int(self.arrays["shard_blocks"][shard + 1])
         end_row = int(self.arrays["shard_rows"][shard]) if last else int(rows[number + 1])
@@ -83,12 +85,12 @@ class Plan:
         return Block(shard=shard, start=int(starts[number]), end=end, first_row=int(rows[number]), end_row=end_row)
 
     def _counts(self, shard: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        first, last = np.searchsorted(self.arrays["repeat_shard"], [shard, shard + 1])
-        counts = np.ones(len(rows), dtype=np.int64)
+        """How often each of these kept rows is wanted."""
+        first, last = np.searchsorted(self.arrays["repeat_shard"], np.array([shard, shard + 1], np.uint32))
         repeated = self.arrays["repeat_row"][first:last]
-        counts[np.searchsorted(rows, repeated[np.isin(repeated, rows)])] = self.arrays["repeat_count"][first:last][
-            np.isin(repeated, rows)
-        ]
+        among = np.isin(repeated, rows)
+        counts = np.ones(len(rows), dtype=np.int64)
+        counts[np.searchsorted(rows, repeated[among])] = self.arrays["repeat_count"][first:last][among]
         return counts
 
 
@@ -125,14 +127,32 @@ def open_plan(path: Path) -> Plan:
         if meta["plan_version"] != str(PLAN_VERSION):
             raise ValueError(f"version {meta['plan_version']}, this code reads {PLAN_VERSION}")
         content = np.memmap(path, mode="r", dtype=np.uint8, offset=8 + header_bytes)
-        arrays = {}
-        for name, dtype in _ARRAYS.items():
-            start, end = header[name]["data_offsets"]
-            arrays[name] = content[start:end].view(dtype)
-        wanted = int(meta["wanted"])
-        return Plan(meta["pool_digest"], meta["subset_digest"], wanted, arrays)
-    except (KeyError, ValueError, OSError) as error:
+        spans = {name: header[name]["data_offsets"] for name in _ARRAYS}
+        if max(end for _, end in spans.values()) != len(content):
+            raise ValueError("cut short, or longer than its header says")
+        arrays = {name: content[start:end].view(_ARRAYS[name]) for name, (start, end) in spans.items()}
+        _check_lengths(arrays)
+        return Plan(meta["pool_digest"], meta["subset_digest"], int(meta["wanted"]), arrays)
+    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         raise ConfigError(f"{path} is not a plan of this version ({error}); build it anew") from error
+
+
+def _check_lengths(arrays: dict[str, NDArray[Any]]) -> None:
+    """Whether the arrays speak of the same shards, rows and blocks."""
+    shards = len(arrays["shard_rows"])
+    expected = {
+        "shard_end": shards,
+        "shard_bits": shards + 1,
+        "shard_blocks": shards + 1,
+        "repeat_row": len(arrays["repeat_shard"]),
+        "repeat_count": len(arrays["repeat_shard"]),
+    }
+    for name, length in expected.items():
+        if len(arrays[name]) != length:
+            raise ValueError(f"{name} has {len(arrays[name])} entries, not {length}")
+    for name, total in (("bits", "shard_bits"), *((name, "shard_blocks") for name in _BLOCK_ARRAYS)):
+        if len(arrays[name]) != arrays[total][-1]:
+            raise ValueError(f"{name} has {len(arrays[name])} entries, not {arrays[total][-1]}")
 
 
 def match_shards(plan: Plan, shards: Sequence[Shard]) -> list[Shard]:

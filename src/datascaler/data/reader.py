@@ -9,7 +9,7 @@ from datascaler import storage
 from datascaler.data.order import Draw, Order, Segment, Window
 from datascaler.data.plan import Plan
 from datascaler.data.pool import Shard
-from datascaler.data.samples import Sample, read_samples
+from datascaler.data.samples import OK, Sample, read_samples
 from datascaler.errors import BadInputError
 
 _READ_THREADS = 8
@@ -27,7 +27,7 @@ class _Cursor:
 
 
 class Reader:
-    """Gives the samples of draws. Each stream's draws must be asked for in rising order."""
+    """Gives the samples of draws. A stream whose draws come in rising order is read once, ahead of its use."""
 
     def __init__(self, plan: Plan, shards: Sequence[Shard], order: Order) -> None:
         self._plan = plan
@@ -51,7 +51,7 @@ class Reader:
 
     def _cursor_at(self, draw: Draw) -> _Cursor:
         cursor = self._cursors.get(draw.stream)
-        if cursor is None or cursor.epoch != draw.epoch:
+        if cursor is None or cursor.epoch != draw.epoch or draw.position < cursor.window.start:
             cursor = self._cursors[draw.stream] = self._open(draw)
         while draw.position >= cursor.window.start + len(cursor.window.shuffle):
             loaded = cursor.ahead.result()
@@ -79,7 +79,10 @@ class Reader:
         content = storage.read_bytes(shard.url, block.start, block.end)
         found = {sample.row: sample for sample in read_samples(io.BytesIO(content), block.start, block.first_row)}
         rows = self._plan.kept_rows(block.shard, block.first_row, block.end_row - block.first_row)
-        missing = next((row for row in rows if row not in found), None)
-        if missing is not None:
-            raise BadInputError(f"{shard.url}: row {missing} is in the plan but not in bytes {block.start}-{block.end}")
+        # Every planned row was good when the plan was made, so one that is not means other bytes.
+        wrong = next((row for row in rows if row not in found or found[row].status != OK), None)
+        if wrong is not None:
+            reason = found[wrong].status if wrong in found else "not there"
+            place = f"row {wrong} in bytes {block.start}-{block.end}"
+            raise BadInputError(f"{shard.url} has changed since it was planned: {place}: {reason}")
         return [found[row] for row in rows[segment.first : segment.last]]

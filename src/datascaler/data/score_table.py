@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datascaler import __version__, storage
-from datascaler.data.parquet import read_parquet
+from datascaler.data.parquet import read_parquet, read_parquet_schema
 from datascaler.data.pool import Shard
 from datascaler.data.samples import OK, Sample
 from datascaler.errors import ConfigError
@@ -94,8 +94,7 @@ def write_table(url: str, footer: Footer, samples: Sequence[Sample], scores: Seq
 
 
 def read_footer(url: str) -> Footer:
-    with storage.open_read(url, block_bytes=1 << 20) as file:
-        return _footer(pq.read_schema(file), url)
+    return _footer(read_parquet_schema(url), url)
 
 
 def read_table(url: str, columns: Sequence[str]) -> tuple[pa.Table, Footer]:

@@ -6,11 +6,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datascaler import storage
-from datascaler.data.parquet import decode_parquet
+from datascaler.data.parquet import read_parquet
 from datascaler.data.pool import Shard, find_shards, require_unchanged
 from datascaler.errors import ConfigError
 
 _DATA_DIR = b"data_dir"
+_COLUMNS = ("url", "name", "size", "etag")
 
 
 def frozen_shards(output_dir: str, data_dir: str) -> list[Shard]:
@@ -18,7 +19,7 @@ def frozen_shards(output_dir: str, data_dir: str) -> list[Shard]:
     url = _list_url(output_dir)
     if not storage.exists(url):
         storage.publish_if_absent(url, _encode(find_shards(data_dir), data_dir))
-    shards, frozen_dir = _decode(storage.read_bytes(url))
+    shards, frozen_dir = _read(url)
     if _normal(frozen_dir) != _normal(data_dir):
         raise ConfigError(
             f"{output_dir} was started on the pool {frozen_dir}, not {data_dir}; use another --output-dir"
@@ -31,7 +32,7 @@ def read_frozen_shards(output_dir: str) -> list[Shard]:
     url = _list_url(output_dir)
     if not storage.exists(url):
         raise ConfigError(f"no shards.parquet in {output_dir}: run `datascaler score` into this --output-dir first")
-    return _decode(storage.read_bytes(url))[0]
+    return _read(url)[0]
 
 
 def require_pool_unchanged(shards: list[Shard], data_dir: str) -> None:
@@ -55,14 +56,16 @@ def _normal(data_dir: str) -> str:
 
 
 def _encode(shards: list[Shard], data_dir: str) -> bytes:
-    columns = {name: [getattr(shard, name) for shard in shards] for name in ("url", "name", "size", "etag")}
+    columns = {name: [getattr(shard, name) for shard in shards] for name in _COLUMNS}
     table = pa.table(columns).replace_schema_metadata({_DATA_DIR: data_dir.encode()})
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
     return buffer.getvalue()
 
 
-def _decode(content: bytes) -> tuple[list[Shard], str]:
-    table = decode_parquet(content, "shards.parquet")
-    shards = [Shard(**row) for row in table.to_pylist()]
-    return shards, table.schema.metadata[_DATA_DIR].decode()
+def _read(url: str) -> tuple[list[Shard], str]:
+    table = read_parquet(url, _COLUMNS)
+    metadata = table.schema.metadata or {}
+    if _DATA_DIR not in metadata:
+        raise ConfigError(f"{url} is not a shard list: it does not say which pool it is of")
+    return [Shard(**row) for row in table.to_pylist()], metadata[_DATA_DIR].decode()

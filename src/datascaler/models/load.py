@@ -42,10 +42,12 @@ def load_clip(model: str | None, pretrained: str | None, device: torch.device | 
         return _from_url(model, pretrained, device)
     if not model:
         raise ConfigError("no model: give --model (an open_clip name) or --pretrained with the URL of a run")
+    if pretrained and model.startswith((HUB, LOCAL_DIR)):
+        raise ConfigError(f"{model} brings its own weights: leave out --pretrained {pretrained}")
     with _reachable(model) as name:
         _check_tag(name, pretrained)
         try:
-            built, _, preprocess = open_clip.create_model_and_transforms(name, pretrained=pretrained)
+            built, preprocess = _create(name, pretrained)
             tokenizer = tokenizer_for(name)
         except Exception as error:  # the hub client, torch and open_clip each have errors of their own
             raise DatascalerError(f"cannot load {model} {pretrained or ''}: {_first_line(error)}") from error
@@ -66,13 +68,19 @@ def _from_url(model: str | None, url: str, device: torch.device) -> LoadedClip:
             return _loaded(clip.model, preprocess, tokenizer_for(clip.arch), clip.arch, device)
     if not model:
         raise ConfigError(f"{checkpoint} does not say what architecture it is for: give --model")
-    _check_tag(model, None)
+    _check_name(model)
     with storage.local_copy(checkpoint) as path:
         try:
-            built, _, preprocess = open_clip.create_model_and_transforms(model, pretrained=str(path))
+            built, preprocess = _create(model, str(path))
         except Exception as error:  # keys or shapes that do not fit, a refused pickle, a broken file
             raise ConfigError(f"{checkpoint} does not fit {model}: {_first_line(error)}") from error
     return _loaded(built, preprocess, tokenizer_for(model), model, device)
+
+
+def _create(name: str, pretrained: str | None) -> tuple[torch.nn.Module, Callable[[Image.Image], Tensor]]:
+    """With open_clip's other factory, weights that are not found leave a random model behind."""
+    model, preprocess = open_clip.create_model_from_pretrained(name, pretrained)
+    return model, preprocess
 
 
 def _loaded(
@@ -109,7 +117,7 @@ def weights_hash(model: torch.nn.Module) -> str:
 @contextmanager
 def _reachable(model: str) -> Iterator[str]:
     """The model's name for open_clip, which opens a `local-dir:` on local disks only."""
-    if not model.startswith(LOCAL_DIR) or storage.is_local(model.removeprefix(LOCAL_DIR)):
+    if not model.startswith(LOCAL_DIR) or "://" not in model:
         yield model
         return
     url = model.removeprefix(LOCAL_DIR)
@@ -125,16 +133,26 @@ def _is_url(pretrained: str) -> bool:
 
 
 def _check_tag(model: str, tag: str | None) -> None:
+    """Refuse a name or tag that open_clip does not have, and a bare name, which has no weights."""
     if model.startswith((HUB, LOCAL_DIR)):
         return
+    _check_name(model)
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    listed = ", ".join(tags) or "none"
+    if not tag:
+        raise ConfigError(f"{model} needs --pretrained: a weights file, or one of its tags: {listed}")
+    if tag.lower() not in tags:
+        raise ConfigError(f"no pretrained tag {tag!r} for {model}; its tags: {listed}")
+
+
+def _check_name(model: str) -> None:
+    if model.startswith((HUB, LOCAL_DIR)):
+        raise ConfigError(f"{model} brings its own weights: leave out --pretrained")
     known = open_clip.list_models()
     if model not in known:
         close = difflib.get_close_matches(model, known, n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else "see open_clip.list_models()"
         raise ConfigError(f"unknown model {model!r}; {hint}")
-    if tag is not None and tag.lower() not in open_clip.list_pretrained_tags_by_model(model):
-        tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
-        raise ConfigError(f"no pretrained tag {tag!r} for {model}; its tags: {tags}")
 
 
 def _first_line(error: Exception) -> str:

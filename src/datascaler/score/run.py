@@ -1,5 +1,6 @@
 """Scoring a pool: freeze the shard list, then one table a shard, each published whole."""
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -87,7 +88,8 @@ def score(spec: ScoreSpec, say: Callable[[str], None] = lambda _: None) -> Score
 
 def score_id_of(method: str, clip: LoadedClip) -> str:
     """`method-arch-<8 hex of the weights hash>`, fit for a folder's name."""
-    arch = "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in clip.arch.split("/")[-1])
+    name = re.split("[/:]", clip.arch.rstrip("/"))[-1]
+    arch = "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in name)
     return f"{method}-{arch}-{clip.weights_hash[:8]}"
 
 

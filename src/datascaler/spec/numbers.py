@@ -43,10 +43,14 @@ def parse_bool(text: str | bool) -> bool:
 
 def format_fraction(value: Fraction) -> str:
     """The shortest exact decimal (`0.1875`), or `a-b` where there is none, for use in folder names."""
-    remaining = value.denominator
+    remaining, decimals = value.denominator, 0
     for prime in (2, 5):
+        powers = 0
         while remaining % prime == 0:
-            remaining //= prime
+            remaining, powers = remaining // prime, powers + 1
+        decimals = max(decimals, powers)
     if remaining != 1:
         return f"{value.numerator}-{value.denominator}"
-    return f"{float(value):.12g}" if value.denominator != 1 else f"{value.numerator}.0"
+    decimals = max(decimals, 1)
+    digits = f"{abs(value) * 10**decimals}".zfill(decimals + 1)
+    return f"{'-' if value < 0 else ''}{digits[:-decimals]}.{digits[-decimals:]}"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 from fractions import Fraction
+from math import inf
 
 from datascaler.errors import ConfigError
 from datascaler.spec.numbers import format_fraction
@@ -51,11 +52,16 @@ class TrainSpec:
 
     def __post_init__(self) -> None:
         for name in ("train_num_samples", "batch_size", "lr", "num_checkpoints", "log_every_steps"):
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < inf:
                 raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}")
         for name in ("weight_decay", "warmup_steps", "seed", "device_batch_size", "num_workers", "eps"):
-            if getattr(self, name) < 0:
+            if not 0 <= getattr(self, name) < inf:
                 raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
+        if not 0 <= self.min_coverage <= 1:
+            raise ConfigError(f"min_coverage must be at least 0 and at most 1, got {self.min_coverage}")
         if not 0 < self.fraction <= 1:
             raise ConfigError(f"fraction must be above 0 and at most 1, got {float(self.fraction):g}")
         if self.fraction < 1 and self.subset_file is None and self.plan_file is None:
