@@ -1,0 +1,75 @@
+"""Write the README's list of files: every source file with the first sentence of its docstring or opening comment."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+BEGIN, END = "<!-- files -->\n", "<!-- /files -->\n"
+OTHERS = {
+    "Makefile": "The commands: setup, check, test, test-slow, demo, lock.",
+    "pyproject.toml": "Dependencies (base, worker, dev) and the settings of the tools.",
+    "requirements.lock": "Every dependency with its hashes; names no index. Made by `make lock`.",
+    ".pre-commit-config.yaml": "The hooks, all from .venv.",
+    ".ci/run": "What CI runs.",
+    "CHANGELOG.md": "What changed for users.",
+    "CONTRIBUTING.md": "How we work on this.",
+    "LICENSE": "Apache-2.0.",
+    "docs/architecture.md": "How it is built, on one page.",
+}
+
+
+def main() -> None:
+    readme = ROOT / "README.md"
+    text = readme.read_text()
+    updated = with_files(text)
+    if "--check" in sys.argv and updated != text:
+        sys.exit("README.md: the list of files is out of date; run `python scripts/update_readme.py`")
+    readme.write_text(updated)
+
+
+def with_files(readme: str) -> str:
+    head, _, rest = readme.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    return head + BEGIN + listing() + END + tail
+
+
+def listing() -> str:
+    lines = ["```"]
+    for folder, files in sorted(_by_folder().items()):
+        width = max(len(path.name) for path in files)
+        lines.append(f"{folder}/" if folder != "." else "./")
+        lines += [f"  {path.name:<{width}}  {first_sentence(path)}" for path in files]
+    return "\n".join([*lines, "```", ""])
+
+
+def first_sentence(path: Path) -> str:
+    name = str(path.relative_to(ROOT))
+    if name in OTHERS:
+        return OTHERS[name]
+    if path.suffix == ".py":
+        text = ast.get_docstring(ast.parse(path.read_text())) or ""
+    elif path.suffix == ".json":
+        return "An architecture, as open_clip's config."
+    else:
+        text = "\n".join(re.findall(r"^# (?!shellcheck)(.*)$", path.read_text(), re.MULTILINE)[:2])
+    sentence = re.split(r"(?<=[.!?])\s|:\n|\n\n", text.strip())[0]
+    return " ".join(sentence.split())
+
+
+def _by_folder() -> dict[str, list[Path]]:
+    paths = [ROOT / name for name in OTHERS]
+    paths += [path for path in (ROOT / "scripts").iterdir() if path.is_file()]
+    for top in ("src", "tests"):
+        paths += [path for suffix in ("py", "json", "yml") for path in (ROOT / top).rglob(f"*.{suffix}")]
+    folders: dict[str, list[Path]] = {}
+    for path in sorted(paths):
+        # Empty package markers say nothing.
+        if path.read_text().strip():
+            folders.setdefault(str(path.parent.relative_to(ROOT)), []).append(path)
+    return folders
+
+
+if __name__ == "__main__":
+    main()
