@@ -58,7 +58,9 @@ def test_filter_curves(pool: list[DrawnPair]) -> None:
     assert _picture(filter_curves(_scores(pool), _clean(pool), kept_fraction=0.4)).size == (WIDTH, HEIGHT)
 
 
-@pytest.mark.parametrize("accuracies", [{"subset": [0.5, 0.6], "random": [0.2, 0.1]}, {"subset": [0.0]}])
+@pytest.mark.parametrize(
+    "accuracies", [{"subset": [0.5, 0.6], "random": [0.2, 0.1]}, {"subset": [1.0, 0.97]}, {"subset": [0.0]}]
+)
 def test_accuracy_bars(accuracies: dict[str, list[float]]) -> None:
     assert _picture(accuracy_bars(accuracies, chance=1 / 48)).size == (WIDTH, BARS_HEIGHT)
 

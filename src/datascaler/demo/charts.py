@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from datascaler.demo.filter_quality import Scores, filter_curve, roc_auc
@@ -51,12 +51,15 @@ def score_histogram(scores: Scores, kinds: Sequence[PairKind], threshold: float)
         axes.plot([], [], " ", label=f"without a score ({unscored}), never kept")
     axes.axvline(threshold, ymax=0.8, color=INK, linewidth=1.6, linestyle="--")
     kept = int((scores[good] >= threshold).sum())
+    # On the side of the line that has room for it.
+    is_right = threshold > (edges[0] + edges[-1]) / 2
     axes.annotate(
         f"kept: {kept} of {len(scores)} →",
         (threshold, 0.79),
         xycoords=("data", "axes fraction"),
-        xytext=(8, 0),
+        xytext=(-8 if is_right else 8, 0),
         textcoords="offset points",
+        ha="right" if is_right else "left",
         va="top",
         color=INK,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 2},
@@ -131,7 +134,12 @@ def accuracy_bars(accuracies: Mapping[str, Sequence[float]], chance: float) -> b
     )
     axes.set_yticks(range(len(accuracies)), list(accuracies), size=13, color=INK)
     axes.set_ylim(len(accuracies) - 0.45, -0.75)
-    axes.set_xlim(0, min(1.0, max(top, chance) * 1.2))
+    # Room for the number after the longest bar, but no tick past 100%.
+    right = max(top, chance) * 1.2
+    axes.set_xlim(0, right)
+    axes.set_xticks(
+        [tick for tick in MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(0, right) if tick <= min(1, right)]
+    )
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.set_xlabel("top-1 accuracy; each dot is a seed")
     axes.grid(visible=False, axis="y")
