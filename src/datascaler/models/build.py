@@ -47,12 +47,8 @@ def build_clip(
     1/d. Both are the same model where the width is the base width. Raises ConfigError for an unknown or unsupported
     architecture, an illegal width, and a base wider than the model.
     """
+    base_width_mult = check_clip(arch, width_mult, min_width_mult, use_mup=use_mup)
     reference = reference_config(arch)
-    base_width_mult = width_mult
-    if use_mup:
-        base_width_mult = Fraction(1) if min_width_mult is None else min_width_mult
-        check_base_width(reference, width_mult, base_width_mult)
-    check_width(reference, width_mult)
     table = role_table(arch, width_mult, base_width_mult)
     config = scaled_config(reference, width_mult)
     model = _materialise(meta_clip(config))
@@ -68,6 +64,17 @@ def build_clip(
         width_mult=width_mult,
         base_width_mult=base_width_mult,
     )
+
+
+def check_clip(arch: str, width_mult: Fraction, min_width_mult: Fraction | None, *, use_mup: bool) -> Fraction:
+    """The base width of the model that `build_clip` would build, or its ConfigError, without building anything."""
+    reference = reference_config(arch)
+    check_width(reference, width_mult)
+    if not use_mup:
+        return width_mult
+    base_width_mult = Fraction(1) if min_width_mult is None else min_width_mult
+    check_base_width(reference, width_mult, base_width_mult)
+    return base_width_mult
 
 
 def _materialise(model: torch.nn.Module) -> torch.nn.Module:

@@ -1,6 +1,7 @@
 """The checkpoints of our own runs: found, read without running anything, and turned back into a model."""
 
 import io
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -25,9 +26,7 @@ def read_checkpoint(url: str) -> dict[str, Any]:
         content = torch.load(io.BytesIO(storage.read_bytes(url)), map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
         raise ConfigError(f"{url} is not a readable checkpoint ({_first_line(error)})") from error
-    except Exception as error:
-        if type(error).__name__ != "UnpicklingError":
-            raise
+    except UnpicklingError as error:
         raise ConfigError(f"{url} was refused: it holds more than weights ({_first_line(error)})") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{url} is not a checkpoint: it holds {type(content).__name__}")

@@ -1,7 +1,11 @@
 """Steps -> batches of tensors: the loader side of training."""
 
+import multiprocessing
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import torch
@@ -13,7 +17,7 @@ from datascaler.data.order import Draw, Order
 from datascaler.data.plan import match_shards, open_plan
 from datascaler.data.pool import Shard
 from datascaler.data.reader import Reader
-from datascaler.errors import BadInputError
+from datascaler.errors import BadInputError, DatascalerError
 from datascaler.models.tokenize import Tokenize, tokenizer_for
 from datascaler.train.augment import random_crop
 
@@ -49,13 +53,22 @@ class BatchSource:
     world: int
 
 
-class _Parts(IterableDataset[Batch]):
-    """Yields one part of the process's batch for every step."""
+class _Parts(IterableDataset["Batch | DatascalerError"]):
+    """Yields one part of the process's batch for every step.
+
+    An error is the last item: torch would raise it in the training process with a traceback for a message.
+    """
 
     def __init__(self, source: BatchSource) -> None:
         self._source = source
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Batch | DatascalerError]:
+        try:
+            yield from self._parts()
+        except DatascalerError as error:
+            yield error
+
+    def _parts(self) -> Iterator[Batch]:
         source, worker = self._source, get_worker_info()
         worker_index, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         plan = open_plan(source.plan_path)
@@ -74,20 +87,43 @@ class _Parts(IterableDataset[Batch]):
 
 def iterate_batches(source: BatchSource, num_workers: int) -> Iterator[Batch]:
     """The process's batch of every step. With workers, each makes a part of every batch, in the canonical order."""
-    loader = DataLoader(
-        _Parts(source),
-        batch_size=None,
-        num_workers=num_workers,
-        pin_memory=torch.cuda.is_available(),
-        # Object store clients do not survive a fork.
-        multiprocessing_context="forkserver" if num_workers else None,
-    )
     parts: list[Batch] = []
-    for part in loader:
+    for part in _started(source, num_workers):
+        if isinstance(part, DatascalerError):
+            raise part
         parts.append(part)
         if len(parts) == max(1, num_workers):
             yield parts[0] if len(parts) == 1 else _join(parts)
             parts = []
+
+
+def _started(source: BatchSource, num_workers: int) -> Iterator[Batch | DatascalerError]:
+    pinned = torch.cuda.is_available()
+    if num_workers == 0:
+        return iter(DataLoader(_Parts(source), batch_size=None, pin_memory=pinned))
+    # Object store clients do not survive a plain fork; a fork server that has imported torch once starts workers fast.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    loader = DataLoader(
+        _Parts(source), batch_size=None, pin_memory=pinned, num_workers=num_workers, multiprocessing_context=context
+    )
+    with _sigterm_held_back():
+        return iter(loader)
+
+
+@contextmanager
+def _sigterm_held_back() -> Iterator[None]:
+    """Processes started inside never get SIGTERM, and this one gets it afterwards.
+
+    torchrun and job managers signal all processes at once, and the step in hand still needs its loader.
+    """
+    # Some versions of Python start this helper on demand and then let SIGTERM through again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _join(parts: list[Batch]) -> Batch:

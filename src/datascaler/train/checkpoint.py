@@ -70,7 +70,7 @@ class Checkpoints:
         if url is None:
             return Progress()
         content = read_checkpoint(url)
-        if content["roles"] != self._roles:
+        if content.get("roles") != self._roles:
             raise ConfigError(f"{url} was made with another width, base width or parametrisation")
         # The order matters: weights first, then the moments that belong to them, then the generator they left behind.
         self._model.load_state_dict(content["state_dict"])

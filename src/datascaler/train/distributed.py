@@ -1,15 +1,19 @@
 """Several processes as one: set-up, gathering of uneven parts, sums of gradients."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from datascaler.errors import DatascalerError, StoppedError
+
+Result = TypeVar("Result")
 
 _BUCKET_ELEMENTS = 16 << 20
 _TIMEOUT = timedelta(hours=1)
@@ -43,10 +47,18 @@ def joined_world() -> Iterator[World]:
     dist.init_process_group("nccl" if has_gpu else "gloo", timeout=_TIMEOUT)
     try:
         yield World(rank=dist.get_rank(), size=dist.get_world_size(), device=device)
-        # Nobody leaves before rank 0 has published: an elastic job counts as done when any worker exits with 0.
-        dist.barrier()
-    finally:
-        dist.destroy_process_group()
+    except StoppedError:
+        # All ranks stop after the same step, and rank 0 is still saving it.
+        _leave_together()
+        raise
+    # An elastic job counts as done when any worker exits with 0, so nobody does before rank 0 has published. After any
+    # other error this rank just leaves: its exit code must reach torchrun before the others fail for want of a peer.
+    _leave_together()
+
+
+def _leave_together() -> None:
+    dist.barrier()
+    dist.destroy_process_group()
 
 
 class _GatherRows(torch.autograd.Function):
@@ -101,13 +113,21 @@ def sum_gradients(parameters: Iterable[torch.nn.Parameter], world: World) -> Non
         _sum_bucket(bucket)
 
 
-def broadcast_text(text: str, world: World) -> str:
-    """Rank 0's text, on every rank."""
+def on_main(act: Callable[[], Result], world: World) -> Result:
+    """What `act` returns on rank 0, on every rank. Where it fails for the user's reasons, it fails on every rank."""
     if world.size == 1:
-        return text
-    box = [text]
+        return act()
+    box: list[Any] = [None]
+    if world.is_main:
+        try:
+            box = [act()]
+        except DatascalerError as error:
+            box = [error]
     dist.broadcast_object_list(box, src=0)
-    return box[0]
+    if isinstance(box[0], DatascalerError):
+        raise box[0]
+    result: Result = box[0]
+    return result
 
 
 def sum_numbers(numbers: Tensor, world: World) -> Tensor:

@@ -1,10 +1,11 @@
 """Starting torchrun on this node, so that one command serves a laptop, a node of GPUs and a pod of a PyTorchJob."""
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
-from datascaler.errors import DatascalerError
+from datascaler.errors import DatascalerError, StoppedError
 
 
 class ChildError(DatascalerError):
@@ -25,13 +26,14 @@ def run_under_torchrun(arguments: Sequence[str], nproc_per_node: int, name: str 
     """Run `datascaler ARGUMENTS` in `nproc_per_node` processes. PET_* variables set everything that is not given here.
 
     `name` tells several runs of one job apart at their common rendezvous.
-    Raises ChildError with the exit code of the first process that failed.
+    Raises ChildError with the exit code of the first process that failed, StoppedError on SIGTERM.
     """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args, run
 
     options = ["--nproc-per-node", str(nproc_per_node)] if nproc_per_node > 1 else []
-    if not any(name in os.environ for name in ("PET_NNODES", "PET_MASTER_ADDR", "PET_RDZV_ENDPOINT")):
+    if not any(variable in os.environ for variable in ("PET_NNODES", "PET_MASTER_ADDR", "PET_RDZV_ENDPOINT")):
         options.append("--standalone")
     elif name:
         options += ["--rdzv-id", f"{os.environ.get('PET_RDZV_ID', 'datascaler')}/{name}"]
@@ -42,6 +44,11 @@ def run_under_torchrun(arguments: Sequence[str], nproc_per_node: int, name: str 
         rank, failure = error.get_first_failure()
         code = failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
         raise ChildError(f"process {rank} failed with exit code {code}", code) from None
+    except SignalException as error:
+        # torchrun has passed the signal on and waited for the processes.
+        if error.sigval != signal.SIGTERM:
+            raise KeyboardInterrupt from None
+        raise StoppedError("stopped on request; the same command goes on") from None
 
 
 def own_arguments() -> list[str]:

@@ -7,16 +7,16 @@ from pathlib import Path
 
 from datascaler import storage
 from datascaler.data.plan import Plan, open_plan
-from datascaler.data.pool import Shard, find_shards
+from datascaler.data.pool import Shard
 from datascaler.data.run_folder import RunSummary, finished, run_url, start_run
 from datascaler.errors import StoppedError
-from datascaler.models.build import BuiltClip, build_clip
+from datascaler.models.build import BuiltClip, build_clip, check_clip
 from datascaler.models.optimizer import build_optimizer
 from datascaler.models.roles import table_to_json
 from datascaler.spec.train import TrainSpec
 from datascaler.train.batches import BatchSource, iterate_batches
 from datascaler.train.checkpoint import Checkpoints, Progress
-from datascaler.train.distributed import World, broadcast_text, joined_world
+from datascaler.train.distributed import World, joined_world, on_main
 from datascaler.train.estimate import seconds_per_step
 from datascaler.train.find_plan import check_coverage, find_or_make_plan
 from datascaler.train.recorder import Recorder
@@ -32,17 +32,17 @@ def train(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambd
     """
     with ExitStack() as stack:
         world = stack.enter_context(joined_world())
-        stack.enter_context(stop_on_sigterm())
         url = run_url(spec)
 
         # ---- plan ----------------------------------------------------------------------------------------------
-        plan_url, shards = _agreed_plan(spec, world)
+        check_clip(spec.model_arch, spec.width_mult, spec.min_width_mult, use_mup=spec.use_mup)
+        plan_url, shards = on_main(lambda: find_or_make_plan(spec), world)
         plan_path = stack.enter_context(storage.local_copy(plan_url))
         plan = open_plan(plan_path)
         coverage = check_coverage(plan, spec)
+        inputs: dict[str, object] = {"pool_digest": plan.pool_digest, "subset_digest": plan.subset_digest}
+        on_main(lambda: start_run(spec, inputs, command), world)
         if world.is_main:
-            inputs: dict[str, object] = {"pool_digest": plan.pool_digest, "subset_digest": plan.subset_digest}
-            start_run(spec, inputs, command)
             say(coverage)
         done = finished(url)
         if done:
@@ -78,6 +78,7 @@ def train(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambd
                 say(line)
 
         # ---- loop ----------------------------------------------------------------------------------------------
+        stack.enter_context(stop_on_sigterm())
         recorder = Recorder(spec, checkpoints, at, first_step) if world.is_main else None
         for number, batch in enumerate(batches, start=first_step + 1):
             lr = learning_rate(spec.lr, at.samples_seen, spec.batch_size, spec.warmup_steps, spec.train_num_samples)
@@ -89,15 +90,6 @@ def train(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambd
             if result.stop:
                 raise StoppedError(f"stopped on request at {at.samples_seen:,} samples; the same command goes on")
         return recorder.finish() if recorder else None
-
-
-def _agreed_plan(spec: TrainSpec, world: World) -> tuple[str, list[Shard]]:
-    """Rank 0 finds or makes the plan; the others wait for its URL."""
-    if world.is_main:
-        plan_url, shards = find_or_make_plan(spec)
-        broadcast_text(plan_url, world)
-        return plan_url, shards
-    return broadcast_text("", world), find_shards(spec.data_dir)
 
 
 def _source(
