@@ -2,17 +2,26 @@
 
 import hashlib
 from functools import cache
+from typing import Any
 
 import open_clip
+import safetensors.torch
 import torch
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from open_clip.tokenizer import SimpleTokenizer
 
+from datascaler import storage
 from datascaler.models.loaded import LoadedClip
 
 IMAGE_SIZE = 32
 CONTEXT_LENGTH = 16
 WIDTH = 32
+CONFIG: dict[str, Any] = {
+    "embed_dim": WIDTH,
+    "vision_cfg": {"layers": 1, "width": WIDTH, "head_width": 16, "patch_size": 16, "image_size": IMAGE_SIZE},
+    "text_cfg": {"context_length": CONTEXT_LENGTH, "vocab_size": 49408, "width": WIDTH, "heads": 2, "layers": 1},
+}
+"""As in open_clip_config.json."""
 
 
 @cache
@@ -34,11 +43,19 @@ def tiny_clip_model(seed: int = 0) -> torch.nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model: torch.nn.Module = CLIP(
-            embed_dim=WIDTH,
-            vision_cfg=CLIPVisionCfg(layers=1, width=WIDTH, head_width=16, patch_size=16, image_size=IMAGE_SIZE),
-            text_cfg=CLIPTextCfg(context_length=CONTEXT_LENGTH, vocab_size=49408, width=WIDTH, heads=2, layers=1),
+            embed_dim=CONFIG["embed_dim"],
+            vision_cfg=CLIPVisionCfg(**CONFIG["vision_cfg"]),
+            text_cfg=CLIPTextCfg(**CONFIG["text_cfg"]),
         )
     return model.eval()
+
+
+def save_local_dir(folder: str, seed: int = 0) -> str:
+    """Write the model's folder, as stock open_clip reads it, below any URL; returns the name that loads it."""
+    storage.publish_json(f"{folder}/open_clip_config.json", {"model_cfg": CONFIG, "preprocess_cfg": {}})
+    weights = safetensors.torch.save(tiny_clip_model(seed).state_dict())
+    storage.publish_bytes(f"{folder}/open_clip_model.safetensors", weights)
+    return f"local-dir:{folder}"
 
 
 @cache

@@ -1,0 +1,224 @@
+"""Scoring, with a real CLIP: right numbers, a row for every sample, and work that can be shared and stopped."""
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from datascaler import storage
+from datascaler.data.pool import Shard
+from datascaler.data.samples import DAMAGED_TAR, NOT_FINITE, OK, Sample
+from datascaler.data.score_table import read_footer, read_table
+from datascaler.data.shard_list import require_pool_unchanged
+from datascaler.data.uids import join_uid, uid_of
+from datascaler.errors import BadInputError, ConfigError, DatascalerError
+from datascaler.models.load import load_clip, weights_hash
+from datascaler.score import run as run_module
+from datascaler.score.run import score
+from datascaler.score.shard import score_samples
+from datascaler.spec.score import default_model
+from tests.data.tars import shard_of
+from tests.score.pools import BAD, DAMAGED, GOOD, SHARDS, good, make_pool, only_folder, plain_scores, spec_of, tables_in
+from tests.tiny_clip import save_local_dir, tiny_clip_model, tiny_loaded_clip
+
+COLUMNS = ["uid_high", "uid_low", "key", "offset", "length", "status", "score"]
+
+
+def assert_right_scores(tables: str, local_dir: str) -> None:
+    expected = plain_scores(local_dir, [number for rows in GOOD.values() for number in rows.values()])
+    for shard, good_rows in GOOD.items():
+        table, _ = read_table(f"{tables}/shards/{shard}.parquet", COLUMNS)
+        scores = table["score"].to_pylist()
+        for row, (value, state) in enumerate(zip(scores, table["status"].to_pylist(), strict=True)):
+            if row in good_rows:
+                assert state == OK
+                assert value == pytest.approx(expected[good_rows[row]], abs=1e-5)
+            else:
+                assert math.isnan(value)
+                assert state != OK
+
+
+def test_scores_are_those_of_a_plain_loop(tmp_path: Path, pool: str, local_dir: str) -> None:
+    summary = score(spec_of(pool, tmp_path / "out", local_dir))
+    assert_right_scores(summary.tables, local_dir)
+    assert (summary.shards, summary.skipped, summary.rows, summary.ok) == (5, 0, 21, 15)
+    assert summary.bad == dict.fromkeys(BAD, 1)
+    clip = load_clip(local_dir, None)
+    assert summary.score_id == f"clip-tiny-{clip.weights_hash[:8]}"
+    footer = read_footer(f"{summary.tables}/shards/00000001.parquet")
+    assert (footer.shard, footer.method, footer.rows, footer.ok) == ("shards/00000001.tar", "clip", 8, 2)
+    assert (footer.size, footer.weights_hash) == (len(SHARDS["00000001"]), clip.weights_hash)
+
+
+def test_every_bad_sample_is_a_row_with_its_reason(tmp_path: Path, pool: str, local_dir: str) -> None:
+    summary = score(spec_of(pool, tmp_path / "out", local_dir))
+    table, _ = read_table(f"{summary.tables}/shards/00000001.parquet", COLUMNS)
+    assert table["status"].to_pylist() == [OK, *BAD, OK]
+    assert np.isnan(table["score"].to_numpy()).tolist() == [False, *([True] * len(BAD)), False]
+    assert table["key"].to_pylist() == [f"{row:012d}" for row in range(8)]
+    uids = [
+        join_uid(*pair) for pair in zip(*(table[name].to_pylist() for name in ("uid_high", "uid_low")), strict=True)
+    ]
+    assert uids[0] == uid_of("a picture of thing number 10", "10")
+    assert uids[3] == uid_of("a picture of thing number 52", "52")
+    assert table["offset"].to_pylist() == np.cumsum([0, *table["length"].to_pylist()])[:-1].tolist()
+    empty, footer = read_table(f"{summary.tables}/shards/00000002.parquet", COLUMNS)
+    assert (empty.num_rows, footer.rows, footer.ok) == (0, 0, 0)
+
+
+def test_a_damaged_tar_is_scored_up_to_the_damage(tmp_path: Path, local_dir: str) -> None:
+    pool = make_pool(f"{tmp_path}/pool", {"0": DAMAGED, "1": SHARDS["00000003"]})
+    summary = score(spec_of(pool, tmp_path / "out", local_dir))
+    table, _ = read_table(f"{summary.tables}/shards/0.parquet", COLUMNS)
+    assert table["status"].to_pylist()[0] == OK
+    assert summary.bad == {DAMAGED_TAR: 1}
+
+
+def test_pool_weights_and_output_on_a_real_s3_server(s3_url: str, local_dir: str) -> None:
+    pool = make_pool(f"{s3_url}/pool")
+    weights = save_local_dir(f"{s3_url}/weights/tiny")
+    summary = score(spec_of(pool, f"{s3_url}/out", weights))
+    assert summary.tables.startswith(f"{s3_url}/out/scores/clip-tiny-")
+    assert_right_scores(summary.tables, local_dir)
+    again = score(spec_of(pool, f"{s3_url}/out", weights))
+    assert (again.skipped, again.shards, again.rows) == (5, 5, summary.rows)
+
+
+def test_a_score_that_is_not_finite_is_a_bad_row() -> None:
+    model = tiny_clip_model()
+    with torch.no_grad():
+        model.visual.proj.fill_(math.nan)  # type: ignore[union-attr, operator]
+    clip = replace(tiny_loaded_clip(), model=model)
+    rows = [Sample(row=row, key="", offset=0, length=0, image=good(row)["png"], caption="x") for row in range(5)]
+    with ThreadPoolExecutor(2) as executor:
+        batches = list(score_samples(rows, clip, 2, executor))
+    assert [row.status for batch, _ in batches for row in batch] == [NOT_FINITE] * 5
+    assert all(math.isnan(value) for _, values in batches for value in values)
+    assert all(row.image == b"" for row in rows)
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_workers_that_share_the_work_make_the_same_tables(
+    tmp_path: Path, pool: str, local_dir: str, count: int
+) -> None:
+    whole = score(spec_of(pool, tmp_path / "whole", local_dir))
+    parts = [score(spec_of(pool, tmp_path / "parts", local_dir, index=i, count=count)) for i in range(count)]
+    assert tables_in(parts[0]) == tables_in(whole)
+    assert sum(part.shards for part in parts) == 5
+    assert sum(part.rows for part in parts) == whole.rows
+    assert all(part.skipped == 0 for part in parts)
+
+
+def test_finished_shards_are_skipped_whatever_the_grouping(tmp_path: Path, pool: str, local_dir: str) -> None:
+    first = score(spec_of(pool, tmp_path, local_dir, index=1, count=2))
+    assert (first.shards, first.skipped) == (2, 0)
+    before = {info.url: info for info in storage.list_files(first.tables, ".parquet", recursive=True)}
+    rest = score(spec_of(pool, tmp_path, local_dir))
+    assert (rest.shards, rest.skipped) == (5, 2)
+    assert [score(spec_of(pool, tmp_path, local_dir, index=i, count=3)).skipped for i in range(3)] == [2, 2, 1]
+    after = {info.url: info for info in storage.list_files(first.tables, ".parquet", recursive=True)}
+    assert all(after[url] == info for url, info in before.items())
+    assert score(spec_of(pool, tmp_path, local_dir, overwrite=True)).skipped == 0
+
+
+def test_the_pool_may_grow_after_the_list_was_frozen(tmp_path: Path, pool: str, local_dir: str) -> None:
+    score(spec_of(pool, tmp_path / "out", local_dir, index=0, count=2))
+    make_pool(pool, {"00000000a": SHARDS["00000003"]})
+    assert score(spec_of(pool, tmp_path / "out", local_dir)).shards == 5
+
+
+def test_a_shard_that_was_replaced_is_named(tmp_path: Path, pool: str, local_dir: str) -> None:
+    score(spec_of(pool, tmp_path / "out", local_dir, index=0, count=5))
+    make_pool(pool, {"00000004": shard_of([good(1)])})
+    for options in ({}, {"index": 4, "count": 5}):
+        with pytest.raises(ConfigError, match=r"shards/00000004\.tar has changed.*use a new --output-dir"):
+            score(spec_of(pool, tmp_path / "out", local_dir, **options))
+    assert list(tables_in(only_folder(tmp_path / "out"))) == ["shards/00000000.parquet"]
+    assert score(spec_of(pool, tmp_path / "out", local_dir, index=3, count=5)).shards == 1
+
+
+def test_a_shard_that_is_replaced_during_the_run_is_named(
+    tmp_path: Path, pool: str, local_dir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def then_replace(shards: list[Shard], data_dir: str) -> None:
+        require_pool_unchanged(shards, data_dir)
+        make_pool(pool, {"00000004": shard_of([good(1)])})
+
+    monkeypatch.setattr(run_module, "require_pool_unchanged", then_replace)
+    with pytest.raises(ConfigError, match=r"shards/00000004\.tar has changed"):
+        score(spec_of(pool, tmp_path / "out", local_dir))
+    assert len(tables_in(only_folder(tmp_path / "out"))) == 4
+
+
+def test_a_shard_that_is_gone_is_reported_after_the_others_are_done(tmp_path: Path, pool: str, local_dir: str) -> None:
+    score(spec_of(pool, tmp_path / "out", local_dir, index=4, count=5))
+    storage.remove(f"{pool}/shards/00000001.tar")
+    with pytest.raises(BadInputError, match=r"1 of 5 shards could not be read.*00000001\.tar: not found") as caught:
+        score(spec_of(pool, tmp_path / "out", local_dir))
+    assert caught.value.exit_code == 65
+    assert len(tables_in(only_folder(tmp_path / "out"))) == 4
+
+
+def test_another_model_under_the_same_name_is_refused(tmp_path: Path, pool: str, local_dir: str) -> None:
+    other = save_local_dir(f"{tmp_path}/other/tiny", seed=1)
+    first = score(spec_of(pool, tmp_path / "out", local_dir, score_name="mine"))
+    before = tables_in(first)
+    with pytest.raises(ConfigError, match=r"scores/mine/shards/00000000\.parquet holds other work: .* or --overwrite"):
+        score(spec_of(pool, tmp_path / "out", other, score_name="mine"))
+    assert tables_in(first) == before
+    renamed = score(spec_of(pool, tmp_path / "out", other))
+    assert renamed.tables != first.tables
+    replaced = score(spec_of(pool, tmp_path / "out", other, score_name="mine", overwrite=True))
+    assert (replaced.shards, replaced.skipped) == (5, 0)
+    assert read_footer(f"{first.tables}/shards/00000000.parquet").weights_hash == weights_hash(tiny_clip_model(1))
+
+
+def test_a_pool_in_a_bucket_that_is_not_there(s3_url: str, tmp_path: Path, local_dir: str) -> None:
+    with pytest.raises(DatascalerError, match="s3://no-such-bucket/pool"):
+        score(spec_of("s3://no-such-bucket/pool", tmp_path / "out", local_dir))
+    assert storage.list_files(f"{tmp_path}/out", recursive=True) == []
+    with pytest.raises(ConfigError, match=r"no \.tar files in .*/empty"):
+        score(spec_of(f"{s3_url}/empty", tmp_path / "out", local_dir))
+
+
+def test_the_names_of_tables_come_from_the_end_of_the_models_name() -> None:
+    clip = tiny_loaded_clip()
+    for arch, part in (
+        ("ViT-L-14", "ViT-L-14"),
+        ("hf-hub:apple/DFN-public", "DFN-public"),
+        ("local-dir:/weights/dfn/", "dfn"),
+        ("local-dir:dfn", "dfn"),
+        ("local-dir:s3://b/my weights", "my_weights"),
+    ):
+        assert run_module.score_id_of("clip", replace(clip, arch=arch)) == f"clip-{part}-{clip.weights_hash[:8]}"
+
+
+def test_each_method_has_its_own_model() -> None:
+    assert default_model("clip", "l14", None, None) == ("ViT-L-14", "openai")
+    assert default_model("CLIP", "B32", None, None) == ("ViT-B-32", "openai")
+    assert default_model("dfn", "l14", None, None) == ("hf-hub:apple/DFN-public", None)
+    assert default_model("dfn", "l14", "ViT-B-16", "openai") == ("ViT-B-16", "openai")
+    assert default_model("dfn", "l14", None, "s3://b/run") == (None, "s3://b/run")
+    with pytest.raises(ConfigError, match="unknown arch 'h14'; known: l14, b32"):
+        default_model("clip", "h14", None, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"index": 3, "count": 3}, r"index must be in 0\.\.2 \(count is 3\), got 3"),
+        ({"index": -1}, r"index must be in 0\.\.0"),
+        ({"count": 0}, "count must be at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"num_workers": 0}, "num_workers must be at least 1, got 0"),
+        ({"method": "random"}, "unknown method 'random'; known: clip, dfn"),
+    ],
+)
+def test_refused_specs(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        spec_of("pool", "out", "x", **options)
