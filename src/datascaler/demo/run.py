@@ -2,10 +2,13 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
+from multiprocessing import get_context
 
 import numpy as np
+import torch
 
 from datascaler import storage
 from datascaler.data.make_subset import RANDOM, MadeSubset, make_subset
@@ -56,31 +59,40 @@ def run_demo(output_dir: str, recipe: Recipe, say: Callable[[str], None] = lambd
     say(f"[1/6] drawing {recipe.pool_samples:,} pairs (60% of them wrong) and {recipe.clean_samples:,} clean ones")
     data = make_data(output_dir, recipe)
 
-    say("[2/6] training the filter on the clean pairs")
-    filter_run = _train(recipe, data.clean, runs, seed=recipe.train_seeds[0])
+    # One thread a process: small models gain little from more, and lose much where other work shares the cores.
+    with ProcessPoolExecutor(2, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)) as workers:
+        say("[2/6] training the filter on the clean pairs")
+        filter_spec = _train_spec(recipe, data.clean, runs, recipe.filter_steps, recipe.train_seeds[0])
+        filter_run = workers.submit(_train, filter_spec).result()
 
-    say("[3/6] scoring the pool with it")
-    spec = ScoreSpec(
-        data_dir=data.pool, output_dir=scores_dir, method="dfn", model=None, pretrained=filter_run.run, num_workers=2
-    )
-    scored = score(spec)
-    pool_scores = _scores_and_truth(scores_dir, scored.tables, data)
+        say("[3/6] scoring the pool with it")
+        score_spec = ScoreSpec(
+            data_dir=data.pool, output_dir=scores_dir, method="dfn", model=None, pretrained=filter_run.run
+        )
+        scored = workers.submit(score, score_spec).result()
+        pool_scores = _scores_and_truth(scores_dir, scored.tables, data)
 
-    say(f"[4/6] keeping the best {float(recipe.fraction):.0%}, and as many at random")
-    best = make_subset(scores_dir, method="dfn", fraction=recipe.fraction, score_name=scored.score_id)
-    chance = make_subset(scores_dir, method=RANDOM, fraction=recipe.fraction, score_name=scored.score_id)
+        say(f"[4/6] keeping the best {float(recipe.fraction):.0%}, and as many at random")
+        subsets = {
+            method: make_subset(scores_dir, method=method, fraction=recipe.fraction, score_name=scored.score_id)
+            for method in ("dfn", RANDOM)
+        }
 
-    accuracies: dict[str, list[float]] = {"dfn": [], RANDOM: []}
-    for number, seed in enumerate(recipe.train_seeds, start=1):
-        say(f"[5/6] training on each, {number} of {len(recipe.train_seeds)}")
-        for subset, method in ((best, "dfn"), (chance, RANDOM)):
-            run = _train(recipe, data.pool, runs, seed=seed, subset=subset, method=method)
-            accuracies[method].append(_accuracy(run, data))
+        accuracies: dict[str, list[float]] = {"dfn": [], RANDOM: []}
+        for number, seed in enumerate(recipe.train_seeds, start=1):
+            say(f"[5/6] training one model on each, side by side, {number} of {len(recipe.train_seeds)}")
+            specs = {
+                method: _train_spec(recipe, data.pool, runs, recipe.train_steps, seed, method, subset)
+                for method, subset in subsets.items()
+            }
+            measured = {method: workers.submit(_train_and_evaluate, spec, data) for method, spec in specs.items()}
+            for method, accuracy in measured.items():
+                accuracies[method].append(accuracy.result())
 
     say("[6/6] drawing the pictures")
-    quality = pool_scores.quality(best.recipe["threshold"])
+    quality = pool_scores.quality(subsets["dfn"].recipe["threshold"])
     arms = {"filtered 40%": accuracies["dfn"], "random 40%": accuracies[RANDOM]}
-    pictures = publish_pictures(output_dir, pool_scores, best.recipe["threshold"], recipe, arms)
+    pictures = publish_pictures(output_dir, pool_scores, subsets["dfn"].recipe["threshold"], recipe, arms)
     return DemoResult(
         filter_auc=quality.auc,
         filter_precision=quality.precision,
@@ -91,17 +103,23 @@ def run_demo(output_dir: str, recipe: Recipe, say: Callable[[str], None] = lambd
         accuracies_random=accuracies[RANDOM],
         pool_samples=scored.rows,
         bad_samples=scored.rows - scored.ok,
-        kept_samples=best.recipe["kept_rows"],
+        kept_samples=subsets["dfn"].recipe["kept_rows"],
         samples_seen=recipe.batch_size * recipe.train_steps,
         seconds=round(time.monotonic() - started, 1),
         pictures=pictures,
     )
 
 
-def _train(
-    recipe: Recipe, data_dir: str, runs: str, *, seed: int, subset: MadeSubset | None = None, method: str = "none"
-) -> RunSummary:
-    spec = TrainSpec(
+def _train_spec(
+    recipe: Recipe,
+    data_dir: str,
+    runs: str,
+    steps: int,
+    seed: int,
+    method: str = "none",
+    subset: MadeSubset | None = None,
+) -> TrainSpec:
+    return TrainSpec(
         data_dir=data_dir,
         output_dir=runs,
         scale="demo",
@@ -109,7 +127,7 @@ def _train(
         fraction=recipe.fraction if subset else Fraction(1),
         subset_file=subset.files[0] if subset else None,
         model_arch=recipe.arch,
-        train_num_samples=recipe.batch_size * recipe.train_steps,
+        train_num_samples=recipe.batch_size * steps,
         batch_size=recipe.batch_size,
         lr=recipe.lr,
         weight_decay=recipe.weight_decay,
@@ -118,21 +136,18 @@ def _train(
         num_workers=0,
         num_checkpoints=1,
     )
+
+
+def _train(spec: TrainSpec) -> RunSummary:
     summary = train(spec, "datascaler demo")
-    assert summary is not None, "the demo trains in one process"
+    assert summary is not None, "a demo's training is one process"
     return summary
 
 
-def _accuracy(run: RunSummary, data: DemoData) -> float:
-    results = evaluate_model(
-        None,
-        run.run,
-        data_dir=data.evalsets,
-        output_dir=storage.join(run.run, "eval"),
-        tasks=load_tasks(data.tasks),
-        num_workers=2,
-    )
-    return float(results["average"])
+def _train_and_evaluate(spec: TrainSpec, data: DemoData) -> float:
+    run = _train(spec).run
+    evalset = {"data_dir": data.evalsets, "tasks": load_tasks(data.tasks)}
+    return float(evaluate_model(None, run, output_dir=storage.join(run, "eval"), num_workers=1, **evalset)["average"])
 
 
 def _scores_and_truth(scores_dir: str, tables: str, data: DemoData) -> PoolScores:
