@@ -1,0 +1,32 @@
+"""The demo's line in miniature, on the S3 server; `make demo` runs it at its real size."""
+
+from datascaler import storage
+from datascaler.demo.recipe import Recipe
+from datascaler.demo.run import run_demo
+
+MINIATURE = Recipe(
+    pool_samples=200,
+    clean_samples=100,
+    eval_per_class=1,
+    samples_per_shard=50,
+    batch_size=32,
+    filter_steps=3,
+    train_steps=3,
+    warmup_steps=1,
+    train_seeds=(0,),
+)
+
+
+def test_the_demo_runs_on_object_storage_and_goes_on_where_it_was(s3_url: str) -> None:
+    said: list[str] = []
+    result = run_demo(s3_url, MINIATURE, said.append)
+    assert (result.pool_samples, result.bad_samples, result.kept_samples) == (200, 8, 80)
+    assert result.samples_seen == 96
+    assert len(result.accuracies_subset) == len(result.accuracies_random) == 1
+    assert all(storage.read_bytes(url).startswith(b"\x89PNG") for url in result.pictures)
+    assert [line[:5] for line in said] == [f"[{step}/6]" for step in range(1, 7)]
+
+    checkpoints = set(storage.list_files(s3_url, ".pt", recursive=True))
+    again = run_demo(s3_url, MINIATURE)
+    assert (again.filter_auc, again.accuracies_subset) == (result.filter_auc, result.accuracies_subset)
+    assert set(storage.list_files(s3_url, ".pt", recursive=True)) == checkpoints
