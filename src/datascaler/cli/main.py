@@ -22,7 +22,15 @@ class Verbs(click.Group):
         return list(self.commands)
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+_SETTINGS = {
+    "help_option_names": ["-h", "--help"],
+    "max_content_width": 100,
+    # `--use_mup` is `--use-mup`: the first version's own notes had both.
+    "token_normalize_func": lambda token: token.replace("_", "-"),
+}
+
+
+@click.group(cls=Verbs, context_settings=_SETTINGS)
 @click.version_option(__version__, message="datascaler %(version)s")
 def cli() -> None:
     """Choose the part of an image-text pool to train CLIP on, and find out how it will do at full size."""

@@ -1,0 +1,103 @@
+"""Imports go down only: who may know of whom is the shape of the package."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parent.parent / "src" / "datascaler"
+
+WORKERS = {"score", "train", "evaluate", "sweep", "report"}
+
+LAYERS = [
+    {"errors", "progress", "datascaler"},
+    {"spec"},
+    {"storage"},
+    {"data"},
+    {"models"},
+    WORKERS | {"demo", "cluster"},
+    {"cli"},
+    {"__main__"},
+]
+"""From the bottom up; `datascaler` is the package's own `__init__`."""
+
+SIDEWAYS = {
+    ("sweep", "train"),
+    *(("demo", worker) for worker in WORKERS),
+}
+"""Neighbours that may be imported: a sweep is training runs, and the demo is the whole line."""
+
+LIGHT = {"spec", "errors", "cli", "datascaler", "__main__"}
+"""What `datascaler --help` loads: the standard library, click and one another."""
+
+
+def part_of(module: str) -> str:
+    """datascaler.train.run -> train"""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "datascaler"
+
+
+def imports_of(path: Path, *, top_only: bool = False) -> Iterator[str]:
+    """Full names of the modules that a file imports, inside functions too."""
+    tree = ast.parse(path.read_text())
+    for node in tree.body if top_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            assert node.module is not None
+            for alias in node.names:
+                inside = SOURCE.parent.joinpath(*node.module.split("."), f"{alias.name}.py")
+                is_module = inside.exists() or inside.with_suffix("").is_dir()
+                yield f"{node.module}.{alias.name}" if is_module else node.module
+
+
+def files() -> list[Path]:
+    return sorted(SOURCE.rglob("*.py"))
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+@pytest.mark.parametrize("path", files(), ids=module_of)
+def test_imports_go_down(path: Path) -> None:
+    level = {part: number for number, parts in enumerate(LAYERS) for part in parts}
+    own = part_of(module_of(path))
+    for name in imports_of(path):
+        if name.split(".")[0] != "datascaler":
+            continue
+        other = part_of(name)
+        allowed = other == own or level[other] < level[own] or (own, other) in SIDEWAYS
+        assert allowed, f"{module_of(path)} ({own}) imports {name}"
+
+
+@pytest.mark.parametrize("path", [path for path in files() if part_of(module_of(path)) in LIGHT], ids=module_of)
+def test_what_help_loads_is_light(path: Path) -> None:
+    for name in imports_of(path, top_only=True):
+        if name.split(".")[0] == "datascaler":
+            assert part_of(name) in LIGHT, f"{module_of(path)} imports {name} at the top"
+        else:
+            light = name.split(".")[0] in {"click", *STANDARD_LIBRARY}
+            assert light, f"{module_of(path)} imports {name} at the top"
+
+
+STANDARD_LIBRARY = {
+    *("collections", "dataclasses", "difflib", "fractions", "itertools", "json", "math", "os", "re", "shlex"),
+    *("sys", "typing"),
+}
+"""Only its quick modules."""
+
+
+def test_storage_is_the_only_home_of_fsspec() -> None:
+    for path in files():
+        for name in imports_of(path):
+            if name.split(".")[0] in ("fsspec", "s3fs", "boto3", "botocore"):
+                assert part_of(module_of(path)) == "storage", f"{module_of(path)} imports {name}"
+
+
+def test_torch_lives_with_models_and_workers() -> None:
+    for path in files():
+        if {name.split(".")[0] for name in imports_of(path)} & {"torch", "open_clip", "torchvision"}:
+            assert part_of(module_of(path)) in {"models", "demo"} | WORKERS, module_of(path)
