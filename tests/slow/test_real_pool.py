@@ -86,7 +86,7 @@ def test_the_whole_line_on_emoji(tmp_path: Path, s3_url: str) -> None:
     )
     assert subset["kept_rows"] == EMOJI_COUNT * 4 // 10
 
-    losses = []
+    losses: list[float] = []
     for subset_file in subset["files"]:
         width = ["--use-mup", "--width-mult", "1/2", "--min-width-mult", "1/4", "--seed", str(len(losses))]
         run = run_json("train", *recipe, *width, "--train-num-samples", "1280", "--subset-file", subset_file)
