@@ -71,7 +71,7 @@ def score(spec: ScoreSpec, say: Callable[[str], None] = lambda _: None) -> Score
                     batches.append(batch)
                     bar.update(len(batch[0]))
                     # The pool's size is known only at its end: extrapolate from the shards so far.
-                    bar.total = round(bar.n / (number + 0.5) * len(mine))
+                    bar.total = round(bar.n / (number - summary.skipped + 0.5) * (len(mine) - summary.skipped))
             except StorageError as error:
                 summary.unreadable.append(f"{shard.url}: {error}")
                 continue
