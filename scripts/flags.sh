@@ -22,9 +22,15 @@ read_flags() {
         ;;
       --*)
         name=$1
-        if [ $# -lt 2 ]; then usage_error "$name needs a value"; fi
-        value=$2
-        shift 2
+        shift
+        if [ $# -gt 0 ] && [[ $1 != --* ]]; then
+          value=$1
+          shift
+        elif [[ $name =~ ^--use[-_]mup$ ]]; then # the one switch: it may stand alone
+          value=true
+        else
+          usage_error "$name needs a value"
+        fi
         ;;
       *) usage_error "unexpected argument: $1" ;;
     esac

@@ -30,7 +30,7 @@ case ${FLAG[method],,} in
   tmars) usage_error "--method TMARS is not available yet; CLIP and DFN are" ;;
   *) usage_error "--method must be CLIP or DFN, got ${FLAG[method]}" ;;
 esac
-if ! awk -v f="${FLAG[fraction]}" 'BEGIN { exit !(f ~ /^[0-9.]+$/ && f > 0 && f <= 1) }'; then
+if ! awk -v f="${FLAG[fraction]}" 'BEGIN { exit !(f ~ /^([0-9]+[.]?[0-9]*|[.][0-9]+)$/ && f > 0 && f <= 1) }'; then
   usage_error "--fraction must be above 0 and at most 1, got ${FLAG[fraction]}"
 fi
 

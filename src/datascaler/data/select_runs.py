@@ -34,9 +34,9 @@ def select_runs(train_dir: str, wanted: Mapping[str, object]) -> list[FoundRun]:
     fitting = [run for run in found if all(_same(getattr(run.spec, name), value) for name, value in given.items())]
     fitting = [run for run in fitting if storage.exists(storage.join(run.url, "checkpoints", "latest.json"))]
     if not fitting:
-        asked = ", ".join(f"{name} {value}" for name, value in given.items())
+        asked = " with " + ", ".join(f"{name} {value}" for name, value in given.items()) if given else ""
         there = "\n  ".join(storage.relative_to(run.url, train_dir) for run in found)
-        raise ConfigError(f"no run with a checkpoint in {train_dir} has {asked}; there are:\n  {there}")
+        raise ConfigError(f"no run{asked} has a checkpoint in {train_dir}; there are:\n  {there}")
     return sorted(fitting, key=lambda run: (run.train_loss is None, run.train_loss))
 
 

@@ -1,7 +1,9 @@
 """A sweep: the points of a grid one after another, each a run of its own, and then the best."""
 
 import math
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from datascaler import storage
@@ -62,7 +64,8 @@ def _train_point(spec: TrainSpec, nproc_per_node: int, say: Callable[[str], None
     try:
         if needs_torchrun(nproc_per_node):
             if finished(run_url(spec)) is None:
-                run_under_torchrun(["train", *spec.arguments()], nproc_per_node, name=spec.folder)
+                with _stdout_is_stderr():
+                    run_under_torchrun(["train", *spec.arguments()], nproc_per_node, name=spec.folder)
             return finished(run_url(spec)), ""
         return train(spec, "datascaler sweep", say), ""
     except DatascalerError as error:
@@ -71,3 +74,15 @@ def _train_point(spec: TrainSpec, nproc_per_node: int, say: Callable[[str], None
             raise
         say(f"this point failed: {error}")
         return None, str(error)
+
+
+@contextmanager
+def _stdout_is_stderr() -> Iterator[None]:
+    """Processes started inside print each point's own result, which is not the sweep's."""
+    stdout = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(stdout, 1)
+        os.close(stdout)

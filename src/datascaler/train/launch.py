@@ -36,7 +36,9 @@ def run_under_torchrun(arguments: Sequence[str], nproc_per_node: int, name: str 
     if not any(variable in os.environ for variable in ("PET_NNODES", "PET_MASTER_ADDR", "PET_RDZV_ENDPOINT")):
         options.append("--standalone")
     elif name:
-        options += ["--rdzv-id", f"{os.environ.get('PET_RDZV_ID', 'datascaler')}/{name}"]
+        # torchrun names a folder after the id.
+        run_id = f"{os.environ.get('PET_RDZV_ID', 'datascaler')}.{name}".replace("/", ".")
+        options += ["--rdzv-id", run_id]
     parsed = parse_args([*options, "-m", "datascaler", *arguments])  # type: ignore[no-untyped-call]
     try:
         run(parsed)  # type: ignore[no-untyped-call]

@@ -1,0 +1,134 @@
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from datascaler import storage
+from datascaler.data.run_folder import finished, run_url
+from datascaler.errors import ConfigError, DatascalerError
+from datascaler.spec.sweep import grid
+from datascaler.spec.train import TrainSpec
+from datascaler.sweep import run as sweep_module
+from datascaler.sweep.run import sweep
+from datascaler.train.run import train
+from tests.train.runs import BATCH, make_pool, metrics_of, start_cli, tiny_spec
+from tests.train.test_processes import free_port
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return make_pool(str(tmp_path_factory.mktemp("sweep") / "pool"), samples=24, samples_per_shard=12)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def base_spec(pool: str, output_dir: Path) -> TrainSpec:
+    return tiny_spec(pool, str(output_dir), train_num_samples=4 * BATCH, num_checkpoints=1, warmup_steps=0)
+
+
+def test_the_grid() -> None:
+    base = tiny_spec("pool", "out")
+    assert [point.lr for point in grid(base)] == [2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3]
+    points = grid(base, lrs=[1e-3, 2e-3], weight_decays=[0.1, 0.2], warmups=[2, 5])
+    assert len({point.folder for point in points}) == 8
+    assert points[0] == replace(base, lr=1e-3, weight_decay=0.1, warmup_steps=2)
+    assert points[-1] == replace(base, lr=2e-3, weight_decay=0.2, warmup_steps=5)
+    with pytest.raises(ConfigError, match="the same point twice"):
+        grid(base, lrs=[1e-3, 1.0000001e-3])
+
+
+def test_ranks_records_what_diverged_and_skips_what_is_done(
+    pool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = base_spec(pool, tmp_path)
+    points = grid(base, lrs=[1e-5, 1e30, 1e-2])
+    said: list[str] = []
+    result = sweep(points, say=said.append)
+
+    losses = {spec.lr: finished(run_url(spec)) for spec in points}
+    assert losses[1e30] is None
+    ranked = [point.lr for point in result.points]
+    assert set(ranked) == {1e-5, 1e-2, 1e30}
+    assert ranked[-1] == 1e30
+    first, second, last = result.points
+    assert first.train_loss is not None
+    assert second.train_loss is not None
+    assert first.train_loss < second.train_loss
+    assert result.best == first
+    assert last.train_loss is None
+    assert "the loss is nan" in last.failure
+    assert any(line.startswith("this point failed: the loss is nan") for line in said)
+    assert "--- point 2 of 3: lr 1e+30, weight decay 0.2" in said
+
+    # One table beside the points, in the order of the ranking.
+    assert result.results == storage.join(storage.parent(run_url(base)), "sweep.json")
+    table = storage.read_json(result.results)["points"]
+    assert [row["lr"] for row in table] == ranked
+    assert table[0] == {
+        "lr": first.lr,
+        "weight_decay": 0.2,
+        "warmup_steps": 0,
+        "run": first.run,
+        "train_loss": first.train_loss,
+        "failure": "",
+    }
+
+    trained: list[float] = []
+
+    def counted(spec: TrainSpec, command: str, say: Callable[[str], None]) -> object:
+        before = finished(run_url(spec))
+        summary = train(spec, command, say)
+        if before is None:
+            trained.append(spec.lr)
+        return summary
+
+    monkeypatch.setattr(sweep_module, "train", counted)
+    again = sweep([*points[::2], replace(base, lr=3e-3)])
+    assert len(again.points) == 3
+    assert again.points == sorted(again.points, key=lambda point: point.train_loss or 99.0)
+    assert trained == [3e-3]
+
+
+def test_when_every_point_fails_the_sweep_fails(pool: str, tmp_path: Path) -> None:
+    with pytest.raises(DatascalerError, match=r"every point of the sweep failed; the first: the loss is nan"):
+        sweep(grid(base_spec(pool, tmp_path), lrs=[1e30]))
+
+
+def test_a_wrong_input_stops_the_sweep_at_its_first_point(pool: str, tmp_path: Path) -> None:
+    said: list[str] = []
+    with pytest.raises(ConfigError, match="unknown architecture"):
+        sweep(grid(replace(base_spec(pool, tmp_path), model_arch="ViT-B-23")), say=said.append)
+    assert len(said) == 1
+
+
+@pytest.mark.slow
+def test_two_nodes_finish_a_sweep_together(pool: str, tmp_path: Path) -> None:
+    """Each node runs the same command; one point after another meets at the same address."""
+    base = base_spec(pool, tmp_path)
+    flags = [flag for flag in base.arguments() if not flag.startswith(("--lr=", "--weight-decay=", "--warmup="))]
+    common = {"PET_NNODES": "2", "PET_NPROC_PER_NODE": "1"}
+    common |= {"PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": free_port()}
+    nodes = [
+        start_cli(
+            "sweep", *flags, "--lrs=1e-3,2e-3,4e-3", "--warmups=0", "--json", env={**common, "PET_NODE_RANK": str(rank)}
+        )
+        for rank in range(2)
+    ]
+    outputs = [node.communicate(timeout=240) for node in nodes]
+    for node, (out, err) in zip(nodes, outputs, strict=True):
+        assert node.returncode == 0, err
+        assert out.startswith('{"best": {"lr":')
+    points = grid(base, lrs=[1e-3, 2e-3, 4e-3])
+    assert all(finished(run_url(point)) for point in points)
+    assert "on 2 process(es), cpu" in outputs[0][1]
+    assert [row["step"] for row in metrics_of(run_url(points[2]))] == [1, 2, 3, 4]
+    # The ranking is the same wherever it was made.
+    assert outputs[0][0] == outputs[1][0]
