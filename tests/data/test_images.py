@@ -68,3 +68,10 @@ def test_warnings_of_pillow_stay_quiet_in_threads_and_the_filters_as_they_were()
         images = list(executor.map(decode_rgb, [odd] * 400))
     assert len(images) == 400
     assert warnings.filters == before
+
+
+def test_a_line_of_pixels_is_refused_before_it_is_resized() -> None:
+    buffer = io.BytesIO()
+    Image.new("L", (3000, 2)).save(buffer, "PNG")
+    with pytest.raises(ImageDecodeError, match="3000 x 2 pixels: sides of more than 1000:1 are refused"):
+        decode_rgb(buffer.getvalue())

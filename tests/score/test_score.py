@@ -158,7 +158,7 @@ def test_a_shard_that_is_replaced_during_the_run_is_named(
 def test_a_shard_that_is_gone_is_reported_after_the_others_are_done(tmp_path: Path, pool: str, local_dir: str) -> None:
     score(spec_of(pool, tmp_path / "out", local_dir, index=4, count=5))
     storage.remove(f"{pool}/shards/00000001.tar")
-    with pytest.raises(BadInputError, match=r"1 of 5 shards could not be read.*00000001\.tar: not found") as caught:
+    with pytest.raises(BadInputError, match=r"1 of 5 shards are gone.*00000001\.tar: not found") as caught:
         score(spec_of(pool, tmp_path / "out", local_dir))
     assert caught.value.exit_code == 65
     assert len(tables_in(only_folder(tmp_path / "out"))) == 4

@@ -12,6 +12,8 @@ from datascaler.errors import DatascalerError
 
 MAX_PIXELS = 100_000_000
 """A pool image has at most 512 x 512; this only stops decompression bombs."""
+MAX_ASPECT = 1000
+"""Longer side over shorter. Resizing the shorter side to 224 would make gigabytes of a line of pixels."""
 
 
 class ImageDecodeError(DatascalerError):
@@ -23,8 +25,7 @@ def decode_rgb(encoded: bytes) -> Image.Image:
     try:
         with _no_warnings():
             image = Image.open(io.BytesIO(encoded))
-            if image.width * image.height > MAX_PIXELS:
-                raise ImageDecodeError(f"{image.width} x {image.height} pixels: more than {MAX_PIXELS} are refused")
+            _refuse_bombs(image.width, image.height)
             image.load()
             if image.mode in ("RGBA", "LA", "PA") or (image.mode == "P" and "transparency" in image.info):
                 rgba = image.convert("RGBA")
@@ -38,6 +39,13 @@ def decode_rgb(encoded: bytes) -> Image.Image:
         raise ImageDecodeError("not an image format that Pillow knows") from error
     except Exception as error:  # Pillow's plugins raise nearly anything on malformed input
         raise ImageDecodeError(f"{type(error).__name__}: {error}") from error
+
+
+def _refuse_bombs(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise ImageDecodeError(f"{width} x {height} pixels: more than {MAX_PIXELS} are refused")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise ImageDecodeError(f"{width} x {height} pixels: sides of more than {MAX_ASPECT}:1 are refused")
 
 
 _decoders_lock = threading.Lock()

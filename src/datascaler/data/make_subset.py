@@ -11,7 +11,7 @@ from datascaler.data.pool import Shard, pool_digest
 from datascaler.data.score_table import Footer, read_footer, table_url
 from datascaler.data.select import TIE_RULE, Selection, check_fraction, select_top
 from datascaler.data.shard_list import read_frozen_shards
-from datascaler.data.subset import FORMATS, write_subset
+from datascaler.data.subset import FORMATS, read_recipe, write_subset
 from datascaler.errors import ConfigError
 from datascaler.progress import progress
 from datascaler.spec.numbers import format_fraction
@@ -54,17 +54,18 @@ def make_subset(
     footer = read_footer(tables[0])
     if method not in (RANDOM, footer.method):
         raise ConfigError(f"{folder} holds scores of method {footer.method}, not {method}")
+    name = name or f"{method}-f{format_fraction(fraction)}" + (f"-s{seed}" if method == RANDOM else "")
+    base = storage.join(output_dir, "subsets", name)
+    _refuse_other_scores(base, footer)
     with progress(3 * len(tables), "subset", unit="table") as bar:
         random_seed = seed if method == RANDOM else None
         selection = select_top(tables, fraction, random_seed, on_table=bar.update)
     plan, coverage = build_plan(shards, folder, selection.uids)
-    name = name or f"{method}-f{format_fraction(fraction)}" + (f"-s{seed}" if method == RANDOM else "")
-    base = storage.join(output_dir, "subsets", name)
     recipe = _recipe(selection, method, fraction, footer, folder, shards)
     if method == RANDOM:
         recipe["seed"] = seed
-    files = write_subset(base, selection.uids, recipe, formats)
     write_plan(f"{base}.plan", plan)
+    files = write_subset(base, selection.uids, recipe, formats)
     return MadeSubset(files=files, plan=f"{base}.plan", recipe=recipe, coverage=coverage)
 
 
@@ -78,6 +79,15 @@ def find_score_id(output_dir: str, method: str) -> str:
     if len(fitting) > 1 and method != RANDOM:
         raise ConfigError(f"several {method} scores in {output_dir}: choose with --score-name {' | '.join(fitting)}")
     return fitting[0]
+
+
+def _refuse_other_scores(base: str, footer: Footer) -> None:
+    """The default name does not say which of a method's models chose; a subset of another is not overwritten."""
+    recipe = read_recipe(f"{base}.npy")
+    if recipe and recipe.get("score_id") != footer.score_id:
+        raise ConfigError(
+            f"{base}.json was made from the scores {recipe.get('score_id')}, not {footer.score_id}: choose a --name"
+        )
 
 
 def _complete_tables(folder: str, shards: list[Shard]) -> list[str]:

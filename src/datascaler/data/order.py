@@ -15,6 +15,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from datascaler.data.randomness import shuffled
 from datascaler.errors import ConfigError
 
 MAX_STREAMS = 128
@@ -96,7 +97,7 @@ class Order:
     @lru_cache(maxsize=2)  # noqa: B019  an Order lives as long as its run
     def _epoch(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The permuted blocks [b] and the running totals of their kept samples [b]."""
-        permutation = self._generator(epoch).permutation(len(self._blocks))
+        permutation = shuffled(len(self._blocks), (self._seed, epoch))
         return permutation, np.cumsum(self._kept[permutation])
 
     def _window(
@@ -110,9 +111,6 @@ class Order:
             stop = min(int(ends[index]), window_end)
             segments.append(Segment(int(self._blocks[permutation[index]]), at - block_first, stop - block_first))
             at = stop
-        shuffle = self._generator(epoch, 1 + span[0]).permutation(span[1] - span[0])
+        # The blocks of the epoch have purpose 0, so windows begin at 1.
+        shuffle = shuffled(span[1] - span[0], (self._seed, epoch), purpose=1 + span[0])
         return Window(start=span[0] - first, segments=tuple(segments), shuffle=shuffle)
-
-    def _generator(self, epoch: int, purpose: int = 0) -> np.random.Generator:
-        """A counter-based generator (Philox) for the blocks of an epoch (purpose 0) or for one of its windows."""
-        return np.random.Generator(np.random.Philox(key=[self._seed, epoch], counter=[0, 0, 0, purpose]))

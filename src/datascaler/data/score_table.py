@@ -17,6 +17,8 @@ from datascaler.data.samples import OK, Sample
 from datascaler.errors import ConfigError
 
 SCHEMA_VERSION = 1
+_ONLY_RECORDED = ("model", "code_version", "rows", "ok", "bad")
+"""The same weights may be reached by several names."""
 _FOOTER = b"datascaler"
 _PIECES = pa.schema(
     [
@@ -32,7 +34,7 @@ _PIECES = pa.schema(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Footer:
-    """What a table was made from. Tables agree when everything but `code_version` and the counts agrees."""
+    """What a table was made from. Tables agree when source, weights, preprocessing and schema do."""
 
     shard: str
     size: int
@@ -53,7 +55,7 @@ class Footer:
     def difference(self, other: "Footer") -> str:
         """The first field that keeps two tables from being the same work, as text; empty if none does."""
         for each in fields(self):
-            if each.name in ("code_version", "rows", "ok", "bad"):
+            if each.name in _ONLY_RECORDED:
                 continue
             mine, theirs = getattr(self, each.name), getattr(other, each.name)
             if mine != theirs:

@@ -11,7 +11,7 @@ from datascaler.data.index import read_shard
 from datascaler.data.pool import Shard
 from datascaler.data.score_table import Footer, is_done, read_footer, table_url, write_table
 from datascaler.data.shard_list import frozen_shards, require_pool_unchanged
-from datascaler.errors import BadInputError, StorageError
+from datascaler.errors import BadInputError, NotFoundError
 from datascaler.models.load import load_clip
 from datascaler.models.loaded import LoadedClip
 from datascaler.progress import progress
@@ -34,7 +34,7 @@ class ScoreSummary:
     bad: dict[str, int] = field(default_factory=dict)
     """Rows by status."""
     unreadable: list[str] = field(default_factory=list)
-    """Shards that could not be read at all."""
+    """Shards that are gone."""
 
     def add(self, footer: Footer) -> None:
         self.shards += 1
@@ -47,7 +47,8 @@ class ScoreSummary:
 def score(spec: ScoreSpec, say: Callable[[str], None] = lambda _: None) -> ScoreSummary:
     """Score this worker's shards. Finished ones are skipped, so the same command, run again, goes on.
 
-    Raises BadInputError, after all other shards are done, if some could not be read.
+    Raises BadInputError, after all other shards are done, if some are gone since the list was frozen; StorageError at
+    once where the store fails, since the others would fail too.
     """
     storage.check_writable(spec.output_dir)
     shards = frozen_shards(spec.output_dir, spec.data_dir)
@@ -72,7 +73,7 @@ def score(spec: ScoreSpec, say: Callable[[str], None] = lambda _: None) -> Score
                     bar.update(len(batch[0]))
                     # The pool's size is known only at its end: extrapolate from the shards so far.
                     bar.total = round(bar.n / (number - summary.skipped + 0.5) * (len(mine) - summary.skipped))
-            except StorageError as error:
+            except NotFoundError as error:
                 summary.unreadable.append(f"{shard.url}: {error}")
                 continue
             samples = list(chain.from_iterable(rows for rows, _ in batches))
@@ -80,7 +81,7 @@ def score(spec: ScoreSpec, say: Callable[[str], None] = lambda _: None) -> Score
             summary.add(write_table(url, footer, samples, scores))
     if summary.unreadable:
         raise BadInputError(
-            f"{len(summary.unreadable)} of {len(mine)} shards could not be read, the others are scored: "
+            f"{len(summary.unreadable)} of {len(mine)} shards are gone, the others are scored: "
             + "; ".join(summary.unreadable[:5])
         )
     return summary

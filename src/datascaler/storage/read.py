@@ -110,4 +110,4 @@ def _info(url: str, info: dict[str, Any]) -> FileInfo:
 
 def _is_file(name: str, info: dict[str, Any], suffix: str) -> bool:
     """S3 servers may list a folder that was emptied as an entry of its own."""
-    return info.get("type") == "file" and name.endswith(suffix)
+    return info.get("type") != "directory" and name.endswith(suffix)

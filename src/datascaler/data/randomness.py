@@ -1,0 +1,24 @@
+"""Random numbers that belong to a place (a window, a sample), not to the process that asks for them.
+
+They come from Philox, a counter-based generator (Salmon et al. 2011), keyed by two integers and a purpose. Only its
+raw output is used: numpy keeps that the same in every version, but not what its Generator methods make of it, and a run
+that is resumed under another numpy must go on in the same order.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def uniforms(count: int, key: tuple[int, int], purpose: int = 0) -> NDArray[np.float64]:
+    """[count] numbers in [0, 1), 53 bits each."""
+    return (_raw(count, key, purpose) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def shuffled(count: int, key: tuple[int, int], purpose: int = 0) -> NDArray[np.int64]:
+    """A permutation of 0..count-1."""
+    return np.argsort(_raw(count, key, purpose), kind="stable").astype(np.int64)
+
+
+def _raw(count: int, key: tuple[int, int], purpose: int) -> NDArray[np.uint64]:
+    raw: NDArray[np.uint64] = np.random.Philox(key=list(key), counter=[0, 0, 0, purpose]).random_raw(count)
+    return raw
