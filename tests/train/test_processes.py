@@ -49,14 +49,15 @@ def test_two_processes_on_object_storage_train_like_one(s3_url: str) -> None:
     ours, theirs = metrics_of(run_url(one)), metrics_of(run_url(two))
     assert [row["samples_seen"] for row in ours] == [row["samples_seen"] for row in theirs]
     assert [row["loss"] for row in theirs] == pytest.approx([row["loss"] for row in ours], abs=1e-4)
-    assert largest_difference(run_url(one), run_url(two)) < 1e-4
+    # Adam turns the rounding of gradients that are nearly zero into parts of a step of up to lr.
+    assert largest_difference(run_url(one), run_url(two)) < 0.5 * one.lr
 
 
 def test_a_run_goes_on_with_other_numbers_of_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One process, then two that a cluster's PET_* variables describe, then one; every tenth image is broken."""
     pool = make_pool_with_faults(str(tmp_path / "pool"), broken=lambda number: number % 10 == 3)
     whole, cut = (
-        tiny_spec(pool, str(tmp_path / name), train_num_samples=60 * BATCH, num_checkpoints=60)
+        tiny_spec(pool, str(tmp_path / name), train_num_samples=40 * BATCH, num_checkpoints=40)
         for name in ("whole", "cut")
     )
     train(whole)
@@ -84,12 +85,12 @@ def test_a_run_goes_on_with_other_numbers_of_processes(tmp_path: Path, monkeypat
     summary = train(replace(cut, num_workers=0), say=said.append)
     assert f"resuming  at {at:,} samples" in said
     ours, theirs = metrics_of(run_url(whole)), metrics_of(run_url(cut))
-    assert [row["step"] for row in theirs] == list(range(1, 61))
+    assert [row["step"] for row in theirs] == list(range(1, 41))
     assert [row["loss"] for row in theirs] == pytest.approx([row["loss"] for row in ours], abs=1e-3)
     substituted = [row["substituted"] for row in ours]
     assert [row["substituted"] for row in theirs] == substituted
     assert summary is not None
-    assert summary.substituted == substituted[-1] > 30
+    assert summary.substituted == substituted[-1] > 20
 
 
 @pytest.mark.slow
