@@ -80,7 +80,10 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def test_killed_in_the_middle_and_run_again_gives_the_same_tables(tmp_path: Path, local_dir: str) -> None:
+@pytest.mark.parametrize(("cut", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143)])
+def test_cut_in_the_middle_and_run_again_gives_the_same_tables(
+    tmp_path: Path, local_dir: str, cut: signal.Signals, code: int
+) -> None:
     shards = {f"{shard:08d}": shard_of(good(100 * shard + row) for row in range(100)) for shard in range(8)}
     pool, out = make_pool(f"{tmp_path}/pool", shards), f"{tmp_path}/out"
     arguments = ["--data-dir", pool, "--output-dir", out, "--method", "clip", "--model", local_dir]
@@ -89,8 +92,8 @@ def test_killed_in_the_middle_and_run_again_gives_the_same_tables(tmp_path: Path
         while not storage.list_files(f"{out}/scores", ".parquet", recursive=True):
             assert process.poll() is None, process.communicate()[1]
             time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait(timeout=60) == -signal.SIGKILL
+        process.send_signal(cut)
+        assert process.wait(timeout=60) == code
     partly = tables_in(only_folder(tmp_path / "out"))
     assert 1 <= len(partly) < 8
     with command(*arguments) as process:

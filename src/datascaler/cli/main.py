@@ -1,6 +1,8 @@
 """The `datascaler` command: the group of verbs, and the one place where errors become a line and an exit code."""
 
+import signal
 import sys
+from types import FrameType
 
 import click
 
@@ -12,7 +14,7 @@ from datascaler.cli.score import score
 from datascaler.cli.subset import subset
 from datascaler.cli.sweep import sweep
 from datascaler.cli.train import train
-from datascaler.errors import DatascalerError
+from datascaler.errors import DatascalerError, StoppedError
 
 
 class Verbs(click.Group):
@@ -41,8 +43,14 @@ for command in (pool, score, subset, train, sweep, evaluate, demo):
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, _stop)
     try:
         cli(prog_name="datascaler")
     except DatascalerError as error:
         click.echo(f"datascaler: error: {error}", err=True)
         sys.exit(error.exit_code)
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    """What a verb does with SIGTERM unless it finishes a step first: nothing half done is published."""
+    raise StoppedError("stopped on request; the same command goes on")
