@@ -1,0 +1,86 @@
+{{/* Names and labels. */}}
+
+{{- define "datascaler-run.name" -}}
+{{- .Chart.Name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "datascaler-run.chart" -}}
+{{- printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* The run's name, else the release's. Takes {root, run}, as everything below. */}}
+{{- define "datascaler-run.fullname" -}}
+{{- .run.name | default .root.Release.Name -}}
+{{- end -}}
+
+{{- define "datascaler-run.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "datascaler-run.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .run.kind }}
+app.kubernetes.io/part-of: datascaler
+datascaler/run: {{ include "datascaler-run.fullname" . }}
+{{- end -}}
+
+{{- define "datascaler-run.labels" -}}
+helm.sh/chart: {{ include "datascaler-run.chart" .root }}
+{{ include "datascaler-run.selectorLabels" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+{{- end -}}
+
+{{- define "datascaler-run.image" -}}
+{{- $image := .run.image -}}
+{{- if $image.digest -}}
+{{- printf "%s@%s" $image.repository $image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $image.repository ($image.tag | default .root.Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The operator insists on a container called `pytorch`. */}}
+{{- define "datascaler-run.container" -}}
+{{- if eq (include "datascaler-run.object" .) "pytorchjob" }}pytorch{{ else }}datascaler{{ end -}}
+{{- end -}}
+
+{{/* Which template renders the run: indexed (score, eval), single (subset, report), pytorchjob or elastic-job (train). */}}
+{{- define "datascaler-run.object" -}}
+{{- if has .run.kind (list "score" "eval") -}}indexed
+{{- else if ne .run.kind "train" -}}single
+{{- else if eq .run.train.backend "pytorchjob" -}}pytorchjob
+{{- else -}}elastic-job
+{{- end -}}
+{{- end -}}
+
+{{- define "datascaler-run.gpus" -}}
+{{- if hasKey .run.gpu "count" -}}{{ int .run.gpu.count }}
+{{- else if has .run.kind (list "score" "train" "eval") -}}1
+{{- else -}}0
+{{- end -}}
+{{- end -}}
+
+{{/* What the command says after a flag: `--count 8` or `--count=8`, `_` in numbers dropped. Takes {command, flag}. */}}
+{{- define "datascaler-run.flag" -}}
+{{- $found := "" -}}
+{{- $next := false -}}
+{{- range .command -}}
+{{- if $next -}}{{- $found = . -}}{{- $next = false -}}
+{{- else if eq . $.flag -}}{{- $next = true -}}
+{{- else if hasPrefix (printf "%s=" $.flag) . -}}{{- $found = trimPrefix (printf "%s=" $.flag) . -}}
+{{- end -}}
+{{- end -}}
+{{- $found | replace "_" "" -}}
+{{- end -}}
+
+{{/* Processes per pod: the command's own word, else one for each GPU. */}}
+{{- define "datascaler-run.processes" -}}
+{{- $said := int (include "datascaler-run.flag" (dict "command" .run.command "flag" "--nproc-per-node") | default "1") -}}
+{{- if gt $said 1 }}{{ $said }}{{ else }}{{ max 1 (int (include "datascaler-run.gpus" .)) }}{{ end -}}
+{{- end -}}
+
+{{- define "datascaler-run.minWorkers" -}}
+{{- int .run.train.minWorkers | default (int .run.train.workers) -}}
+{{- end -}}
+
+{{- define "datascaler-run.maxWorkers" -}}
+{{- int .run.train.maxWorkers | default (int .run.train.workers) -}}
+{{- end -}}

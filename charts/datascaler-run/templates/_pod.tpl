@@ -1,0 +1,172 @@
+{{/* The pod template, the same for every kind; `podOverlay` is laid over it. Takes {root, run}. */}}
+{{- define "datascaler-run.podTemplate" -}}
+{{- $text := include "datascaler-run.pod" . -}}
+{{- if .run.podOverlay -}}
+{{- $pod := fromYaml $text -}}
+{{- include "datascaler-run.strategicMerge" (dict "into" $pod "from" .run.podOverlay) -}}
+{{- toYaml $pod -}}
+{{- else -}}
+{{- $text -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "datascaler-run.pod" -}}
+{{- $run := .run -}}
+{{- $object := include "datascaler-run.object" . -}}
+{{- $gpus := int (include "datascaler-run.gpus" .) -}}
+{{- $scheduler := $run.schedulerName | default (get (dict "volcano" "volcano" "kai" "kai-scheduler") (ternary $run.queue.system "" (ne $run.queue.name ""))) -}}
+{{- $labels := dict -}}
+{{- $annotations := dict -}}
+{{- if and $run.queue.name (eq $run.queue.system "kai") }}{{- $_ := set $labels "kai.scheduler/queue" $run.queue.name }}{{- end -}}
+{{- if and $run.queue.name (eq $run.queue.system "volcano") }}{{- $_ := set $annotations "scheduling.volcano.sh/queue-name" $run.queue.name }}{{- end -}}
+metadata:
+  labels:
+    {{- /* The chart's own come first: others must not take the labels by which runs are found. */}}
+    {{- toYaml (merge (fromYaml (include "datascaler-run.selectorLabels" .)) $labels $run.podLabels) | nindent 4 }}
+  annotations:
+    {{- /* Istio's proxy would outlive the command, and the run would never end. */}}
+    {{- toYaml (merge (deepCopy $run.podAnnotations) $annotations (dict "sidecar.istio.io/inject" "false")) | nindent 4 }}
+spec:
+  {{- if ne $object "pytorchjob" }}
+  # A failure policy needs new pods, not containers that are restarted in place.
+  restartPolicy: Never
+  {{- else if hasKey $run "activeDeadlineSeconds" }}
+  # The operator only looks at its own deadline when a pod changes; this makes one change in time.
+  activeDeadlineSeconds: {{ int64 $run.activeDeadlineSeconds }}
+  {{- end }}
+  # Time to finish a step and save a checkpoint after SIGTERM.
+  terminationGracePeriodSeconds: {{ int64 $run.terminationGracePeriodSeconds }}
+  automountServiceAccountToken: {{ $run.automountServiceAccountToken }}
+  # Without it every pod gets variables for every Service, and each run of a list may have one.
+  enableServiceLinks: false
+  {{- with $run.serviceAccountName }}
+  serviceAccountName: {{ . }}
+  {{- end }}
+  {{- with $scheduler }}
+  schedulerName: {{ . }}
+  {{- end }}
+  {{- with $run.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  {{- with $run.runtimeClassName }}
+  runtimeClassName: {{ . }}
+  {{- end }}
+  {{- with $run.imagePullSecrets }}
+  imagePullSecrets:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  # With the container's below: what Pod Security `restricted` asks for.
+  securityContext:
+    runAsNonRoot: true
+    seccompProfile:
+      type: RuntimeDefault
+    {{- with $run.podSecurityContext }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- with $run.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $run.affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with concat (ternary $run.gpu.tolerations list (gt $gpus 0)) $run.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $run.topologySpreadConstraints }}
+  topologySpreadConstraints:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  containers:
+    {{- if eq $object "pytorchjob" }}
+    # The operator looks for a container of this name.
+    {{- end }}
+    - name: {{ include "datascaler-run.container" . }}
+      image: {{ include "datascaler-run.image" . | quote }}
+      imagePullPolicy: {{ $run.image.pullPolicy }}
+      command:
+        {{- toYaml $run.command | nindent 8 }}
+      {{- with concat (ternary (list (dict "secretRef" (dict "name" $run.storage.secretName))) list (ne $run.storage.secretName "")) $run.envFrom }}
+      envFrom:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      env:
+        {{- if eq $object "elastic-job" }}
+        {{- include "datascaler-run.rendezvousEnv" . | nindent 8 }}
+        {{- end }}
+        {{- if eq $run.kind "train" }}
+        # Workers meet by address: names of pods are not in the DNS, or appear late.
+        - name: PET_LOCAL_ADDR
+          valueFrom:
+            fieldRef:
+              fieldPath: status.podIP
+        {{- end }}
+        {{- /* Caches go below HOME, and the image's can't be written to. */}}
+        {{- range $name, $value := merge (deepCopy $run.env) (dict "HOME" "/tmp") }}
+        - name: {{ $name }}
+          {{- if kindIs "map" $value }}
+          valueFrom:
+            {{- toYaml $value | nindent 12 }}
+          {{- else }}
+          value: {{ $value | quote }}
+          {{- end }}
+        {{- end }}
+      {{- if eq $object "elastic-job" }}
+      ports:
+        - name: rendezvous
+          containerPort: {{ include "datascaler-run.rendezvousPort" . }}
+      {{- end }}
+      resources:
+        requests:
+          cpu: {{ $run.resources.cpu | quote }}
+          memory: {{ $run.resources.memory | quote }}
+          {{- with $run.resources.ephemeralStorage }}
+          ephemeral-storage: {{ . | quote }}
+          {{- end }}
+          {{- if gt $gpus 0 }}
+          {{ $run.gpu.resource }}: {{ $gpus }}
+          {{- end }}
+        limits:
+          {{- with $run.resources.cpuLimit }}
+          cpu: {{ . | quote }}
+          {{- end }}
+          memory: {{ $run.resources.memoryLimit | default $run.resources.memory | quote }}
+          {{- with $run.resources.ephemeralStorage }}
+          ephemeral-storage: {{ . | quote }}
+          {{- end }}
+          {{- if gt $gpus 0 }}
+          {{ $run.gpu.resource }}: {{ $gpus }}
+          {{- end }}
+      securityContext:
+        allowPrivilegeEscalation: false
+        readOnlyRootFilesystem: {{ $run.readOnlyRootFilesystem }}
+        capabilities:
+          drop: [ALL]
+      volumeMounts:
+        - name: scratch
+          mountPath: /tmp
+        {{- if ne $run.shmSize "0" }}
+        - name: shm
+          mountPath: /dev/shm
+        {{- end }}
+        {{- with $run.volumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+  volumes:
+    # HOME and temporary files; the rest of the image can't be written to.
+    - name: scratch
+      emptyDir: {{ ternary (dict "sizeLimit" $run.scratchSize) dict (ne $run.scratchSize "") | toJson }}
+    {{- if ne $run.shmSize "0" }}
+    # A container has 64 MiB of shared memory, and loader processes that pass batches through it die with a bus error.
+    # What is in it counts against the memory limit.
+    - name: shm
+      emptyDir:
+        medium: Memory
+        sizeLimit: {{ $run.shmSize | quote }}
+    {{- end }}
+    {{- with $run.volumes }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+{{- end -}}

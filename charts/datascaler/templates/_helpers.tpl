@@ -1,0 +1,53 @@
+{{- define "datascaler.name" -}}
+{{- .Chart.Name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "datascaler.chart" -}}
+{{- printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "datascaler.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "datascaler.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "datascaler.ownLabels" -}}
+helm.sh/chart: {{ include "datascaler.chart" . }}
+{{ include "datascaler.selectorLabels" . }}
+app.kubernetes.io/part-of: datascaler
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{- define "datascaler.labels" -}}
+{{- toYaml (merge (fromYaml (include "datascaler.ownLabels" .)) .Values.commonLabels) -}}
+{{- end -}}
+
+{{/* Values of datascaler-run: what follows from this chart's own values, and `defaults` over it. */}}
+{{- define "datascaler.defaults" -}}
+{{- $own := dict "serviceAccountName" .Values.workerServiceAccount.name -}}
+{{- if .Values.storage.secretName -}}
+{{- $_ := set $own "storage" (dict "secretName" .Values.storage.secretName) -}}
+{{- end -}}
+{{- if .Values.storage.env -}}
+{{- $_ := set $own "env" .Values.storage.env -}}
+{{- end -}}
+{{- if .Values.localQueue.create -}}
+{{- $_ := set $own "queue" (dict "system" "kueue" "name" .Values.localQueue.name) -}}
+{{- end -}}
+{{- toYaml (mergeOverwrite (deepCopy $own) (deepCopy .Values.defaults)) -}}
+{{- end -}}
+
+{{/* A credential as text would stay in the release and in the ConfigMap. */}}
+{{- define "datascaler.check" -}}
+{{- range $where, $env := dict "storage.env" .Values.storage.env "defaults.env" (.Values.defaults.env | default dict) -}}
+{{- range $variable, $value := $env -}}
+{{- if and (kindIs "string" $value) (regexMatch "(SECRET|PASSWORD|TOKEN|ACCESS_KEY|ACCESS_KEY_ID|API_KEY)$" (upper $variable)) -}}
+{{- fail (printf "%s.%s would put a credential into a ConfigMap; put it into a Secret and name that in storage.secretName" $where $variable) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.localQueue.create (not .Values.localQueue.clusterQueue) -}}
+{{- fail "localQueue.clusterQueue is empty; name the ClusterQueue that the queue draws on" -}}
+{{- end -}}
+{{- end -}}
