@@ -85,7 +85,7 @@ def test_what_help_loads_is_light(path: Path) -> None:
 
 STANDARD_LIBRARY = {
     *("collections", "dataclasses", "difflib", "fractions", "itertools", "json", "math", "os", "re", "shlex"),
-    *("sys", "typing"),
+    *("signal", "sys", "types", "typing"),
 }
 """Only its quick modules."""
 

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from datascaler.errors import DatascalerError, StoppedError
+from datascaler.errors import DatascalerError
 
 Result = TypeVar("Result")
 
@@ -45,20 +45,17 @@ def joined_world() -> Iterator[World]:
         yield World(rank=0, size=1, device=device)
         return
     dist.init_process_group("nccl" if has_gpu else "gloo", timeout=_TIMEOUT)
-    try:
-        yield World(rank=dist.get_rank(), size=dist.get_world_size(), device=device)
-    except StoppedError:
-        # All ranks stop after the same step, and rank 0 is still saving it.
-        _leave_together()
-        raise
-    # An elastic job counts as done when any worker exits with 0, so nobody does before rank 0 has published. After any
-    # other error this rank just leaves: its exit code must reach torchrun before the others fail for want of a peer.
-    _leave_together()
-
-
-def _leave_together() -> None:
-    dist.barrier()
+    world = World(rank=dist.get_rank(), size=dist.get_world_size(), device=device)
+    # After an error this rank just leaves: its exit code must reach torchrun before the others fail for want of a peer.
+    yield world
+    # An elastic job counts as done when any worker exits with 0, so nobody does before rank 0 has published.
+    wait_for_all(world)
     dist.destroy_process_group()
+
+
+def wait_for_all(world: World) -> None:
+    if world.size > 1:
+        dist.barrier()
 
 
 class _GatherRows(torch.autograd.Function):

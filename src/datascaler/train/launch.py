@@ -40,6 +40,7 @@ def run_under_torchrun(arguments: Sequence[str], nproc_per_node: int, name: str 
         run_id = f"{os.environ.get('PET_RDZV_ID', 'datascaler')}.{name}".replace("/", ".")
         options += ["--rdzv-id", run_id]
     parsed = parse_args([*options, "-m", "datascaler", *arguments])  # type: ignore[no-untyped-call]
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         run(parsed)  # type: ignore[no-untyped-call]
     except ChildFailedError as error:
@@ -51,6 +52,10 @@ def run_under_torchrun(arguments: Sequence[str], nproc_per_node: int, name: str 
         if error.sigval != signal.SIGTERM:
             raise KeyboardInterrupt from None
         raise StoppedError("stopped on request; the same command goes on") from None
+    finally:
+        # torchrun leaves its own behind.
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def own_arguments() -> list[str]:

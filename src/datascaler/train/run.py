@@ -16,7 +16,7 @@ from datascaler.models.roles import table_to_json
 from datascaler.spec.train import TrainSpec
 from datascaler.train.batches import BatchSource, iterate_batches
 from datascaler.train.checkpoint import Checkpoints, Progress
-from datascaler.train.distributed import World, joined_world, on_main
+from datascaler.train.distributed import World, joined_world, on_main, wait_for_all
 from datascaler.train.estimate import seconds_per_step
 from datascaler.train.find_plan import check_coverage, find_or_make_plan
 from datascaler.train.recorder import Recorder
@@ -88,6 +88,7 @@ def train(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambd
             if recorder:
                 recorder.after_step(number, result.loss, lr, save_now=result.stop)
             if result.stop:
+                wait_for_all(world)  # rank 0 has saved the step; torchrun ends the others as soon as one has left
                 raise StoppedError(f"stopped on request at {at.samples_seen:,} samples; the same command goes on")
         return recorder.finish() if recorder else None
 
