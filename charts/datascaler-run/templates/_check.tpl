@@ -31,6 +31,9 @@
 {{- else if and (not $index) (ne $count (toString (int $run.completions))) -}}
 {{- fail (printf "run %s: the command says --count %s but completions is %d; make them equal" $name $count (int $run.completions)) -}}
 {{- end -}}
+{{- if gt (int ($run.maxFailedIndexes | default 0)) (int $run.completions) -}}
+{{- fail (printf "run %s: maxFailedIndexes is %d, more than completions (%d)" $name (int $run.maxFailedIndexes) (int $run.completions)) -}}
+{{- end -}}
 {{- else if ne (int $run.completions) 1 -}}
 {{- fail (printf "run %s: completions is %d, but a %s run can't be shared; leave it at 1" $name (int $run.completions) $run.kind) -}}
 {{- end -}}

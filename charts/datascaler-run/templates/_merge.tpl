@@ -1,12 +1,13 @@
 {{/* Merging in place. Sprig's mergeOverwrite can't set false, 0 or an empty list over something. */}}
 
-{{/* Maps merge, anything else is replaced, null removes. Takes {into, from}. */}}
+{{/* Maps merge, anything else is replaced, null removes. An overlay is replaced whole: its nulls are for the pod.
+Takes {into, from}. */}}
 {{- define "datascaler-run.merge" -}}
 {{- $into := .into -}}
 {{- range $key, $value := .from -}}
 {{- if kindIs "invalid" $value -}}
 {{- $_ := unset $into $key -}}
-{{- else if kindIs "map" $value -}}
+{{- else if and (kindIs "map" $value) (ne $key "podOverlay") -}}
 {{- if not (kindIs "map" (get $into $key)) -}}{{- $_ := set $into $key dict -}}{{- end -}}
 {{- include "datascaler-run.merge" (dict "into" (get $into $key) "from" $value) -}}
 {{- else -}}
