@@ -17,13 +17,17 @@ KUBERNETES = "1.34.0"
 """What is rendered for, so that an example does not change with the helm that made it."""
 
 
-@cache
 def helm() -> str:
     """The path of a helm; a failure to get one is an error with its reason."""
-    done = subprocess.run([ROOT / "scripts" / "get_helm"], capture_output=True, text=True, check=False)
+    done = _get_helm()
     if done.returncode:
         raise RuntimeError(f"no helm to render the charts with:\n{done.stderr}")
     return done.stdout.strip()
+
+
+@cache
+def _get_helm() -> subprocess.CompletedProcess[str]:
+    return subprocess.run([ROOT / "scripts" / "get_helm"], capture_output=True, text=True, check=False)
 
 
 def run_helm(*arguments: str | Path, values: dict[str, Any] | None = None) -> subprocess.CompletedProcess[str]:

@@ -209,7 +209,11 @@ def test_every_word_about_the_pod_arrives() -> None:
     }
     assert {mount["mountPath"] for mount in container["volumeMounts"]} == {"/tmp", "/dev/shm", "/cache"}
     assert container["envFrom"] == [{"secretRef": {"name": "s3"}}, {"configMapRef": {"name": "proxy"}}]
-    assert env_of(pod) == {"HOME": "/cache", "HF_TOKEN": {"secretKeyRef": {"name": "hf", "key": "token"}}}
+    assert env_of(pod) == {
+        "HOME": "/cache",
+        "USER": "datascaler",
+        "HF_TOKEN": {"secretKeyRef": {"name": "hf", "key": "token"}},
+    }
     assert job["metadata"]["labels"]["team"] == "a"
     assert job["metadata"]["annotations"] == {"note": "b"}
     metadata = job["spec"]["template"]["metadata"]
@@ -273,7 +277,7 @@ def test_pod_overlay_merges_as_kubectl_patch_does() -> None:
     assert sidecar == {"name": "sidecar", "image": "i"}
     before = pod_of(plain)["containers"][0]
     assert {key for key in ours if ours[key] != before[key]} == {"env", "volumeMounts"}
-    assert ours["env"] == [{"name": "HOME", "value": "/home"}, {"name": "MORE", "value": "1"}]
+    assert env_of({"containers": [ours]}) == {"HOME": "/home", "USER": "datascaler", "MORE": "1"}
     assert ours["volumeMounts"][1] == {"name": "shm", "mountPath": "/dev/shm", "readOnly": True}
     assert pod["volumes"] == pod_of(plain)["volumes"]
 

@@ -103,8 +103,8 @@ spec:
             fieldRef:
               fieldPath: status.podIP
         {{- end }}
-        {{- /* Caches go below HOME, and the image's can't be written to. */}}
-        {{- range $name, $value := merge (deepCopy $run.env) (dict "HOME" "/tmp") }}
+        # Caches go below HOME, and the image's can't be written to. A numeric user may have no name to look up.
+        {{- range $name, $value := merge (deepCopy $run.env) (dict "HOME" "/tmp" "USER" "datascaler") }}
         - name: {{ $name }}
           {{- if kindIs "map" $value }}
           valueFrom:
