@@ -17,6 +17,20 @@ OTHERS = {
     "CONTRIBUTING.md": "How we work on this.",
     "LICENSE": "Apache-2.0.",
     "docs/architecture.md": "How it is built, on one page.",
+    **{
+        f"charts/{chart}/README.md": "What the chart makes, and its values."
+        for chart in ("datascaler", "datascaler-run")
+    },
+    **{f"charts/{chart}/Chart.yaml": "Name and version." for chart in ("datascaler", "datascaler-run")},
+    **{f"charts/{chart}/values.schema.json": "What values may be." for chart in ("datascaler", "datascaler-run")},
+    **{f"charts/{chart}/templates/NOTES.txt": "What helm says after it." for chart in ("datascaler", "datascaler-run")},
+    "charts/datascaler/templates/_helpers.tpl": "Names, labels, and what a schema can't say.",
+    "charts/datascaler/templates/defaults.yaml": "The ConfigMap whose values every run starts from.",
+    "charts/datascaler/templates/localqueue.yaml": "Kueue's queue.",
+    "charts/datascaler/templates/networkpolicy.yaml": "Who may talk to the pods.",
+    "charts/datascaler/templates/rbac.yaml": "What a driver in the cluster may do.",
+    "charts/datascaler/templates/resourcequota.yaml": "What the namespace may use.",
+    "charts/datascaler/templates/serviceaccounts.yaml": "Whom pods run as.",
 }
 
 
@@ -52,6 +66,8 @@ def first_sentence(path: Path) -> str:
         text = ast.get_docstring(ast.parse(path.read_text())) or ""
     elif path.suffix == ".json":
         return "An architecture, as open_clip's config."
+    elif path.suffix == ".tpl" or "templates" in path.parts:
+        text = " ".join(re.findall(r"/\* (.*?) \*/", path.read_text(), re.DOTALL)[:1])
     else:
         text = "\n".join(re.findall(r"^# (?!shellcheck)(.*)$", path.read_text(), re.MULTILINE)[:2])
     sentence = re.split(r"(?<=[.!?])\s|:\n|\n\n", text.strip())[0]
@@ -63,8 +79,10 @@ def _by_folder() -> dict[str, list[Path]]:
     paths += [path for path in (ROOT / "scripts").iterdir() if path.is_file()]
     for top in ("src", "tests"):
         paths += [path for suffix in ("py", "json", "yml") for path in (ROOT / top).rglob(f"*.{suffix}")]
+    for top in ("charts", "k8s"):
+        paths += [path for suffix in ("yaml", "tpl") for path in (ROOT / top).rglob(f"*.{suffix}")]
     folders: dict[str, list[Path]] = {}
-    for path in sorted(paths):
+    for path in sorted(set(paths)):
         # Empty package markers say nothing.
         if path.read_text().strip():
             folders.setdefault(str(path.parent.relative_to(ROOT)), []).append(path)

@@ -1,3 +1,5 @@
+"""Zero-shot classification against scikit-learn and the rule written out."""
+
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast

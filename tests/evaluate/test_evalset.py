@@ -1,3 +1,5 @@
+"""Evaluation sets as they lie on disk and on S3, and what is wrong with bad ones."""
+
 from pathlib import Path
 
 import pytest

@@ -1,3 +1,5 @@
+"""Records, averages and the files that hold them."""
+
 import math
 
 import pytest

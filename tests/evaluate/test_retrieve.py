@@ -1,3 +1,5 @@
+"""Recalls against a brute-force count."""
+
 from pathlib import Path
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Whole evaluations: sharing, resuming, refusing, counting."""
+
 import dataclasses
 import json
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""The task list that is shipped, and lists that users bring."""
+
 from pathlib import Path
 
 import pytest

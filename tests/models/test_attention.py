@@ -1,3 +1,5 @@
+"""The attention factor, and equality with the stock module at the base width."""
+
 import math
 
 import pytest

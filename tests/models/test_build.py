@@ -1,3 +1,5 @@
+"""Built models against stock open_clip, in both parametrisations."""
+
 import copy
 from fractions import Fraction
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Initial weights: open_clip's distributions, and muP's exponents over widths."""
+
 import math
 from collections.abc import Mapping
 from fractions import Fraction

@@ -1,3 +1,5 @@
+"""Groups before and after steps, schedules and a resume, against mup's own."""
+
 import io
 import math
 from fractions import Fraction

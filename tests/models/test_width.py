@@ -1,3 +1,5 @@
+"""Scaled configs, and illegal multipliers with their nearest legal ones."""
+
 from fractions import Fraction
 
 import open_clip

@@ -1,3 +1,5 @@
+"""Grids: ranking, resuming, points that diverge, several nodes."""
+
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""The crop against torchvision's, and its randomness."""
+
 import numpy as np
 import pytest
 import torch

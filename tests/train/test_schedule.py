@@ -1,3 +1,5 @@
+"""The learning rate against open_clip's own scheduler."""
+
 import pytest
 import torch
 from open_clip_train.scheduler import cosine_lr  # type: ignore[import-untyped]
