@@ -40,3 +40,8 @@ class TryAgainError(DatascalerError):
 
 class StoppedError(DatascalerError):
     exit_code = 143
+
+
+def first_line(error: BaseException) -> str:
+    """What a foreign error says, short enough to stand inside one of ours."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

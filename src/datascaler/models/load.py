@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from datascaler import storage
-from datascaler.errors import ConfigError, DatascalerError
+from datascaler.errors import ConfigError, DatascalerError, first_line
 from datascaler.models.arch import register_configs
 from datascaler.models.loaded import LoadedClip
 from datascaler.models.run_weights import is_run_checkpoint, model_of_run, newest_checkpoint, read_checkpoint
@@ -50,7 +50,7 @@ def load_clip(model: str | None, pretrained: str | None, device: torch.device | 
             built, preprocess = _create(name, pretrained)
             tokenizer = tokenizer_for(name)
         except Exception as error:  # the hub client, torch and open_clip each have errors of their own
-            raise DatascalerError(f"cannot load {model} {pretrained or ''}: {_first_line(error)}") from error
+            raise DatascalerError(f"cannot load {model} {pretrained or ''}: {first_line(error)}") from error
         return _loaded(built, preprocess, tokenizer, model, device)
 
 
@@ -73,7 +73,7 @@ def _from_url(model: str | None, url: str, device: torch.device) -> LoadedClip:
         try:
             built, preprocess = _create(model, str(path))
         except Exception as error:  # keys or shapes that do not fit, a refused pickle, a broken file
-            raise ConfigError(f"{checkpoint} does not fit {model}: {_first_line(error)}") from error
+            raise ConfigError(f"{checkpoint} does not fit {model}: {first_line(error)}") from error
     return _loaded(built, preprocess, tokenizer_for(model), model, device)
 
 
@@ -153,7 +153,3 @@ def _check_name(model: str) -> None:
         close = difflib.get_close_matches(model, known, n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else "see open_clip.list_models()"
         raise ConfigError(f"unknown model {model!r}; {hint}")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from datascaler import storage
-from datascaler.errors import ConfigError
+from datascaler.errors import ConfigError, first_line
 from datascaler.models.build import BuiltClip, build_clip
 from datascaler.spec.train import TrainSpec
 
@@ -25,9 +25,9 @@ def read_checkpoint(url: str) -> dict[str, Any]:
     try:
         content = torch.load(io.BytesIO(storage.read_bytes(url)), map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise ConfigError(f"{url} is not a readable checkpoint ({_first_line(error)})") from error
+        raise ConfigError(f"{url} is not a readable checkpoint ({first_line(error)})") from error
     except UnpicklingError as error:
-        raise ConfigError(f"{url} was refused: it holds more than weights ({_first_line(error)})") from error
+        raise ConfigError(f"{url} was refused: it holds more than weights ({first_line(error)})") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{url} is not a checkpoint: it holds {type(content).__name__}")
     return content
@@ -37,19 +37,19 @@ def is_run_checkpoint(content: dict[str, Any]) -> bool:
     return "spec" in content and "state_dict" in content
 
 
-def model_of_run(content: dict[str, Any]) -> BuiltClip:
-    """The model of a checkpoint, with its weights, at its own width and parametrisation."""
-    spec = TrainSpec.from_record(content["spec"])
-    clip = build_clip(
+def fresh_model(spec: TrainSpec) -> BuiltClip:
+    """The model that a run starts from."""
+    return build_clip(
         spec.model_arch,
         width_mult=spec.width_mult,
         min_width_mult=spec.min_width_mult,
         use_mup=spec.use_mup,
         seed=spec.seed,
     )
+
+
+def model_of_run(content: dict[str, Any]) -> BuiltClip:
+    """The model of a checkpoint, with its weights, at its own width and parametrisation."""
+    clip = fresh_model(TrainSpec.from_record(content["spec"]))
     clip.model.load_state_dict(content["state_dict"])
     return clip
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -6,7 +6,7 @@ from typing import Any
 
 import fsspec
 
-from datascaler.errors import NotFoundError, StorageError
+from datascaler.errors import NotFoundError, StorageError, first_line
 
 # Listings are never cached: other processes publish into the folders we list.
 # botocore's default of 10 connections starves fsspec, which starts hundreds of requests at once.
@@ -36,19 +36,15 @@ def translated_errors(url: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise NotFoundError(f"{url}: not found (check the bucket or folder and the path)") from error
     except PermissionError as error:
-        raise StorageError(f"{url}: access denied ({_first_line(error)}); check the credentials or the mode") from error
+        raise StorageError(f"{url}: access denied ({first_line(error)}); check the credentials or the mode") from error
     except OSError as error:
-        raise StorageError(f"{url}: {_first_line(error)}") from error
+        raise StorageError(f"{url}: {first_line(error)}") from error
     except Exception as error:
         if _is_botocore(error):
             remedy = "check AWS_ENDPOINT_URL and the AWS credentials in the environment"
-            raise StorageError(f"{url}: {_first_line(error)}; {remedy}") from error
+            raise StorageError(f"{url}: {first_line(error)}; {remedy}") from error
         raise
 
 
 def _is_botocore(error: Exception) -> bool:
     return any(cls.__module__.startswith(("botocore.", "aiobotocore.")) for cls in type(error).__mro__)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -10,9 +10,10 @@ from datascaler.data.plan import Plan, open_plan
 from datascaler.data.pool import Shard
 from datascaler.data.run_folder import RunSummary, finished, run_url, start_run
 from datascaler.errors import StoppedError
-from datascaler.models.build import BuiltClip, build_clip, check_clip
+from datascaler.models.build import BuiltClip, check_clip
 from datascaler.models.optimizer import build_optimizer
 from datascaler.models.roles import table_to_json
+from datascaler.models.run_weights import fresh_model
 from datascaler.spec.train import TrainSpec
 from datascaler.train.batches import BatchSource, iterate_batches
 from datascaler.train.checkpoint import Checkpoints, Progress
@@ -49,13 +50,7 @@ def train(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambd
             return done if world.is_main else None
 
         # ---- model, optimizer ----------------------------------------------------------------------------------
-        clip = build_clip(
-            spec.model_arch,
-            width_mult=spec.width_mult,
-            min_width_mult=spec.min_width_mult,
-            use_mup=spec.use_mup,
-            seed=spec.seed,
-        )
+        clip = fresh_model(spec)
         clip.model.to(world.device)
         betas = (spec.beta1, spec.beta2)
         optimizer = build_optimizer(
