@@ -17,6 +17,7 @@ OTHERS = {
     "CONTRIBUTING.md": "How we work on this.",
     "LICENSE": "Apache-2.0.",
     "docs/architecture.md": "How it is built, on one page.",
+    "docs/log.md": "What was tried, and what came out.",
     **{
         f"charts/{chart}/README.md": "What the chart makes, and its values."
         for chart in ("datascaler", "datascaler-run")
