@@ -1,3 +1,4 @@
+// A module of its own, because helm wants a newer Kubernetes client than the control plane has.
 module datascaler/cluster/tools/helm
 
 go 1.26.0

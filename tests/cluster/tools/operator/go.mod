@@ -1,3 +1,4 @@
+// A module of its own, because the operator would raise structured-merge-diff, on which the API server's apply rests.
 module datascaler/cluster/tools/operator
 
 go 1.26.0
