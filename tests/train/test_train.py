@@ -153,7 +153,7 @@ def test_a_finished_run_returns_at_once(
     done: tuple[TrainSpec, RunSummary, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec, summary, _ = done
-    monkeypatch.setattr(run_module, "build_clip", refuse)
+    monkeypatch.setattr(run_module, "fresh_model", refuse)
     assert train(replace(spec, num_workers=3, num_checkpoints=1)) == summary
 
 
@@ -322,7 +322,7 @@ def test_refused_before_anything_is_built(
     case: str, pool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes, kind, message = REFUSED[case]
-    monkeypatch.setattr(run_module, "build_clip", refuse)
+    monkeypatch.setattr(run_module, "fresh_model", refuse)
     with pytest.raises(kind, match=message) as raised:
         train(replace(tiny_spec(pool, str(tmp_path / "out")), **changes(pool, tmp_path)))
     assert "\n" not in str(raised.value)
