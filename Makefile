@@ -21,8 +21,9 @@ $(STAMP): requirements.lock pyproject.toml
 check: setup
 	scripts/check
 
+# Whole files go to one of two processes, so that a file's servers and pools are made once.
 test: setup
-	scripts/test
+	scripts/test -n 2 --dist loadfile
 
 test-slow: setup
 	@command -v npm >/dev/null || { echo "make test-slow needs npm, which is not on PATH"; exit 1; }
