@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from datascaler import storage
@@ -54,10 +54,6 @@ def require_unchanged(expected: Shard, found: storage.FileInfo) -> None:
             f"shard {expected.url} has changed: size {found.size} and etag {found.etag!r}, but this run pinned "
             f"size {expected.size} and etag {expected.etag!r}; use a new --output-dir for the changed pool"
         )
-
-
-def shard_record(shard: Shard) -> dict[str, object]:
-    return asdict(shard)
 
 
 def _shards_of(source: str, prefix: str) -> Iterable[Shard]:
