@@ -6,6 +6,12 @@
     ├── StorageError            1   a URL could not be read or written
     │   └── NotFoundError       1   the URL does not exist
     ├── TryAgainError          75   a passing failure: the same command, started again, goes on
+    ├── ClusterError            1   Kubernetes or helm refused something, or could not be reached
+    ├── RunFailedError        100   a run in the cluster failed
+    ├── NotFinishedError      101   a run in the cluster has not finished (in time)
+    ├── RunNotFoundError      102   there is no such run in the cluster
+    ├── RunCancelledError     103   a run in the cluster was deleted before it ended
+    ├── PartlyFailedError     104   some indexes, or some runs of a list, failed; the others are done
     └── StoppedError          143   SIGTERM arrived and work stopped cleanly
 
 Usage errors (unknown flag, missing argument) are click's and exit with 2. Bugs keep their traceback.
@@ -36,6 +42,30 @@ class NotFoundError(StorageError):
 
 class TryAgainError(DatascalerError):
     exit_code = 75
+
+
+class ClusterError(DatascalerError):
+    exit_code = 1
+
+
+class RunFailedError(DatascalerError):
+    exit_code = 100
+
+
+class NotFinishedError(DatascalerError):
+    exit_code = 101
+
+
+class RunNotFoundError(DatascalerError):
+    exit_code = 102
+
+
+class RunCancelledError(DatascalerError):
+    exit_code = 103
+
+
+class PartlyFailedError(DatascalerError):
+    exit_code = 104
 
 
 class StoppedError(DatascalerError):
