@@ -7,6 +7,7 @@ import pytest
 from tests.charts.render import RUN_CHART, manifests, refusal
 
 OK: dict[str, Any] = {"kind": "score", "name": "ok", "command": ["datascaler", "score"]}
+SCORE_16 = ["datascaler", "score", "--count", "16"]
 TRAIN = OK | {"kind": "train", "command": ["datascaler", "train"]}
 
 
@@ -36,6 +37,9 @@ TRAIN = OK | {"kind": "train", "command": ["datascaler", "train"]}
         ({"labels": {"team": "a b"}}, "/labels/team"),
         ({"runs": [OK, {"command": ["datascaler"]}]}, "/runs/1"),
         ({"runs": [OK | {"gpus": 1}]}, "gpus"),
+        ({"launcher": {"gpu": {"count": 1}}}, "gpu"),
+        ({"launcher": {"image": {"pullPolicy": "Sometimes"}}}, "/launcher/image/pullPolicy"),
+        ({"logs": ["s3://b"]}, "/logs"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -56,6 +60,14 @@ def test_by_the_schema(values: dict[str, Any], named: str) -> None:
             OK | {"command": ["datascaler", "score", "--count", "4", "--index", "2"], "completions": 4},
             "the command says --index 2, so completions must be 1",
         ),
+        (
+            OK | {"command": [*SCORE_16, "--indexes", "3,7-9"], "completions": 16},
+            "the command says --indexes 3,7-9, which are 4, but completions is 16; make them equal",
+        ),
+        (OK | {"command": [*SCORE_16, "--indexes=3,,7"]}, "--indexes 3,,7, which is no list of numbers and ranges"),
+        (OK | {"command": [*SCORE_16, "--indexes", "16"]}, "--indexes 16, but with --count 16 the last index is 15"),
+        (OK | {"command": [*SCORE_16, "--indexes", "9-7"]}, "--indexes 9-7, which are 0, but completions is 1"),
+        (OK | {"logs": "s3://b/logs", "env": {"DATASCALER_POD": "x"}}, "env.DATASCALER_POD is set by logs"),
         (OK | {"maxFailedIndexes": 2}, "maxFailedIndexes is 2, more than completions (1)"),
         (OK | {"kind": "subset", "completions": 2}, "a subset run can't be shared"),
         (TRAIN | {"train": {"workers": 4, "maxWorkers": 2}}, "train.workers is 4, which is not between"),
@@ -88,6 +100,10 @@ def test_the_longest_names_are_accepted() -> None:
 
 
 def test_one_index_of_many_may_be_run_again() -> None:
-    again = OK | {"command": ["datascaler", "score", "--count", "16", "--index", "3"]}
-    [job] = manifests(RUN_CHART, again)
+    [job] = manifests(RUN_CHART, OK | {"command": [*SCORE_16, "--index", "3"]})
     assert job["spec"]["completions"] == 1
+
+
+def test_several_indexes_of_many_may_be_run_again() -> None:
+    [job] = manifests(RUN_CHART, OK | {"command": [*SCORE_16, "--indexes", "3,7-9,15"], "completions": 5})
+    assert job["spec"]["completions"] == job["spec"]["parallelism"] == 5

@@ -53,6 +53,8 @@ def test_failure_policy_follows_the_exit_codes() -> None:
     assert policy(run("score")) == [disruption, ("FailJob", [USAGE, wrong]), ("FailIndex", [bad])]
     assert policy(run("subset")) == [disruption, ("FailJob", [USAGE, bad, wrong])]
     assert policy(run("train", train={"backend": "job"})) == [disruption, ("FailJob", [USAGE, bad, wrong])]
+    failed, cancelled, partly = 100, 103, 104
+    assert policy(run("pipeline")) == [disruption, ("FailJob", [USAGE, wrong, failed, cancelled, partly])]
 
 
 def test_gpus_are_asked_for_under_their_name() -> None:

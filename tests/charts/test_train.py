@@ -5,6 +5,8 @@ import pytest
 from tests.charts.render import RUN_CHART, manifests
 from tests.charts.runs import env_of, pod_of, rendered, run
 
+SHUTDOWN = "TORCH_ELASTIC_SHUTDOWN_TIMEOUT"
+
 
 def test_train_is_an_elastic_pytorchjob_of_workers_only() -> None:
     values = run("train", train={"workers": 2, "minWorkers": 1, "maxWorkers": 3}, gpu={"count": 4}, backoffLimit=5)
@@ -52,6 +54,18 @@ def test_train_without_the_operator_has_the_same_rendezvous() -> None:
     assert env["PET_RDZV_ENDPOINT"] == f"my-run-0:{port}"
     assert (env["PET_NNODES"], env["PET_NPROC_PER_NODE"], env["PET_RDZV_ID"]) == ("1:3", "4", "my-run")
     assert env["PET_LOCAL_ADDR"] == {"fieldRef": {"fieldPath": "status.podIP"}}
+
+
+@pytest.mark.parametrize(("grace", "processes"), [(120, "110"), (5, "1")])
+def test_torchrun_gives_its_processes_the_grace_period_and_keeps_some_of_it(grace: int, processes: str) -> None:
+    from torch.distributed.launcher.api import LaunchConfig
+
+    values = run("train", terminationGracePeriodSeconds=grace)
+    assert env_of(pod_of(rendered(values)))[SHUTDOWN] == processes
+    assert env_of(pod_of(rendered(values | {"env": {SHUTDOWN: "7"}})))[SHUTDOWN] == "7"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(SHUTDOWN, processes)
+        assert LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=1).shutdown_timeout == int(processes)
 
 
 def test_torchrun_reads_every_variable_of_the_rendezvous() -> None:

@@ -25,9 +25,19 @@
 {{- /* Another count than that of the pods would leave work undone, or do it twice, without a word. */ -}}
 {{- $count := include "datascaler-run.flag" (dict "command" $run.command "flag" "--count") | default "1" -}}
 {{- $index := include "datascaler-run.flag" (dict "command" $run.command "flag" "--index") -}}
+{{- $indexes := include "datascaler-run.flag" (dict "command" $run.command "flag" "--indexes") -}}
 {{- if eq $object "indexed" -}}
 {{- if and $index (ne (int $run.completions) 1) -}}
 {{- fail (printf "run %s: the command says --index %s, so completions must be 1, not %d" $name $index (int $run.completions)) -}}
+{{- else if $indexes -}}
+{{- $listed := include "datascaler-run.indexes" $indexes | default "{}" | fromJson -}}
+{{- if not $listed -}}
+{{- fail (printf "run %s: the command says --indexes %s, which is no list of numbers and ranges; write 3,17,20-22" $name $indexes) -}}
+{{- else if ge (int $listed.greatest) (int $count) -}}
+{{- fail (printf "run %s: the command says --indexes %s, but with --count %s the last index is %d" $name $indexes $count (sub (int $count) 1)) -}}
+{{- else if and (not $index) (ne (int $listed.number) (int $run.completions)) -}}
+{{- fail (printf "run %s: the command says --indexes %s, which are %d, but completions is %d; make them equal" $name $indexes (int $listed.number) (int $run.completions)) -}}
+{{- end -}}
 {{- else if and (not $index) (ne $count (toString (int $run.completions))) -}}
 {{- fail (printf "run %s: the command says --count %s but completions is %d; make them equal" $name $count (int $run.completions)) -}}
 {{- end -}}
@@ -57,6 +67,9 @@
 {{- end -}}
 {{- if or (hasPrefix "PET_" $variable) (eq $variable "JOB_COMPLETION_INDEX") -}}
 {{- fail (printf "run %s: env.%s is set by the run's own object; remove it" $name $variable) -}}
+{{- end -}}
+{{- if and $run.logs (has $variable (list "DATASCALER_LOG_DIR" "DATASCALER_POD")) -}}
+{{- fail (printf "run %s: env.%s is set by logs; remove one of them" $name $variable) -}}
 {{- end -}}
 {{- end -}}
 {{- if and (eq $run.queue.system "kueue") $run.queue.priorityClass (not $run.queue.name) -}}

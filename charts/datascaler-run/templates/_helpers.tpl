@@ -42,7 +42,8 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- if eq (include "datascaler-run.object" .) "pytorchjob" }}pytorch{{ else }}datascaler{{ end -}}
 {{- end -}}
 
-{{/* Which template renders the run: indexed (score, eval), single (subset, report), pytorchjob or elastic-job (train). */}}
+{{/* Which template renders the run: indexed (score, eval), single (subset, report,
+pipeline), pytorchjob or elastic-job (train). */}}
 {{- define "datascaler-run.object" -}}
 {{- if has .run.kind (list "score" "eval") -}}indexed
 {{- else if ne .run.kind "train" -}}single
@@ -69,6 +70,23 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- end -}}
 {{- end -}}
 {{- $found | replace "_" "" -}}
+{{- end -}}
+
+{{/* Indexes that the command's --indexes names, such as 3,17,20-22: how many there are, and the greatest. Empty if the text
+is no such list. Takes the text. */}}
+{{- define "datascaler-run.indexes" -}}
+{{- if regexMatch "^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$" . -}}
+{{- $number := 0 -}}
+{{- $greatest := 0 -}}
+{{- range splitList "," . -}}
+{{- $ends := splitList "-" . -}}
+{{- $from := first $ends | int64 -}}
+{{- $to := last $ends | int64 -}}
+{{- $number = add $number (max 0 (add1 (sub $to $from))) -}}
+{{- $greatest = max $greatest $to $from -}}
+{{- end -}}
+{{- dict "number" $number "greatest" $greatest | toJson -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Processes per pod: the command's own word, else one for each GPU. */}}

@@ -1,4 +1,4 @@
-{{/* Jobs: what they have in common, and the kinds score, eval (indexed), subset, report (single). Takes {root, run}. */}}
+{{/* Jobs: what they have in common, and the kinds score, eval (indexed), subset, report, pipeline (single). Takes {root, run}. */}}
 
 {{- define "datascaler-run.metadata" -}}
 {{- $run := .run -}}
@@ -55,6 +55,14 @@ podFailurePolicy:
         containerName: {{ include "datascaler-run.container" . }}
         operator: In
         values: [65]
+    {{- else if eq .run.kind "pipeline" }}
+    # Wrong usage (2) or configuration (78), or a step that failed (100), was cancelled (103) or failed partly (104): a
+    # retry would meet it again.
+    - action: FailJob
+      onExitCodes:
+        containerName: {{ include "datascaler-run.container" . }}
+        operator: In
+        values: [2, 78, 100, 103, 104]
     {{- else }}
     # Wrong usage (2) or configuration (78), or bad input (65): a retry would meet it again.
     - action: FailJob

@@ -36,6 +36,9 @@ spec:
   {{- end }}
   # Time to finish a step and save a checkpoint after SIGTERM.
   terminationGracePeriodSeconds: {{ int64 $run.terminationGracePeriodSeconds }}
+  {{- if eq $run.kind "pipeline" }}
+  # It submits the steps.
+  {{- end }}
   automountServiceAccountToken: {{ $run.automountServiceAccountToken }}
   # Without it every pod gets variables for every Service, and each run of a list may have one.
   enableServiceLinks: false
@@ -88,6 +91,8 @@ spec:
       imagePullPolicy: {{ $run.image.pullPolicy }}
       command:
         {{- toYaml $run.command | nindent 8 }}
+      # The last lines of the output of a pod that failed become its status, where `status` finds the reason.
+      terminationMessagePolicy: FallbackToLogsOnError
       {{- with concat (ternary (list (dict "secretRef" (dict "name" $run.storage.secretName))) list (ne $run.storage.secretName "")) $run.envFrom }}
       envFrom:
         {{- toYaml . | nindent 8 }}
@@ -102,6 +107,20 @@ spec:
           valueFrom:
             fieldRef:
               fieldPath: status.podIP
+        {{- if not (hasKey $run.env "TORCH_ELASTIC_SHUTDOWN_TIMEOUT") }}
+        # torchrun kills its processes 30 s after SIGTERM if not told otherwise. The rest of the grace period is its own.
+        - name: TORCH_ELASTIC_SHUTDOWN_TIMEOUT
+          value: {{ max 1 (sub (int64 $run.terminationGracePeriodSeconds) 10) | quote }}
+        {{- end }}
+        {{- end }}
+        {{- with $run.logs }}
+        # The output is kept in this folder too, under the name of the pod, and outlives it.
+        - name: DATASCALER_LOG_DIR
+          value: {{ . | quote }}
+        - name: DATASCALER_POD
+          valueFrom:
+            fieldRef:
+              fieldPath: metadata.name
         {{- end }}
         # Caches go below HOME, and the image's can't be written to. A numeric user may have no name to look up.
         {{- range $name, $value := merge (deepCopy $run.env) (dict "HOME" "/tmp" "USER" "datascaler") }}
