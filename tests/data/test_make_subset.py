@@ -119,3 +119,5 @@ def test_the_command(tmp_path: Path) -> None:
     printed = json.loads(result.stdout)
     assert (printed["kept_rows"], printed["coverage"]) == (9, "9 of 9 uids present in this pool")
     assert [Path(url).name for url in printed["files"]] == ["clip-f0.3.npy", "clip-f0.3.trie"]
+    result = CliRunner().invoke(cli, [*arguments, "--subset-name", "best", "--json"])
+    assert [Path(url).name for url in json.loads(result.stdout)["files"]] == ["best.npy", "best.trie"]

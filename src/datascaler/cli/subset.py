@@ -14,7 +14,7 @@ from datascaler.cli.output import print_result
 @click.option("--fraction", type=FRACTION, required=True, help="Part of the whole pool to keep: above 0, at most 1.")
 @click.option("--score-name", help="Which tables, if the method has several.")
 @click.option("--formats", default="npy,pkl", show_default=True, help="Files to write: npy, pkl, trie.")
-@click.option("--name", help="Name of the files below OUTPUT_DIR/subsets, in place of METHOD-fFRACTION.")
+@click.option("--subset-name", help="Name of the files below OUTPUT_DIR/subsets, in place of METHOD-fFRACTION.")
 @click.option("--seed", type=COUNT, default=0, show_default=True, help="Of --method random.")
 @json_option
 def subset(
@@ -23,7 +23,7 @@ def subset(
     fraction: Fraction,
     score_name: str | None,
     formats: str,
-    name: str | None,
+    subset_name: str | None,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -42,7 +42,7 @@ def subset(
         fraction=fraction,
         score_name=score_name,
         formats=tuple(each.strip() for each in formats.split(",")),
-        name=name,
+        name=subset_name,
         seed=seed,
     )
     coverage = made.coverage

@@ -86,7 +86,8 @@ def _refuse_other_scores(base: str, footer: Footer) -> None:
     recipe = read_recipe(f"{base}.npy")
     if recipe and recipe.get("score_id") != footer.score_id:
         raise ConfigError(
-            f"{base}.json was made from the scores {recipe.get('score_id')}, not {footer.score_id}: choose a --name"
+            f"{base}.json was made from the scores {recipe.get('score_id')}, not {footer.score_id}: "
+            "choose a --subset-name"
         )
 
 
