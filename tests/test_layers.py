@@ -11,7 +11,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "datascaler"
 WORKERS = {"score", "train", "evaluate", "sweep", "report"}
 
 LAYERS = [
-    {"errors", "progress", "datascaler"},
+    {"errors", "progress", "log_copy", "datascaler"},
     {"spec"},
     {"storage"},
     {"data"},
@@ -84,7 +84,7 @@ def test_what_help_loads_is_light(path: Path) -> None:
 
 
 STANDARD_LIBRARY = {
-    *("collections", "dataclasses", "difflib", "fractions", "itertools", "json", "math", "os", "re", "shlex"),
+    *("collections", "dataclasses", "difflib", "fractions", "functools", "itertools", "json", "math", "os", "re", "shlex"),
     *("signal", "sys", "types", "typing"),
 }
 """Only its quick modules."""

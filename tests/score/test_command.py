@@ -53,6 +53,14 @@ def test_the_index_comes_from_the_jobs_environment(tmp_path: Path, pool: str, lo
     assert list(tables_in(only_folder(tmp_path / "out"))) == ["shards/00000001.parquet", "shards/00000003.parquet"]
 
 
+def test_a_job_over_some_indexes_does_their_shards(tmp_path: Path, pool: str, local_dir: str) -> None:
+    arguments = ["--data-dir", pool, "--output-dir", f"{tmp_path}/out", "--method", "clip", "--model", local_dir]
+    environment = {"JOB_COMPLETION_INDEX": "1"}
+    result = CliRunner().invoke(cli, ["score", *arguments, "--count=5", "--indexes=0,2-3"], env=environment)
+    assert result.exit_code == 0, result.output
+    assert list(tables_in(only_folder(tmp_path / "out"))) == ["shards/00000002.parquet"]
+
+
 @contextmanager
 def command(*arguments: str, **environment: str) -> Iterator["subprocess.Popen[str]"]:
     process = subprocess.Popen(

@@ -1,7 +1,10 @@
 """Flags that several verbs share, and the number forms that they accept."""
 
+import re
+from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
+from functools import wraps
 from typing import Any
 
 import click
@@ -28,8 +31,26 @@ def _fraction(value: str | Fraction) -> Fraction:
     return value if isinstance(value, Fraction) else parse_fraction(value)
 
 
+def _indexes(text: str) -> list[int]:
+    """`3,17,20-22` -> 3, 17, 20, 21, 22; each once."""
+    found: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        if not match:
+            raise ConfigError(f"not a list of indexes: {text!r} (write 3,17,20-22)")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise ConfigError(f"the range {first}-{last} in {text!r} runs backwards")
+        found += range(first, last + 1)
+    again = sorted(each for each, times in Counter(found).items() if times > 1)
+    if again:
+        raise ConfigError(f"{again[0]} stands twice in {text!r}")
+    return found
+
+
 COUNT = _Parsed("integer", parse_count)
 """128_000_000, 128000000 or 128M."""
+INDEXES = _Parsed("integer,...", _indexes)
 FRACTION = _Parsed("fraction", _fraction)
 """0.1875 or 3/16, kept exact."""
 TRUTH = _Parsed("boolean", parse_bool)
@@ -55,12 +76,35 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 
 def index_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Which part of the work is this worker's: `items[index::count]`."""
-    count = click.option("--count", type=COUNT, default=1, show_default=True, help="Workers that share the work.")
-    index = click.option(
-        "--index",
-        type=COUNT,
-        default=0,
-        envvar="JOB_COMPLETION_INDEX",
-        help="Which worker this is.  [default: $JOB_COMPLETION_INDEX, else 0]",
+
+    @wraps(command)
+    def with_index(*, index: int, indexes: list[int] | None, count: int, **options: Any) -> Any:
+        return command(index=_chosen(index, indexes, count), count=count, **options)
+
+    flags = (
+        click.option("--count", type=COUNT, default=1, show_default=True, help="Workers that share the work."),
+        click.option(
+            "--index",
+            type=COUNT,
+            default=0,
+            envvar="JOB_COMPLETION_INDEX",
+            help="Which worker this is.  [default: $JOB_COMPLETION_INDEX, else 0]",
+        ),
+        click.option("--indexes", type=INDEXES, help="Some of the workers again: 3,17,20-22. --index counts in these."),
     )
-    return count(index(command))
+    decorated: Callable[..., Any] = with_index
+    for flag in reversed(flags):
+        decorated = flag(decorated)
+    return decorated
+
+
+def _chosen(index: int, indexes: list[int] | None, count: int) -> int:
+    """The worker that this is: `index` itself, or the one that stands at that place of `indexes`."""
+    if indexes is None:
+        return index
+    beyond = [each for each in indexes if each >= count]
+    if beyond:
+        raise click.UsageError(f"--indexes has {beyond[0]}, but with --count {count} the last one is {count - 1}")
+    if not 0 <= index < len(indexes):
+        raise click.UsageError(f"--index counts in --indexes, from 0 to {len(indexes) - 1}, got {index}")
+    return indexes[index]
