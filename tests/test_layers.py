@@ -11,10 +11,10 @@ SOURCE = Path(__file__).parent.parent / "src" / "datascaler"
 WORKERS = {"score", "train", "evaluate", "sweep", "report"}
 
 LAYERS = [
-    {"errors", "progress", "log_copy", "datascaler"},
+    {"errors", "progress", "datascaler"},
     {"spec"},
     {"storage"},
-    {"data"},
+    {"data", "log_copy"},
     {"models"},
     WORKERS | {"demo", "cluster"},
     {"cli"},
@@ -84,7 +84,19 @@ def test_what_help_loads_is_light(path: Path) -> None:
 
 
 STANDARD_LIBRARY = {
-    *("collections", "dataclasses", "difflib", "fractions", "functools", "itertools", "json", "math", "os", "re", "shlex"),
+    *(
+        "collections",
+        "dataclasses",
+        "difflib",
+        "fractions",
+        "functools",
+        "itertools",
+        "json",
+        "math",
+        "os",
+        "re",
+        "shlex",
+    ),
     *("signal", "sys", "types", "typing"),
 }
 """Only its quick modules."""

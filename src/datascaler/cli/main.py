@@ -1,5 +1,6 @@
 """The `datascaler` command: the group of verbs, and the one place where errors become a line and an exit code."""
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -45,6 +46,11 @@ for command in (pool, score, subset, train, sweep, evaluate, demo):
 def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     try:
+        # torchrun's processes print through the one that started them.
+        if os.environ.get("DATASCALER_LOG_DIR") and "LOCAL_RANK" not in os.environ:
+            from datascaler.log_copy import run_with_log_copy
+
+            sys.exit(run_with_log_copy(sys.argv[1:]))
         cli(prog_name="datascaler")
     except DatascalerError as error:
         click.echo(f"datascaler: error: {error}", err=True)
