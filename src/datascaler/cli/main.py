@@ -8,13 +8,23 @@ from types import FrameType
 import click
 
 from datascaler import __version__
+from datascaler.cli.cancel import cancel
 from datascaler.cli.demo import demo
+from datascaler.cli.describe import describe
+from datascaler.cli.doctor import doctor
 from datascaler.cli.evaluate import evaluate
+from datascaler.cli.list_runs import list_runs
+from datascaler.cli.logs import logs
 from datascaler.cli.pool import pool
+from datascaler.cli.retry import retry
+from datascaler.cli.scale import scale
 from datascaler.cli.score import score
+from datascaler.cli.status import status
+from datascaler.cli.submit import submit
 from datascaler.cli.subset import subset
 from datascaler.cli.sweep import sweep
 from datascaler.cli.train import train
+from datascaler.cli.wait import wait
 from datascaler.errors import DatascalerError, StoppedError
 
 
@@ -39,7 +49,9 @@ def cli() -> None:
     """Choose the part of an image-text pool to train CLIP on, and find out how it will do at full size."""
 
 
-for command in (pool, score, subset, train, sweep, evaluate, demo):
+_LOCAL = (pool, score, subset, train, sweep, evaluate, demo)
+_IN_THE_CLUSTER = (submit, status, list_runs, logs, wait, cancel, retry, scale, describe, doctor)
+for command in (*_LOCAL, *_IN_THE_CLUSTER):
     cli.add_command(command)
 
 

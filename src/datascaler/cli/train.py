@@ -30,14 +30,13 @@ def train(nproc_per_node: int, as_json: bool, **options: Any) -> None:
     """
     spec = datacomp_recipe(**with_recipe(options))
 
-    from datascaler.train.launch import needs_torchrun, own_arguments, run_under_torchrun
+    from datascaler.train.launch import needs_torchrun, own_arguments, train_under_torchrun
 
     if needs_torchrun(nproc_per_node):
-        run_under_torchrun(own_arguments(), nproc_per_node)
-        return
+        summary = train_under_torchrun(spec, own_arguments(), nproc_per_node)
+    else:
+        from datascaler.train.run import train as run
 
-    from datascaler.train.run import train as run
-
-    summary = run(spec, shlex.join(["datascaler", *own_arguments()]), note)
+        summary = run(spec, shlex.join(["datascaler", *own_arguments()]), note)
     if summary:
         print_result(asdict(summary), as_json=as_json)

@@ -1,0 +1,25 @@
+"""`datascaler cancel`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from datascaler.cli.output import note
+from datascaler.cli.run_argument import of_run
+
+if TYPE_CHECKING:
+    from datascaler.cluster.connect import Cluster
+
+
+@click.command()
+@of_run
+@click.option("--timeout", type=float, default=600, show_default=True, help="Seconds to wait for its pods to end.")
+def cancel(cluster: "Cluster", name: str, timeout: float) -> None:
+    """End a run, every run of a sweep, or a pipeline with its steps, and leave nothing in the cluster.
+
+    What is in storage stays: submitted again, it goes on from there.
+    """
+    from datascaler.cluster.cancel import cancel as act
+
+    for each in act(cluster.api, cluster.namespace, name, timeout=timeout, say=note):
+        click.echo(f"{cluster.namespace}/{each}")

@@ -1,0 +1,175 @@
+"""The cluster flags of `datascaler submit`: each is one key of the chart's values, and nothing else."""
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from datascaler.cli.options import COUNT
+
+ALL = ("score", "subset", "train", "sweep", "eval", "pipeline")
+_INDEXED, _TRAINING = ("score", "eval"), ("train", "sweep")
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterFlag:
+    name: str
+    key: str
+    """Path in the chart's values."""
+    help: str
+    convert: Callable[[Any], Any] = lambda value: value
+    type: click.ParamType[Any] | type = str
+    multiple: bool = False
+    verbs: tuple[str, ...] = ALL
+
+    @property
+    def param(self) -> str:
+        return "cluster_" + self.name.removeprefix("--").replace("-", "_")
+
+    def option(self) -> Callable[[Any], Any]:
+        if self.type is bool:
+            return click.option(self.name, self.param, is_flag=True, default=None, help=self.help)
+        return click.option(self.name, self.param, type=self.type, multiple=self.multiple, help=self.help)
+
+
+def _pairs(items: Iterable[str]) -> dict[str, str]:
+    """`KEY=VALUE` each."""
+    return dict(_split(item, "=", "KEY=VALUE") for item in items)
+
+
+def _split(text: str, at: str, form: str) -> tuple[str, str]:
+    before, found, after = text.partition(at)
+    if not found or not before:
+        raise click.UsageError(f"{text!r} is not of the form {form}")
+    return before, after
+
+
+def _environment(items: Iterable[str]) -> dict[str, str]:
+    """`NAME=VALUE`, or `NAME` for the value that it has here."""
+    values = {}
+    for item in items:
+        name, given, value = item.partition("=")
+        if not given and name not in os.environ:
+            raise click.UsageError(f"--env {name}: it is not set here; write {name}=VALUE")
+        values[name] = value if given else os.environ[name]
+    return values
+
+
+def _environment_file(path: str) -> dict[str, str]:
+    lines = (line.strip() for line in Path(path).read_text().splitlines())
+    return _environment(line for line in lines if line and not line.startswith("#"))
+
+
+def _secret_environment(items: Iterable[str]) -> dict[str, Any]:
+    """`NAME=SECRET:KEY`: the value stays in the cluster."""
+    values = {}
+    for item in items:
+        name, reference = _split(item, "=", "NAME=SECRET:KEY")
+        secret, key = _split(reference, ":", "NAME=SECRET:KEY")
+        values[name] = {"secretKeyRef": {"name": secret, "key": key}}
+    return values
+
+
+def _tolerations(items: Iterable[str]) -> list[dict[str, str]]:
+    """As `kubectl taint` writes them: `KEY=VALUE:EFFECT`, `KEY:EFFECT` or `KEY`."""
+    found = []
+    for item in items:
+        taint, _, effect = item.partition(":")
+        key, equal, value = taint.partition("=")
+        one = {"key": key, "operator": "Equal", "value": value} if equal else {"key": key, "operator": "Exists"}
+        found.append(one | ({"effect": effect} if effect else {}))
+    return found
+
+
+def _image(reference: str) -> dict[str, str]:
+    """`REPOSITORY[:TAG][@DIGEST]`; a colon before the last slash belongs to a port."""
+    name, _, digest = reference.partition("@")
+    head, slash, last = name.rpartition("/")
+    repository, _, tag = last.partition(":")
+    return {"repository": head + slash + repository, "tag": tag, "digest": digest}
+
+
+def _pull_secrets(names: Iterable[str]) -> list[dict[str, str]]:
+    return [{"name": name} for name in names]
+
+
+def _read_yaml(path: str) -> Any:
+    import yaml
+
+    return yaml.safe_load(Path(path).read_text()) or {}
+
+
+_FILE = click.Path(exists=True, dir_okay=False)
+
+FLAGS = (
+    ClusterFlag("--image", "image", "Worker image, REPOSITORY[:TAG][@DIGEST].", _image),
+    ClusterFlag("--image-pull-policy", "image.pullPolicy", "Always, IfNotPresent or Never."),
+    ClusterFlag("--image-pull-secret", "imagePullSecrets", "Secret of a registry.", _pull_secrets, multiple=True),
+    ClusterFlag("--launcher-image", "launcher.image", "Image of the driver.", _image, verbs=("pipeline",)),
+    ClusterFlag("--gpus", "gpu.count", "GPUs per pod; 0 for none.", type=COUNT),
+    ClusterFlag("--gpu-resource", "gpu.resource", "nvidia.com/gpu, amd.com/gpu, nvidia.com/mig-1g.5gb, ..."),
+    ClusterFlag("--cpu", "resources.cpu", "CPUs per pod."),
+    ClusterFlag("--memory", "resources.memory", "Memory per pod: 64Gi."),
+    ClusterFlag("--shm-size", "shmSize", "Size of /dev/shm, which counts as memory: 16Gi."),
+    ClusterFlag("--scratch-size", "scratchSize", "Most that /tmp may hold."),
+    ClusterFlag("--parallelism", "parallelism", "Pods at a time.", type=COUNT, verbs=_INDEXED),
+    ClusterFlag("--retries", "backoffLimitPerIndex", "Retries of each index.", type=COUNT, verbs=_INDEXED),
+    ClusterFlag("--max-failed-indexes", "maxFailedIndexes", "End when more failed.", type=COUNT, verbs=_INDEXED),
+    ClusterFlag("--workers", "train.workers", "Pods to start with.", type=COUNT, verbs=_TRAINING),
+    ClusterFlag("--min-workers", "train.minWorkers", "Fewest to train with.", type=COUNT, verbs=_TRAINING),
+    ClusterFlag("--max-workers", "train.maxWorkers", "Most to scale up to.", type=COUNT, verbs=_TRAINING),
+    ClusterFlag("--max-restarts", "train.maxRestarts", "Restarts inside a pod.", type=COUNT, verbs=_TRAINING),
+    ClusterFlag("--backend", "train.backend", "pytorchjob, or job.  [default: what is there]", verbs=_TRAINING),
+    ClusterFlag("--queue", "queue.name", "Kueue's LocalQueue, or Volcano's or KAI's queue."),
+    ClusterFlag("--queue-system", "queue.system", "kueue, volcano or kai."),
+    ClusterFlag("--priority", "queue.priorityClass", "Order in the queue: Kueue's WorkloadPriorityClass."),
+    ClusterFlag("--priority-class", "priorityClassName", "Which pods may be evicted for this run's."),
+    ClusterFlag("--scheduler", "schedulerName", "In place of the cluster's or the queue system's."),
+    ClusterFlag("--runtime-class", "runtimeClassName", "Container runtime, such as nvidia."),
+    ClusterFlag("--node-selector", "nodeSelector", "LABEL=VALUE of the nodes.", _pairs, multiple=True),
+    ClusterFlag("--toleration", "tolerations", "KEY[=VALUE][:EFFECT] of a taint.", _tolerations, multiple=True),
+    ClusterFlag("--service-account", "serviceAccountName", "Whom the pods run as."),
+    ClusterFlag("--storage-secret", "storage.secretName", "Secret whose keys become variables."),
+    ClusterFlag("--env", "env", "NAME=VALUE, or NAME as it is here.", _environment, multiple=True),
+    ClusterFlag("--env-file", "env", "File of NAME=VALUE lines.", _environment_file, type=_FILE),
+    ClusterFlag("--secret-env", "env", "NAME=SECRET:KEY.", _secret_environment, multiple=True),
+    ClusterFlag("--label", "labels", "KEY=VALUE on the run.", _pairs, multiple=True),
+    ClusterFlag("--annotation", "annotations", "KEY=VALUE on the run.", _pairs, multiple=True),
+    ClusterFlag("--pod-overlay", "podOverlay", "YAML laid over the pod template.", _read_yaml, type=_FILE),
+    ClusterFlag("--deadline", "activeDeadlineSeconds", "Seconds until the run is stopped.", type=COUNT),
+    ClusterFlag("--ttl", "ttlSecondsAfterFinished", "Seconds until a finished run is deleted.", type=COUNT),
+    ClusterFlag("--grace-period", "terminationGracePeriodSeconds", "Seconds to stop in.", type=COUNT),
+    ClusterFlag("--suspend", "suspend", "Create it without starting it.", type=bool),
+)
+
+
+def flags_of(verb: str) -> list[ClusterFlag]:
+    return [flag for flag in FLAGS if verb in flag.verbs]
+
+
+def values_of_flags(params: dict[str, Any]) -> dict[str, Any]:
+    """The values that the given flags stand for."""
+    from datascaler.cluster.merge import fragment, merged
+
+    layers = []
+    for flag in FLAGS:
+        given = params.get(flag.param)
+        if given is not None and given != ():
+            layers.append(fragment(flag.key, flag.convert(given)))
+    return merged(*layers)
+
+
+def read_values(text: str) -> dict[str, Any]:
+    """Values from a YAML file, or from the text itself if it begins with a brace."""
+    import yaml
+
+    try:
+        values = yaml.safe_load(text) if text.lstrip().startswith("{") else _read_yaml(text)
+    except (OSError, yaml.YAMLError) as error:
+        raise click.UsageError(f"--values {text}: {error}") from None
+    if not isinstance(values, dict):
+        raise click.UsageError(f"--values {text}: not a map of values")
+    return values

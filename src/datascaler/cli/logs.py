@@ -1,0 +1,74 @@
+"""`datascaler logs`."""
+
+import re
+
+import click
+
+from datascaler.cli.options import COUNT
+from datascaler.cli.output import note
+from datascaler.cli.watching import follow_until_end
+from datascaler.errors import ConfigError, RunNotFoundError
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    match = re.fullmatch(r"(\d+)([smhd]?)", value or "0")
+    if not match:
+        raise click.BadParameter(f"not a time span: {value!r} (write 90s, 10m, 2h or 1d)")
+    return int(match[1]) * _UNITS[match[2] or "s"] if value else None
+
+
+@click.command()
+@click.argument("run", metavar="RUN")
+@click.option("--namespace", "-n", help="[default: the context's]")
+@click.option("--context", help="Of the kubeconfig.")
+@click.option("--kubeconfig", help="[default: $KUBECONFIG, else ~/.kube/config]")
+@click.option("--follow", "-f", is_flag=True, help="Until the run ends, also of pods that come later.")
+@click.option("--index", type=COUNT, help="Only this index or worker.")
+@click.option("--since", callback=_seconds, help="Only the last 90s, 10m, 2h, 1d.")
+@click.option("--tail", type=COUNT, help="Only so many of the last lines of each pod.")
+@click.option("--previous", is_flag=True, help="Of the containers before their last restart.")
+@click.option("--saved", is_flag=True, help="What pods left in the run's log folder, those that are gone too.")
+def logs(
+    run: str,
+    namespace: str | None,
+    context: str | None,
+    kubeconfig: str | None,
+    follow: bool,
+    index: int | None,
+    since: int | None,
+    tail: int | None,
+    previous: bool,
+    saved: bool,
+) -> None:
+    """Print what a run's pods say.
+
+    RUN is a handle, or the URL of a run's log folder. With -f the exit code says how the run ended; Ctrl-C detaches.
+    """
+    from datascaler.cluster.saved_logs import print_saved_logs
+
+    if "://" in run:
+        if not print_saved_logs(run, click.echo):
+            raise RunNotFoundError(f"no logs in {run}")
+        return
+
+    from datascaler.cluster.connect import connect
+    from datascaler.cluster.logs import LogQuery, print_logs
+    from datascaler.cluster.look import find_runs
+    from datascaler.cluster.names import split_handle
+    from datascaler.cluster.record import record_of
+
+    own, name = split_handle(run)
+    cluster = connect(own or namespace, context, kubeconfig)
+    query = LogQuery(index=index, since_seconds=since, tail=tail, previous=previous)
+    if follow:
+        if saved or previous:
+            raise ConfigError("--follow shows what is said now; leave out --saved and --previous")
+        follow_until_end(cluster, name, query=query)
+    runs = find_runs(cluster.api, cluster.namespace, name)
+    if not saved and print_logs(cluster.api, cluster.namespace, name, query, click.echo):
+        return
+    folders = [folder for each in runs if (folder := record_of(each).get("logs"))]
+    if not sum(print_saved_logs(folder, click.echo) for folder in folders):
+        note(f"no pod of {name} has said anything yet")

@@ -1,0 +1,25 @@
+"""`datascaler retry`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from datascaler.cli.output import note
+from datascaler.cli.run_argument import of_run
+
+if TYPE_CHECKING:
+    from datascaler.cluster.connect import Cluster
+
+
+@click.command()
+@of_run
+def retry(cluster: "Cluster", name: str) -> None:
+    """Run again what failed, and only that.
+
+    A shared run gets a new one with just the indexes that are not complete; any other is made anew under its name and
+    goes on from what it has finished. Prints the handles.
+    """
+    from datascaler.cluster.retry import retry as act
+
+    for each in act(cluster.api, cluster.namespace, name, note):
+        click.echo(f"{cluster.namespace}/{each}")

@@ -1,0 +1,27 @@
+"""`datascaler scale`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from datascaler.cli.options import COUNT
+from datascaler.cli.output import note
+from datascaler.cli.run_argument import of_run
+
+if TYPE_CHECKING:
+    from datascaler.cluster.connect import Cluster
+
+
+@click.command()
+@of_run
+@click.argument("pods", type=COUNT)
+def scale(cluster: "Cluster", name: str, pods: int) -> None:
+    """Change how many pods work on a run while it goes on.
+
+    Workers of a training run, between the bounds that it was submitted with; or pods at a time of a score or eval run,
+    where 0 pauses it.
+    """
+    from datascaler.cluster.scale import scale as act
+
+    before, after = act(cluster.api, cluster.namespace, name, pods)
+    note(f"{cluster.namespace}/{name}: {before} -> {after} pods")

@@ -1,0 +1,42 @@
+"""`datascaler status`."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from datascaler.cli.options import json_option
+from datascaler.cli.output import print_result, print_table
+from datascaler.cli.run_argument import of_run
+
+if TYPE_CHECKING:
+    from datascaler.cluster.connect import Cluster
+
+_SHOWN = 50
+
+
+@click.command()
+@of_run
+@json_option
+def status(cluster: "Cluster", name: str, as_json: bool) -> None:
+    """Show how a run is doing, and why it waits or failed.
+
+    Exit codes: 0 succeeded, 100 failed, 101 not finished, 102 not found, 103 cancelled, 104 partly failed.
+    """
+    from datascaler.cluster.look import find_runs, look
+    from datascaler.cluster.wait import exit_code, summary_line
+
+    states = look(cluster.api, find_runs(cluster.api, cluster.namespace, name))
+    if as_json:
+        print_result({"state": summary_line(states), "runs": [asdict(state) for state in states]}, as_json=True)
+    elif len(states) == 1:
+        state = states[0]
+        hidden = ("name", "namespace", "group", "kind")
+        shown = {field: value for field, value in asdict(state).items() if field not in hidden and value != ""}
+        print_result({"run": f"{state.namespace}/{state.name}", **shown}, as_json=False)
+    else:
+        rows = [state for state in states if state.reason] + [state for state in states if not state.reason]
+        columns = ("name", "verb", "state", "succeeded", "wanted", "reason")
+        print_table([{column: getattr(state, column) for column in columns} for state in rows[:_SHOWN]])
+        click.echo(f"{len(states):,} runs: {summary_line(states)}")
+    raise click.exceptions.Exit(exit_code(states))

@@ -1,0 +1,105 @@
+"""The flags that every `datascaler submit VERB` has, and how its words fall into the verb's part and the cluster's."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from datascaler.cli.cluster_options import flags_of, read_values, values_of_flags
+from datascaler.cli.evaluate import evaluate
+from datascaler.cli.options import json_option
+from datascaler.cli.score import score
+from datascaler.cli.subset import subset
+from datascaler.cli.sweep import sweep
+from datascaler.cli.train import train
+
+VERBS: dict[str, click.Command] = {
+    "score": score,
+    "subset": subset,
+    "train": train,
+    "sweep": sweep,
+    "eval": evaluate,
+}
+
+COMMON = (
+    click.option("--name", help="Of the run.  [default: VERB-...-<hash of the command>]"),
+    click.option("--namespace", "-n", help="[default: the context's]"),
+    click.option("--context", help="Of the kubeconfig."),
+    click.option("--kubeconfig", help="[default: $KUBECONFIG, else ~/.kube/config]"),
+    click.option("--values", "value_files", multiple=True, help="YAML file of the chart's values, below the flags."),
+    click.option("--defaults", help="YAML file in place of the cluster's ConfigMap datascaler-defaults."),
+    click.option("--logs", help="Folder URL that the pods' output is also kept in.  [default: OUTPUT_DIR/logs]"),
+    click.option(
+        "--dry-run",
+        type=click.Choice(["none", "client", "server"]),
+        is_flag=False,
+        flag_value="client",
+        default="none",
+        help="Print what would be sent; client contacts no cluster, server has it validated there.",
+    ),
+    click.option("--output", "-o", "form", type=click.Choice(["yaml", "json", "values"]), help="Print the manifests."),
+    click.option("--wait", is_flag=True, help="Until it ends; the exit code says how. Ctrl-C detaches."),
+    click.option("--follow", "-f", is_flag=True, help="Wait, and print the pods' output meanwhile."),
+    click.option("--timeout", type=float, help="Seconds to wait at most."),
+)
+
+
+class SubmitCommand(click.Command):
+    """Knows the cluster's flags; what it does not know is left for the verb, whose flags its help shows too."""
+
+    def __init__(self, verb: str) -> None:
+        super().__init__(
+            verb,
+            context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+            callback=self._submit,
+            help=f"Run `datascaler {verb}` in the cluster.",
+        )
+        self.verb = VERBS[verb]
+        for option in (*COMMON, *(flag.option() for flag in flags_of(verb)), json_option):
+            option(self)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_options(ctx, formatter)
+        own = {param.name for param in self.params} | {"index", "indexes"}
+        records = [param.get_help_record(ctx) for param in self.verb.params if param.name not in own]
+        with formatter.section(f"Flags of {self.verb.name}, which go into the pods' command word for word"):
+            formatter.write_dl([record for record in records if record])
+
+    def _submit(self, **given: Any) -> None:
+        from datascaler.cli.submit_run import submit_run
+
+        submit_run(Step(self.verb, click.get_current_context(), dict(given)))
+
+
+class Step:
+    """One `submit VERB` command line: what is the verb's, and what is submit's own."""
+
+    def __init__(self, verb: click.Command, ctx: click.Context, given: dict[str, Any]) -> None:
+        self.verb = str(verb.name)
+        self.arguments = list(ctx.args)
+        """Of the verb, as they were typed."""
+        self.given = given
+        self._command, self._parent = verb, ctx
+        for word in self.arguments:
+            if word.partition("=")[0] in ("--index", "--indexes"):
+                raise click.UsageError(f"{word}: each pod gets its own; `datascaler retry` runs some of them again")
+
+    def parse(self) -> dict[str, Any]:
+        """The verb's arguments as values; a wrong or missing one is a usage error."""
+        return self._command.make_context(self.verb, list(self.arguments), parent=self._parent.parent).params
+
+    @property
+    def cluster_words(self) -> list[str]:
+        """The cluster flags as one --values, which needs no file and no variable of this machine."""
+        from datascaler.cluster.merge import merged
+
+        values = merged(*map(read_values, self.given["value_files"]), values_of_flags(self.given))
+        return ["--values", json.dumps(values, sort_keys=True)] if values else []
+
+
+def step_of(verb: str, words: Sequence[str]) -> Step:
+    """What stands after `datascaler submit VERB`, as a pipeline has it."""
+    command = SubmitCommand(verb)
+    ctx = command.make_context(verb, list(words), parent=click.get_current_context())
+    return Step(command.verb, ctx, ctx.params)

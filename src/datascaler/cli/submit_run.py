@@ -1,0 +1,180 @@
+"""What `datascaler submit VERB` does: describe the run, show what is coming, send it, say what to do next."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from datascaler.cli.cluster_options import read_values, values_of_flags
+from datascaler.cli.output import note
+from datascaler.errors import DatascalerError
+
+if TYPE_CHECKING:
+    from datascaler.cli.submit_options import Step
+    from datascaler.cluster.connect import Cluster
+    from datascaler.cluster.request import Request
+    from datascaler.cluster.submission import Submission
+    from datascaler.cluster.surroundings import Surroundings
+    from datascaler.spec.train import TrainSpec
+
+
+def submit_run(step: "Step") -> None:
+    from datascaler.cluster.request import describe_request
+
+    verb, given, parsed = step.verb, step.given, step.parse()
+    offline = given["dry_run"] == "client"
+    spec = train_spec(verb, parsed, offline=offline)
+    request = make_request(verb, step.arguments, parsed, given, spec)
+    if offline:
+        around = without_cluster(given)
+        submission = describe_request(request, given["namespace"] or "default", around)
+        show(submission, parsed, spec)
+        print_manifests(submission, given["form"] or "yaml")
+        return
+    cluster = connect_as_asked(given)
+    submission = describe_request(request, cluster.namespace, surroundings(cluster, given))
+    show(submission, parsed, spec)
+    if given["dry_run"] == "server":
+        from datascaler.cluster.send import check_by_server
+
+        check_by_server(cluster.api, submission)
+        print_manifests(submission, given["form"] or "yaml")
+        return
+    if verb == "score":
+        _freeze_shards(parsed)
+    send_and_tell(cluster, submission, given)
+
+
+def make_request(
+    verb: str, arguments: Sequence[str], parsed: Mapping[str, Any], given: Mapping[str, Any], spec: "TrainSpec | None"
+) -> "Request":
+    from datascaler.cluster.request import Request
+
+    return Request(
+        verb=verb,
+        arguments=arguments,
+        params={**parsed, "logs": given["logs"]},
+        name=given["name"],
+        flags=values_of_flags(dict(given)),
+        files=[read_values(text) for text in given["value_files"]],
+        base=spec,
+    )
+
+
+def train_spec(verb: str, parsed: Mapping[str, Any], *, offline: bool) -> "TrainSpec | None":
+    """What a train or sweep will compute; flags that can't be are refused here, before any pod."""
+    if verb not in ("train", "sweep"):
+        return None
+    from datascaler.cli.train_options import with_recipe
+    from datascaler.spec.train import datacomp_recipe
+
+    options = {
+        name: value
+        for name, value in parsed.items()
+        if name not in ("as_json", "nproc_per_node", "lrs", "weight_decays", "warmups", "collect")
+    }
+    if offline:
+        # The subset's recipe is in storage; it only fills what is not given.
+        options["method"] = options["method"] or "subset"
+        options["fraction"] = options["fraction"] or 1
+    else:
+        try:
+            return datacomp_recipe(**with_recipe(dict(options)))
+        except DatascalerError as error:
+            if "recipe" not in str(error) and options["fraction"] is not None:
+                raise
+            note(f"could not read the subset's recipe from here: {error}")
+            return train_spec(verb, parsed, offline=True)
+    return datacomp_recipe(**with_recipe(options))
+
+
+def without_cluster(given: Mapping[str, Any]) -> "Surroundings":
+    from datascaler.cluster.surroundings import Surroundings
+
+    defaults = read_values(given["defaults"]) if given["defaults"] else {}
+    unknown = "whether it has the training operator is" if given["defaults"] else "its defaults and operator are"
+    note(f"dry run: no cluster was asked, so {unknown} not known (--defaults FILE gives the defaults)")
+    return Surroundings(defaults, has_defaults=bool(defaults), kubernetes=None, has_operator=True)
+
+
+def connect_as_asked(given: Mapping[str, Any]) -> "Cluster":
+    from datascaler.cluster.connect import connect
+
+    return connect(given["namespace"], given["context"], given["kubeconfig"])
+
+
+def surroundings(cluster: "Cluster", given: Mapping[str, Any]) -> "Surroundings":
+    from dataclasses import replace
+
+    from datascaler.cluster.defaults import look_around
+
+    around = look_around(cluster.api, cluster.namespace)
+    if given["defaults"]:
+        return replace(around, defaults=read_values(given["defaults"]))
+    if not around.has_defaults:
+        note(f"namespace {cluster.namespace} has no datascaler-defaults; the chart's own are used")
+    return around
+
+
+def show(submission: "Submission", parsed: Mapping[str, Any], spec: "TrainSpec | None") -> None:
+    from datascaler.cluster.outlook import outlook
+
+    for line in outlook(submission, parsed, spec):
+        note(line)
+
+
+def print_manifests(submission: "Submission", form: str) -> None:
+    if form == "values":
+        import yaml
+
+        click.echo(yaml.safe_dump(submission.values, sort_keys=False), nl=False)
+    elif form == "json":
+        items = {"apiVersion": "v1", "kind": "List", "items": submission.objects}
+        click.echo(json.dumps(items, indent=2))
+    else:
+        click.echo(submission.text, nl=False)
+
+
+def send_and_tell(cluster: "Cluster", submission: "Submission", given: Mapping[str, Any]) -> None:
+    """stdout: the handle, or the manifests, or JSON."""
+    from datascaler.cluster.names import handle
+    from datascaler.cluster.send import send
+    from datascaler.cluster.state import state_of
+
+    sent = send(cluster.api, submission, note)
+    here = handle(cluster.namespace, submission.name)
+    for run in sent.present[:5]:
+        note(f"{run['metadata']['name']} is there already with the same spec: {state_of(run).state}")
+    if sent.unqueued:
+        note(
+            f"warning: no Kueue holds {sent.unqueued[0]} in its queue, so it starts at once; is Kueue there, is the "
+            "LocalQueue in this namespace, and is its kubeflow.org/pytorchjob integration on?"
+        )
+    if given["form"]:
+        print_manifests(submission, given["form"])
+    elif given["as_json"]:
+        present = [run["metadata"]["name"] for run in sent.present]
+        click.echo(json.dumps({"handle": here, "created": sent.created, "present": present}))
+    else:
+        click.echo(here)
+    if given["wait"] or given["follow"]:
+        from datascaler.cli.watching import follow_until_end, wait_until_end
+
+        watch = follow_until_end if given["follow"] else wait_until_end
+        watch(cluster, submission.name, given["timeout"])
+        return
+    note(f"next:  datascaler status {here}   datascaler logs -f {here}   datascaler cancel {here}")
+
+
+def _freeze_shards(parsed: Mapping[str, Any]) -> None:
+    """The list of shards is made once; from here if the pool can be seen from here, else by the first pod."""
+    from datascaler.cluster.outlook import pool_line
+    from datascaler.data.shard_list import frozen_shards
+
+    try:
+        shards = frozen_shards(parsed["output_dir"], parsed["data_dir"])
+    except DatascalerError as error:
+        note(f"the pool can't be seen from here, so the pods will list it: {error}")
+        return
+    note(pool_line(len(shards), sum(shard.size for shard in shards) / 1e9))

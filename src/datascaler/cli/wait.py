@@ -1,0 +1,22 @@
+"""`datascaler wait`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from datascaler.cli.run_argument import of_run
+from datascaler.cli.watching import wait_until_end
+
+if TYPE_CHECKING:
+    from datascaler.cluster.connect import Cluster
+
+
+@click.command()
+@of_run
+@click.option("--timeout", type=float, help="Seconds to wait at most.")
+def wait(cluster: "Cluster", name: str, timeout: float | None) -> None:
+    """Wait until a run has ended; the exit code says how.
+
+    0 succeeded, 100 failed, 101 the time is over, 102 not found, 103 cancelled, 104 partly failed. Ctrl-C detaches.
+    """
+    wait_until_end(cluster, name, timeout)

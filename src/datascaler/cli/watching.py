@@ -1,0 +1,52 @@
+"""Staying with a run: until it ends, with or without its output. Ctrl-C only detaches."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from datascaler.cli.output import note
+
+if TYPE_CHECKING:
+    from datascaler.cluster.connect import Cluster
+    from datascaler.cluster.logs import LogQuery
+    from datascaler.cluster.state import RunState
+
+
+def wait_until_end(cluster: "Cluster", name: str, timeout: float | None = None) -> None:
+    """Ends the process with the exit code of the run's state."""
+    from datascaler.cluster.wait import wait_for
+
+    _stay(cluster, name, lambda: wait_for(cluster.api, cluster.namespace, name, timeout=timeout, say=note), timeout)
+
+
+def follow_until_end(
+    cluster: "Cluster", name: str, timeout: float | None = None, query: "LogQuery | None" = None
+) -> None:
+    """The same, with the pods' output on stdout."""
+    from datascaler.cluster.logs import LogQuery, follow_logs
+
+    asked = query or LogQuery()
+    _stay(
+        cluster,
+        name,
+        lambda: follow_logs(cluster.api, cluster.namespace, name, asked, click.echo, timeout=timeout),
+        timeout,
+    )
+
+
+def _stay(cluster: "Cluster", name: str, act: Callable[[], Sequence["RunState"]], timeout: float | None) -> None:
+    from datascaler.cluster.wait import exit_code, summary_line
+
+    here = f"{cluster.namespace}/{name}"
+    try:
+        states = act()
+    except KeyboardInterrupt:
+        note(f"\ndetached; {here} goes on. Again: datascaler wait {here}   End it: datascaler cancel {here}")
+        raise click.exceptions.Exit(101) from None
+    code = exit_code(states)
+    if code == 101 and timeout is not None:
+        note(f"{here} has not ended after {timeout:g} s: {summary_line(states)}")
+    else:
+        note(f"{here}: {summary_line(states)}")
+    raise click.exceptions.Exit(code)

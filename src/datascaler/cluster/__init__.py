@@ -1,0 +1,1 @@
+"""The cluster side: what a run asks of Kubernetes, how it gets there, and how it is doing."""

@@ -1,0 +1,116 @@
+"""How a run is doing: its objects, its pods, and why it waits. Few requests, however many indexes or runs there are."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from datascaler.cluster.api import Api, Json, RefusedError
+from datascaler.cluster.names import INSTANCE, PART_OF, RUN, handle
+from datascaler.cluster.paths import JOB, PYTORCHJOB, RUN_KINDS, path_of
+from datascaler.cluster.state import RunState, State, run_label, state_of
+from datascaler.cluster.why import permanent_failure, why_events, why_pods, why_workload
+from datascaler.errors import RunNotFoundError
+
+PIPELINE = "datascaler/pipeline"
+"""Label of the runs that a pipeline submitted: its name."""
+
+
+def list_runs(api: Api, namespace: str, selector: str = PART_OF) -> list[Json]:
+    """Jobs and PyTorchJobs, oldest first."""
+    found = [each for kind in RUN_KINDS for each in _of_kind(api, namespace, kind, selector)]
+    return sorted(found, key=lambda each: (each["metadata"].get("creationTimestamp", ""), each["metadata"]["name"]))
+
+
+def find_runs(api: Api, namespace: str, name: str) -> list[Json]:
+    """The run of this name, every run of the list, or the pipeline's driver and its steps.
+
+    Raises RunNotFoundError.
+    """
+    for selector in (f"{INSTANCE}={name}", f"{RUN}={name}"):
+        found = list_runs(api, namespace, f"{PART_OF},{selector}")
+        if found:
+            break
+    found += list_runs(api, namespace, f"{PART_OF},{PIPELINE}={name}")
+    if not found:
+        raise RunNotFoundError(
+            f"no run {handle(namespace, name)}; it may have been deleted after its time to live "
+            f"(`datascaler list --namespace {namespace}` shows what is there)"
+        )
+    return found
+
+
+def list_pods(api: Api, namespace: str, name: str, *, ended_well: bool = False) -> list[Json]:
+    """Pods of a run or of a list of runs; those that succeeded only if asked for, since there may be thousands."""
+    query = {} if ended_well else {"fieldSelector": "status.phase!=Succeeded"}
+    for label in (INSTANCE, RUN):
+        pods = list(api.items(path_of("Pod", namespace), labelSelector=f"{PART_OF},{label}={name}", **query))
+        if pods:
+            break
+    return pods
+
+
+def look(api: Api, runs: list[Json]) -> list[RunState]:
+    """The state of each run, with the reason where it is not plain success."""
+    states = [state_of(run) for run in runs]
+    pods: dict[str, list[Json]] = {}
+    for namespace, group in sorted({(state.namespace, state.group) for state in states}):
+        for pod in list_pods(api, namespace, group):
+            pods.setdefault(run_label(pod), []).append(pod)
+    return [_explained(api, run, state, pods.get(state.name, [])) for run, state in zip(runs, states, strict=True)]
+
+
+def _explained(api: Api, run: Json, state: RunState, pods: list[Json]) -> RunState:
+    if state.state in (State.SUCCEEDED, State.CANCELLED):
+        return state
+    if state.state in (State.FAILED, State.PARTLY_FAILED):
+        said = why_pods(pod for pod in pods if pod["status"].get("phase") == "Failed")
+        return replace(state, reason="; ".join(filter(None, (said, state.reason))))
+    if state.state == State.QUEUED:
+        return replace(state, reason=_queued(api, run) or state.reason)
+    if state.kind == PYTORCHJOB:
+        # The operator would start it again and again.
+        if said := permanent_failure(pods):
+            return replace(state, state=State.FAILED, reason=f"{said}; `datascaler cancel {state.name}` frees its pods")
+        running = [pod for pod in pods if pod["status"].get("phase") == "Running"]
+        if state.state == State.RUNNING and not running:
+            state = replace(state, state=State.PENDING)
+    waiting = [pod for pod in pods if not _is_up(pod)]
+    reason = why_pods(waiting)
+    if not reason and state.state in (State.PENDING, State.RESTARTING):
+        about = waiting[0]["metadata"]["name"] if waiting else state.name
+        reason = why_events(_events(api, state.namespace, about))
+    if reason and state.state == State.RUNNING:
+        reason = f"{len(waiting)} of {len(pods)} pods are not running: {reason}"
+    return replace(state, reason=reason)
+
+
+def _is_up(pod: Json) -> bool:
+    return pod["status"].get("phase") == "Running" and all(
+        "running" in (container.get("state") or {}) for container in pod["status"].get("containerStatuses") or ()
+    )
+
+
+def _of_kind(api: Api, namespace: str, kind: str, selector: str) -> Iterator[Json]:
+    try:
+        for each in api.items(path_of(kind, namespace), labelSelector=selector):
+            yield each | {"kind": kind}
+    except RefusedError as error:
+        if error.status != 404 or kind == JOB:  # without the operator there are no PyTorchJobs
+            raise
+
+
+def _events(api: Api, namespace: str, about: str) -> list[Json]:
+    return list(api.items(path_of("Event", namespace), fieldSelector=f"involvedObject.name={about}"))
+
+
+def _queued(api: Api, run: Json) -> str:
+    """What Kueue says of the workload that stands for the run."""
+    uid = run["metadata"]["uid"]
+    try:
+        for workload in api.items(path_of("Workload", run["metadata"]["namespace"])):
+            owners = workload["metadata"].get("ownerReferences") or ()
+            if any(owner["uid"] == uid for owner in owners):
+                return why_workload(workload)
+    except RefusedError as error:
+        if error.status not in (403, 404):
+            raise
+    return ""

@@ -1,0 +1,44 @@
+"""Names of runs: what a run is called if nobody says, and how one is addressed."""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+
+from datascaler.errors import ConfigError
+
+INSTANCE, RUN = "app.kubernetes.io/instance", "datascaler/run"
+"""Labels: the name that a run was submitted by, and that of each run of a list."""
+PART_OF = "app.kubernetes.io/part-of=datascaler"
+VERB = "app.kubernetes.io/component"
+VALUES = "datascaler/values"
+"""Annotation: the values that the run was rendered from, as JSON."""
+
+_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+
+
+def default_name(verb: str, about: str | None, command: Sequence[str]) -> str:
+    """The same for the same command, so that submitting it twice is submitting it once."""
+    digest = hashlib.sha256(json.dumps(list(command)).encode()).hexdigest()[:8]
+    words = re.sub("[^a-z0-9]+", "-", (about or "").lower()).strip("-")[:20].strip("-")
+    return "-".join(word for word in (verb, words, digest) if word)
+
+
+def check_name(name: str) -> str:
+    if not _LABEL.fullmatch(name):
+        raise ConfigError(
+            f"a run can't be called {name!r}: begin with a letter, and use lower-case letters, digits and dashes only"
+        )
+    return name
+
+
+def handle(namespace: str, name: str) -> str:
+    return f"{namespace}/{name}"
+
+
+def split_handle(text: str) -> tuple[str | None, str]:
+    """`namespace/name`, or `name` in the namespace of the context."""
+    namespace, _, name = text.rpartition("/")
+    if "/" in namespace or not name:
+        raise ConfigError(f"not a run's handle: {text!r} (write NAMESPACE/NAME or NAME)")
+    return namespace or None, check_name(name)

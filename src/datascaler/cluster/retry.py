@@ -1,0 +1,89 @@
+"""Running again what failed, and only that."""
+
+from collections.abc import Callable
+from typing import Any
+
+from datascaler.cluster.api import Api, Json
+from datascaler.cluster.cancel import cancel
+from datascaler.cluster.defaults import look_around
+from datascaler.cluster.look import find_runs, list_runs, look
+from datascaler.cluster.merge import Values, merged
+from datascaler.cluster.names import PART_OF, RUN
+from datascaler.cluster.record import record_of
+from datascaler.cluster.run_values import flag_value, without_flags
+from datascaler.cluster.send import send
+from datascaler.cluster.state import RunState, State, expand_ranges
+from datascaler.cluster.submission import describe_submission
+from datascaler.errors import ClusterError
+
+_FAILED = (State.FAILED, State.PARTLY_FAILED)
+
+
+def retry(api: Api, namespace: str, name: str, say: Callable[[str], None] = lambda _: None) -> list[str]:
+    """Names of the runs that do the failed work again.
+
+    A run shared by indexes gets a new run with just those that are not complete; any other run is made anew under its
+    own name, and goes on from what it has finished.
+    """
+    runs = find_runs(api, namespace, name)
+    failed = [(run, state) for run, state in zip(runs, look(api, runs), strict=True) if state.state in _FAILED]
+    if not failed:
+        raise ClusterError(f"nothing to retry: no run of {name} has failed")
+    started = []
+    for run, state in failed:
+        values = record_of(run)
+        left = _indexes_left(run, state)
+        if left is None:
+            cancel(api, namespace, state.name, say=say)
+            again, group = state.name, state.group
+        else:
+            again = group = _next_name(api, namespace, state.name)
+            values = _only(values, left, again)
+            say(f"{state.name}: {len(left)} of {state.wanted} indexes are left: {ranges(left)}")
+        kubernetes = look_around(api, namespace).kubernetes
+        send(api, describe_submission(group, namespace, [values], kubernetes), say)
+        started.append(again)
+    return started
+
+
+def ranges(numbers: list[int]) -> str:
+    """[1, 3, 4, 5] -> `1,3-5`."""
+    parts: list[list[int]] = []
+    for number in sorted(numbers):
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1][1:] = [number]
+        else:
+            parts.append([number])
+    return ",".join("-".join(map(str, part)) for part in parts)
+
+
+def _indexes_left(run: Json, state: RunState) -> list[int] | None:
+    """The parts of the work that are not complete; None if that is all of it, or the run has no parts."""
+    if state.verb not in ("score", "eval"):
+        return None
+    done = set(expand_ranges(run.get("status", {}).get("completedIndexes", "")))
+    if not done:
+        return None
+    left = [index for index in range(state.wanted) if index not in done]
+    # A retry of a retry counts within the list that it was given.
+    given = expand_ranges(flag_value(record_of(run)["command"], "--indexes") or "")
+    return [given[index] for index in left] if given else left
+
+
+def _only(values: Values, indexes: list[int], name: str) -> Values:
+    command = [*without_flags(values["command"], ["--indexes"]), "--indexes", ranges(indexes)]
+    logs = values.get("logs", "").rpartition("/")[0]
+    new: dict[str, Any] = {"name": name, "command": command, "completions": len(indexes)}
+    # Limits that make no sense for so few.
+    new |= {key: len(indexes) for key in ("parallelism", "maxFailedIndexes") if values.get(key, 0) > len(indexes)}
+    return merged(values, new, {"logs": f"{logs}/{name}"} if logs else {})
+
+
+def _next_name(api: Api, namespace: str, name: str) -> str:
+    """`NAME-retry1`, and so on."""
+    base = name.partition("-retry")[0]
+    taken = {run["metadata"]["labels"].get(RUN) for run in list_runs(api, namespace, PART_OF)}
+    number = 1
+    while f"{base}-retry{number}" in taken:
+        number += 1
+    return f"{base}-retry{number}"

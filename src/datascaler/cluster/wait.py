@@ -1,0 +1,87 @@
+"""Waiting for runs to end, through lost connections and closed laptops."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from datascaler.cluster.api import Api, Json, RefusedError
+from datascaler.cluster.look import find_runs, look
+from datascaler.cluster.state import RunState, State
+from datascaler.errors import ClusterError, RunNotFoundError
+
+_PAUSE_SECONDS = 2.0
+_SILENCE_SECONDS = 600.0
+"""How long the API server may be unreachable before waiting ends."""
+
+
+def wait_for(
+    api: Api, namespace: str, name: str, *, timeout: float | None = None, say: Callable[[str], None] = lambda _: None
+) -> list[RunState]:
+    """The states of the run, or of each of its list, once all are final or the time is over.
+
+    timeout: seconds; None waits as long as it takes. Raises RunNotFoundError if there is no such run to begin with.
+    """
+    deadline = time.monotonic() + timeout if timeout is not None else None
+    states: list[RunState] = []
+    said = ""
+    while True:
+        states = look_again(api, namespace, name, states)
+        line = summary_line(states)
+        if line != said:
+            say(line)
+            said = line
+        if all(state.state.is_final for state in states) or (deadline and time.monotonic() > deadline):
+            return states
+        time.sleep(_PAUSE_SECONDS)
+
+
+def summary_line(states: Sequence[RunState]) -> str:
+    """One line for people: the state, how far it is, and why it waits."""
+    if len(states) == 1:
+        return _line(states[0])
+    counts = {state: sum(each.state == state for each in states) for state in State}
+    text = ", ".join(f"{count:,} {state}" for state, count in counts.items() if count)
+    reasons = [f"{each.name}: {each.reason}" for each in states if each.reason]
+    return text + (f"; {reasons[0]}" if reasons else "")
+
+
+def exit_code(states: Sequence[RunState]) -> int:
+    """0 when all succeeded; 101 while any goes on; 104 when only some failed; else 100 failed or 103 cancelled."""
+    codes = {state.state.exit_code for state in states}
+    if 101 in codes:
+        return 101
+    if len(codes) == 1:
+        return codes.pop()
+    return 103 if codes == {0, 103} else 104
+
+
+def _line(state: RunState) -> str:
+    done = f" ({state.succeeded:,} of {state.wanted:,} done" if state.verb in ("score", "eval") else ""
+    if done:
+        done += f", {state.failed:,} failed)" if state.failed else ")"
+    workers = f" ({state.active} of {state.wanted} workers)" if state.verb == "train" and state.active else ""
+    return f"{state.state}{done}{workers}" + (f": {state.reason}" if state.reason else "")
+
+
+def look_again(api: Api, namespace: str, name: str, before: list[RunState]) -> list[RunState]:
+    """Runs that were there and are gone were cancelled."""
+    quiet_since = time.monotonic()
+    while True:
+        try:
+            runs: list[Json] = find_runs(api, namespace, name)
+            states = look(api, runs)
+            break
+        except RunNotFoundError:
+            if not before:
+                raise
+            states = []
+            break
+        except RefusedError:
+            raise
+        except ClusterError:
+            if not before or time.monotonic() - quiet_since > _SILENCE_SECONDS:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+    here = {state.name for state in states}
+    gone = [each if each.state.is_final else replace(each, state=State.CANCELLED, reason="deleted") for each in before]
+    return states + [each for each in gone if each.name not in here]
