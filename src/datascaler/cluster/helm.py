@@ -46,7 +46,8 @@ def objects_of(text: str) -> list[dict[str, Any]]:
 
 
 def _plain(message: str) -> str:
-    """Helm's message without the path of the template that said it."""
+    """What helm said against the values, without the path of the template and the words around it."""
     lines = [line.strip() for line in message.removeprefix("Error: ").splitlines() if line.strip()]
-    said = [line for line in lines if not line.startswith(("Use --debug", "level=", "time="))]
+    against_schema = [line.removeprefix("- at ").removeprefix("- ") for line in lines if line.startswith("- ")]
+    said = against_schema or [line for line in lines if not line.startswith(("Use --debug", "level=", "time="))]
     return "; ".join(line.rpartition("error calling fail: ")[2] for line in said)
