@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -50,4 +51,4 @@ def _plain(message: str) -> str:
     lines = [line.strip() for line in message.removeprefix("Error: ").splitlines() if line.strip()]
     against_schema = [line.removeprefix("- at ").removeprefix("- ") for line in lines if line.startswith("- ")]
     said = against_schema or [line for line in lines if not line.startswith(("Use --debug", "level=", "time="))]
-    return "; ".join(line.rpartition("error calling fail: ")[2] for line in said)
+    return "; ".join(re.sub(r"^execution error at \([^)]*\): (run \S+: )?", "", line) for line in said)
