@@ -1,7 +1,11 @@
-"""Rendering the charts with a real helm. `python -m tests.charts.render` writes `k8s/examples/*.yaml` anew."""
+"""Rendering the charts with a real helm. `python -m tests.charts.render` writes anew what is derived from them.
+
+That is `k8s/examples/*.yaml`, and the rules for a run's values in the schema of the other chart.
+"""
 
 import json
 import subprocess
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -40,9 +44,13 @@ def run_helm(*arguments: str | Path, values: dict[str, Any] | None = None) -> su
 
 
 def template(
-    chart: Path, values: dict[str, Any] | Path, name: str = "release", kubernetes: str = KUBERNETES
+    chart: Path,
+    values: dict[str, Any] | Path,
+    name: str = "release",
+    kubernetes: str = KUBERNETES,
+    more: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
-    arguments: list[str | Path] = ["template", name, chart.relative_to(ROOT), "--kube-version", kubernetes]
+    arguments: list[str | Path] = ["template", name, chart.relative_to(ROOT), "--kube-version", kubernetes, *more]
     if isinstance(values, Path):
         return run_helm(*arguments, "--values", values.relative_to(ROOT))
     return run_helm(*arguments, values=values)
@@ -71,22 +79,42 @@ def chart_of(values: Path) -> Path:
 
 def example(values: Path) -> str:
     """The text of `k8s/examples/NAME.yaml`."""
-    done = template(chart_of(values), values, values.stem)
+    chart = chart_of(values)
+    # The pod of `helm test` is not for `kubectl apply`.
+    more = ["--skip-tests"] if chart == NAMESPACE_CHART else []
+    done = template(chart, values, values.stem, more=more)
     if done.returncode:
         raise RuntimeError(done.stderr)
     first = values.read_text().splitlines()[0]
-    chart = chart_of(values).relative_to(ROOT)
     head = (
         f"{first}\n"
         "#\n"
-        f"# Rendered by: helm template {values.stem} {chart} --kube-version {KUBERNETES} \\\n"
-        f"#   --values {values.relative_to(ROOT)}\n"
+        f"# Rendered by: helm template {values.stem} {chart.relative_to(ROOT)} --kube-version {KUBERNETES} \\\n"
+        f"#   {' '.join(['--values', str(values.relative_to(ROOT)), *more])}\n"
         "# Written anew by: python -m tests.charts.render\n"
     )
     # Versions of helm differ in blank lines between documents.
     return head + "".join(line + "\n" for line in done.stdout.splitlines() if line.strip())
 
 
+def namespace_schema() -> str:
+    """The schema of charts/datascaler: its own keys, and in `defaults` those of a run by the run's own rules.
+
+    They are written out, because a schema of one chart can't refer to that of another.
+    """
+    schema = json.loads((NAMESPACE_CHART / "values.schema.json").read_text())
+    schema["definitions"] = json.loads((RUN_CHART / "values.schema.json").read_text())["definitions"]
+    what_it_is = {"kind", "name", "command"}
+    keys = [key for key in schema["definitions"]["run"]["properties"] if key not in what_it_is]
+    schema["properties"]["defaults"] = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {key: {"$ref": f"#/definitions/run/properties/{key}"} for key in keys},
+    }
+    return json.dumps(schema, indent=2) + "\n"
+
+
 if __name__ == "__main__":
+    (NAMESPACE_CHART / "values.schema.json").write_text(namespace_schema())
     for each in VALUES:
         (EXAMPLES / each.name).write_text(example(each))

@@ -152,5 +152,5 @@ def schema_leaves(node: dict[str, Any], schema: dict[str, Any], path: str = "") 
     return found
 
 
-FREE = {"affinity", "podOverlay", "podSecurityContext"}
-"""Empty by default; their keys are Kubernetes'."""
+FREE = {"affinity", "defaults", "podOverlay", "podSecurityContext"}
+"""Empty by default; their keys are Kubernetes', or those of the other chart."""

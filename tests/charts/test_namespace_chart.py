@@ -1,13 +1,13 @@
 """charts/datascaler: what a namespace gets."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.charts.render import EXAMPLES, NAMESPACE_CHART, RUN_CHART, manifests, refusal
+from datascaler.cluster.doctor import _NEEDED
+from tests.charts.render import EXAMPLES, NAMESPACE_CHART, RUN_CHART, manifests, namespace_schema, refusal
 
 
 def kinds(values: dict[str, Any]) -> list[str]:
@@ -24,7 +24,7 @@ def defaults(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_what_is_optional_is_off_by_default() -> None:
-    assert kinds({}) == ["ConfigMap", "Role", "RoleBinding", "ServiceAccount", "ServiceAccount"]
+    assert kinds({}) == ["ConfigMap", "Pod", "Role", "RoleBinding", "ServiceAccount", "ServiceAccount"]
     everything = {
         "localQueue": {"create": True, "clusterQueue": "gpus"},
         "networkPolicy": {"create": True},
@@ -36,17 +36,42 @@ def test_what_is_optional_is_off_by_default() -> None:
 
 def test_accounts_that_exist_are_not_made() -> None:
     off = {"workerServiceAccount": {"create": False, "name": "theirs"}, "launcherServiceAccount": {"create": False}}
-    assert kinds(off) == ["ConfigMap", "Role", "RoleBinding"]
+    assert kinds(off) == ["ConfigMap", "Pod", "Role", "RoleBinding"]
     assert defaults(off)["serviceAccountName"] == "theirs"
 
 
-def test_the_role_reads_no_secret_and_gives_the_worker_nothing() -> None:
+LOOK = {"get", "list", "watch"}
+RUNS = LOOK | {"create", "patch", "delete"}
+MAY = {
+    "jobs": RUNS,
+    "pytorchjobs": RUNS,
+    "pytorchjobs/scale": {"get", "patch"},
+    "services": {"get", "list", "create", "delete"},
+    "jobs/finalizers": {"update"},
+    "pods/log": {"get"},
+    "configmaps": {"get"},
+    "serviceaccounts": {"get"},
+    "pods": LOOK,
+    "events": LOOK,
+    "resourcequotas": LOOK,
+    "workloads": LOOK,
+    "localqueues": LOOK,
+    "podgroups": LOOK,
+}
+"""All that the Role grants: neither Secrets nor a way to make a pod but through a run."""
+
+
+def test_the_role_grants_what_the_verbs_need_and_no_more_and_the_worker_nothing() -> None:
     rules = one("Role", {})["rules"]
-    assert not [rule for rule in rules if "secrets" in rule["resources"] or "*" in rule["resources"] + rule["verbs"]]
-    configmaps = [rule for rule in rules if "configmaps" in rule["resources"]]
-    assert configmaps == [
-        {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["datascaler-defaults"], "verbs": ["get"]}
-    ]
+    granted = {resource: set(rule["verbs"]) for rule in rules for resource in rule["resources"]}
+    assert granted == MAY
+    assert sum(len(rule["resources"]) for rule in rules) == len(MAY)
+    named = {rule["resources"][0]: rule["resourceNames"] for rule in rules if "resourceNames" in rule}
+    assert named == {
+        "configmaps": ["datascaler-defaults"],
+        "serviceaccounts": ["datascaler-worker", "datascaler-launcher"],
+    }
+    assert [what for what, verbs in _NEEDED.items() if not set(verbs) <= granted[what[1]]] == []
     subjects = one("RoleBinding", {"rbac": {"subjects": [{"kind": "Group", "name": "researchers"}]}})["subjects"]
     assert [(subject["kind"], subject["name"]) for subject in subjects] == [
         ("ServiceAccount", "datascaler-launcher"),
@@ -61,6 +86,10 @@ def test_defaults_name_account_secret_and_queue_and_those_given_win() -> None:
         "defaults": {"env": {"AWS_REGION": "us-east-1"}, "gpu": {"count": 0}, "suspend": False},
     }
     assert defaults(values) == {
+        "launcher": {
+            "image": {"repository": "datascaler-launcher", "tag": "", "digest": "", "pullPolicy": "IfNotPresent"},
+            "serviceAccountName": "datascaler-launcher",
+        },
         "serviceAccountName": "datascaler-worker",
         "storage": {"secretName": "s3"},
         "queue": {"system": "kueue", "name": "research"},
@@ -82,15 +111,18 @@ def test_defaults_are_values_of_the_run_chart() -> None:
     assert pod["serviceAccountName"] == "datascaler-worker"
     assert pod["containers"][0]["image"] == "registry.example.org/datascaler-worker:0.1.0"
     assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "research"
+    [driver] = manifests(RUN_CHART, values | {"kind": "pipeline", "command": ["datascaler", "submit", "pipeline"]})
+    pod = driver["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == "datascaler-launcher"
+    assert pod["containers"][0]["image"] == "registry.example.org/datascaler-launcher:0.1.0"
+    assert "kueue.x-k8s.io/queue-name" not in driver["metadata"]["labels"]
 
 
-def test_defaults_may_hold_every_key_of_a_run_but_what_it_is() -> None:
-    def properties(chart: Path) -> dict[str, Any]:
-        schema: dict[str, Any] = json.loads((chart / "values.schema.json").read_text())
-        return schema["properties"]  # type: ignore[no-any-return]
-
-    allowed = properties(NAMESPACE_CHART)["defaults"]["propertyNames"]["enum"]
-    assert {*allowed, "kind", "name", "command", "runs"} == set(properties(RUN_CHART))
+def test_defaults_may_hold_every_key_of_a_run_but_what_it_is_by_the_same_rules() -> None:
+    assert (NAMESPACE_CHART / "values.schema.json").read_text() == namespace_schema(), "`python -m tests.charts.render`"
+    properties = json.loads(namespace_schema())["properties"]["defaults"]["properties"]
+    assert not {"kind", "name", "command", "runs"} & set(properties)
+    assert "gpu" in properties
 
 
 @pytest.mark.parametrize(
@@ -100,6 +132,9 @@ def test_defaults_may_hold_every_key_of_a_run_but_what_it_is() -> None:
         ({"rbac": {"create": "yes"}}, "/rbac/create"),
         ({"rbac": {"subjects": [{"kind": "Robot", "name": "r"}]}}, "/rbac/subjects/0/kind"),
         ({"defaults": {"imgae": {}}}, "imgae"),
+        ({"defaults": {"gpu": {"cuont": 1}}}, "cuont"),
+        ({"defaults": {"resources": {"memory": 16}}}, "/defaults/resources/memory"),
+        ({"launcherImage": {"pullPolicy": "Sometimes"}}, "/launcherImage/pullPolicy"),
         ({"defaults": {"command": ["datascaler"]}}, "command"),
         ({"networkPolicy": {"egressPorts": [70000]}}, "/networkPolicy/egressPorts/0"),
         ({"localQueue": {"create": True}}, "localQueue.clusterQueue is empty"),

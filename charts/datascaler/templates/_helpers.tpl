@@ -23,9 +23,19 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- toYaml (merge (fromYaml (include "datascaler.ownLabels" .)) .Values.commonLabels) -}}
 {{- end -}}
 
+{{/* Takes {root, image}. */}}
+{{- define "datascaler.launcherImage" -}}
+{{- if .image.digest -}}
+{{- printf "%s@%s" .image.repository .image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .image.repository (.image.tag | default .root.Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Values of datascaler-run: what follows from this chart's own values, and `defaults` over it. */}}
 {{- define "datascaler.defaults" -}}
-{{- $own := dict "serviceAccountName" .Values.workerServiceAccount.name -}}
+{{- $launcher := dict "image" .Values.launcherImage "serviceAccountName" .Values.launcherServiceAccount.name -}}
+{{- $own := dict "serviceAccountName" .Values.workerServiceAccount.name "launcher" $launcher -}}
 {{- if .Values.storage.secretName -}}
 {{- $_ := set $own "storage" (dict "secretName" .Values.storage.secretName) -}}
 {{- end -}}
