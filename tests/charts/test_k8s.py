@@ -55,7 +55,7 @@ def test_the_values_for_kind_are_values_of_the_chart() -> None:
     ],
 )
 def test_cluster_install_names_what_is_wrong_and_touches_nothing(arguments: list[str], message: str) -> None:
-    command = [ROOT / "scripts" / "cluster_install.sh", *arguments]
+    command = [str(ROOT / "scripts" / "cluster_install.sh"), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert message in done.stderr
