@@ -41,17 +41,17 @@ _STOP_ORDER = (
 
 
 def start() -> Path:
-    """Start a fresh cluster, unless it runs; the administrator's kubeconfig."""
+    """Start a fresh cluster, unless this checkout's programs run already; the administrator's kubeconfig."""
     packages.install_packages()
-    binaries = layout.binaries()
+    binaries, made_with = layout.binaries(), layout.records() / "binaries"
     with _alone():
-        if running():
+        if running() and made_with.exists() and made_with.read_text() == str(binaries):
             click.echo(f"the cluster runs already; its files are in {layout.state_folder()}", err=True)
             return layout.kubeconfig()
         _clean()
         began = time.monotonic()
         layout.records().mkdir()
-        (layout.records() / "binaries").write_text(str(binaries))
+        made_with.write_text(str(binaries))
         try:
             _start_parts()
         except BaseException:
@@ -68,10 +68,7 @@ def stop() -> None:
 
 
 def running() -> bool:
-    """Whether every part is alive, was built from this checkout's recipe, and answers."""
-    made_with = layout.records() / "binaries"
-    if not made_with.exists() or made_with.read_text() != str(layout.binaries()):
-        return False
+    """Whether every part is alive and answers."""
     parts = processes.recorded()
     return (
         set(parts) == set(_STOP_ORDER)
@@ -103,8 +100,6 @@ def _start_parts() -> None:
     coredns = dns.start_dns()
     processes.wait_for(coredns, "it answers", dns.dns_answers)
     processes.wait_for(kubelet, "the node is ready", node.node_is_ready)
-    for part in processes.recorded().values():
-        processes.wait_for(part, "all is ready", lambda: True)
 
 
 def _clean() -> None:
@@ -115,9 +110,11 @@ def _clean() -> None:
     for name in _STOP_ORDER:
         if name in parts:
             processes.stop(parts[name])
-    leftovers.remove_pods()
-    network.remove_network()
-    firewall.clean_firewall()
+    # A bridge that another state folder's cluster made could only be made when ours was gone, with all that hung on it.
+    if network.bridge_owner() in (None, str(layout.state_folder())):
+        leftovers.remove_pods()
+        network.remove_network()
+        firewall.clean_firewall()
     leftovers.remove_files()
     shutil.rmtree(layout.records())
 

@@ -22,8 +22,7 @@ _SETTINGS = (
 
 def make_network() -> None:
     """The bridge with the node's address, and a configuration that puts pods on it."""
-    owner = _owner()
-    if owner is not None:
+    if (owner := bridge_owner()) is not None:
         raise click.ClickException(
             f"the interface {layout.BRIDGE} is there already, made for {owner}; "
             "stop that cluster (DATASCALER_CLUSTER_DIR says which)"
@@ -41,8 +40,8 @@ def make_network() -> None:
 
 
 def remove_network() -> None:
-    """Take away the bridge, if it is this cluster's, and put the kernel settings back."""
-    if _owner() == str(layout.state_folder()):
+    """Take away the bridge and put the kernel settings back."""
+    if bridge_owner() is not None:
         _ip("link", "delete", layout.BRIDGE)
     # The plugin's notes on pods; nobody removes them where pods were killed.
     for note in Path("/var/lib/cni/results").glob("datascaler-*"):
@@ -54,6 +53,14 @@ def remove_network() -> None:
             if setting.read_text() != value:
                 setting.write_text(value)
         saved.unlink()
+
+
+def bridge_owner() -> str | None:
+    """The state folder that the bridge was made for; None where there is no bridge."""
+    found = subprocess.run(["ip", "-json", "link", "show", layout.BRIDGE], capture_output=True, text=True)
+    if found.returncode != 0:
+        return None
+    return str(json.loads(found.stdout)[0].get("ifalias", "somebody else"))
 
 
 def _cni_configuration() -> dict[str, object]:
@@ -71,14 +78,6 @@ def _cni_configuration() -> dict[str, object]:
 def _save_settings() -> None:
     values = {name: Path("/proc/sys", name).read_text() for name in _SETTINGS if Path("/proc/sys", name).exists()}
     (layout.records() / "settings.json").write_text(json.dumps(values))
-
-
-def _owner() -> str | None:
-    """The state folder that the bridge was made for; None where there is no bridge."""
-    found = subprocess.run(["ip", "-json", "link", "show", layout.BRIDGE], capture_output=True, text=True)
-    if found.returncode != 0:
-        return None
-    return str(json.loads(found.stdout)[0].get("ifalias", "somebody else"))
 
 
 def _ip(*arguments: str) -> None:

@@ -71,12 +71,12 @@ def stop(process: Process, seconds: float = 15) -> None:
 
 
 def wait_for(process: Process, what: str, ready: Callable[[], bool], seconds: float = 120) -> None:
-    """Wait until a part is ready, and say what its log says if it ends or never is."""
-    done = wait(lambda: not alive(process) or ready(), seconds)
-    if not alive(process):
-        raise PartFailedError(f"{process.name} ended before {what}\n{tail(process.log)}")
+    """Wait until a part is ready; if any part ends meanwhile, or this one never is, say what the log says."""
+    done = wait(lambda: bool(_ended()) or ready(), seconds)
+    for part in _ended():
+        raise PartFailedError(f"{part.name} ended before {process.name} was ready: {what}\n{tail(part.log)}")
     if not done:
-        raise PartFailedError(f"{process.name}: not after {seconds:.0f} s: {what}\n{tail(process.log)}")
+        raise PartFailedError(f"{process.name} isn't ready after {seconds:.0f} s: {what}\n{tail(process.log)}")
 
 
 def wait(condition: Callable[[], bool], seconds: float) -> bool:
@@ -97,6 +97,10 @@ def tail(log: Path) -> str:
 def search_path() -> str:
     """PATH with the system's own folders, which a user's PATH may lack."""
     return ":".join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"])
+
+
+def _ended() -> list[Process]:
+    return [process for process in recorded().values() if not alive(process)]
 
 
 def _start_time(pid: int) -> str | None:
