@@ -164,8 +164,7 @@ class Recorder:
         content = content if name.startswith("huge") else _without_managed_fields(content)
         pretty = 1 if name.endswith(".json") else None
         text = json.dumps(content, indent=pretty, sort_keys=True).replace(self._namespace, NAMESPACE)
-        packed = {".gz": _gzip, ".xz": lzma.compress}.get(Path(name).suffix, bytes)(text.encode())
-        (RECORDED / name).write_bytes(packed)
+        (RECORDED / name).write_bytes(_packed(text.encode(), Path(name).suffix))
 
     def _described(self, name: str, scenario: Scenario) -> list[Json]:
         return describe_submission(name, self._where(scenario), [SHARED, scenario.values], self.version()).objects
@@ -179,8 +178,10 @@ class Recorder:
             raise RuntimeError(f"{path}: {said}")
 
 
-def _gzip(content: bytes) -> bytes:
-    return gzip.compress(content, mtime=0)
+def _packed(content: bytes, suffix: str) -> bytes:
+    if suffix == ".gz":
+        return gzip.compress(content, mtime=0)
+    return lzma.compress(content) if suffix == ".xz" else content
 
 
 def _without_managed_fields(content: Any) -> Any:

@@ -47,7 +47,7 @@ def _has_condition(*names: str) -> Callable[[Json, list[Json], list[Json]], bool
 
 
 def _has_event(reason: str) -> Callable[[Json, list[Json], list[Json]], bool]:
-    return lambda _run, _pods, events: any(each["reason"] == reason for each in events)
+    return lambda _run, _pods, events: reason in [each["reason"] for each in events]
 
 
 def _waits_with(reason: str) -> Callable[[Json, list[Json], list[Json]], bool]:
@@ -65,8 +65,8 @@ def _is_unschedulable(_run: Json, pods: list[Json], _events: list[Json]) -> bool
 
 def _runs(pods_wanted: int) -> Callable[[Json, list[Json], list[Json]], bool]:
     def is_reached(run: Json, pods: list[Json], _events: list[Json]) -> bool:
-        ready = run["status"].get("ready", pods_wanted)
-        return ready == pods_wanted == sum(pod["status"]["phase"] == "Running" for pod in pods)
+        ready = int(run["status"].get("ready", pods_wanted))
+        return ready == pods_wanted == [pod["status"]["phase"] for pod in pods].count("Running")
 
     return is_reached
 

@@ -1,0 +1,49 @@
+"""The recorded API server, the real client to it, and a kubeconfig that names it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from kubernetes import client
+
+from datascaler.cluster.api import Api
+from tests.charts.render import helm
+from tests.cluster.replay import Replay, serving
+
+
+@pytest.fixture
+def server() -> Iterator[Replay]:
+    """With nothing in it yet, and no training operator."""
+    with serving(Replay()) as replay:
+        yield replay
+
+
+@pytest.fixture
+def api(server: Replay) -> Api:
+    settings = client.Configuration()
+    settings.host = server.url
+    return Api(client.ApiClient(settings))
+
+
+@pytest.fixture
+def kubeconfig(server: Replay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """$KUBECONFIG names it, and its namespace is that of the recorded runs."""
+    path = tmp_path / "kubeconfig"
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "recorded", "cluster": {"server": server.url}}],
+        "users": [{"name": "somebody", "user": {}}],
+        "contexts": [{"name": "recorded", "context": {"cluster": "recorded", "user": "somebody", "namespace": "ml"}}],
+        "current-context": "recorded",
+    }
+    path.write_text(yaml.safe_dump(content))
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    return path
+
+
+@pytest.fixture
+def real_helm(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("DATASCALER_HELM", helm())
+    return helm()
