@@ -31,9 +31,11 @@ def render(name: str, namespace: str, values: Mapping[str, Any], kubernetes: str
     command = [helm_program(), "template", name, str(chart_folder(RUN_CHART)), "--namespace", namespace]
     command += ["--kube-version", kubernetes] if kubernetes else []
     # JSON is YAML, and quick to write.
-    done = subprocess.run(
-        [*command, "--values", "-"], input=json.dumps(values), capture_output=True, text=True, check=False
-    )
+    given = json.dumps(values)
+    try:
+        done = subprocess.run([*command, "--values", "-"], input=given, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise ClusterError(f"helm can't be started: {command[0]}: {error.strerror}") from error
     if done.returncode:
         raise ConfigError(f"the values of run {name} were refused: {_plain(done.stderr)}")
     return done.stdout
