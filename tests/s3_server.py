@@ -1,4 +1,4 @@
-"""A real S3 server for tests: SeaweedFS on loopback with its own keys, in a folder of its own."""
+"""A real S3 server for tests: SeaweedFS with its own keys, in a folder of its own; on loopback if not told otherwise."""
 
 import json
 import socket
@@ -46,8 +46,8 @@ class S3Server:
         self.process.wait(timeout=60)
 
 
-def start_s3_server(folder: Path) -> S3Server:
-    """Start the server and wait until it takes and returns an object."""
+def start_s3_server(folder: Path, address: str = "127.0.0.1") -> S3Server:
+    """Start the server at an address of this machine, and wait until it takes and returns an object."""
     access_key, secret_key = "test-access", "test-secret"
     identity = {
         "name": "test",
@@ -58,9 +58,9 @@ def start_s3_server(folder: Path) -> S3Server:
     config.write_text(json.dumps({"identities": [identity]}))
     data = folder / "data"
     data.mkdir()
-    ports = dict(zip(_SERVICES, _free_ports(len(_SERVICES)), strict=True))
-    grpc_ports = dict(zip(_SERVICES, _free_ports(len(_SERVICES), taken=frozenset(ports.values())), strict=True))
-    command = [str(Path(sys.executable).parent / "weed"), "server", f"-dir={data}", "-ip=127.0.0.1", "-s3", "-filer"]
+    ports = dict(zip(_SERVICES, _free_ports(address), strict=True))
+    grpc_ports = dict(zip(_SERVICES, _free_ports(address, taken=frozenset(ports.values())), strict=True))
+    command = [str(Path(sys.executable).parent / "weed"), "server", f"-dir={data}", f"-ip={address}", "-s3", "-filer"]
     command += [
         "-volume.max=100",
         "-master.volumeSizeLimitMB=256",
@@ -76,7 +76,7 @@ def start_s3_server(folder: Path) -> S3Server:
     command += [f"-{name}.port.grpc={port}" for name, port in grpc_ports.items()]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
-    server = S3Server(f"http://127.0.0.1:{ports['s3']}", access_key, secret_key, process)
+    server = S3Server(f"http://{address}:{ports['s3']}", access_key, secret_key, process)
     _wait_until_ready(server, folder / "server.log")
     return server
 
@@ -100,13 +100,13 @@ def _wait_until_ready(server: S3Server, log: Path) -> None:
             time.sleep(0.5)
 
 
-def _free_ports(count: int, taken: frozenset[int] = frozenset()) -> list[int]:
-    """Distinct free ports; all are held until the last is chosen."""
+def _free_ports(address: str, taken: frozenset[int] = frozenset()) -> list[int]:
+    """One for each service, distinct and free; all are held until the last is chosen."""
     with ExitStack() as stack:
         ports: list[int] = []
-        while len(ports) < count:
+        while len(ports) < len(_SERVICES):
             holder = stack.enter_context(socket.socket())
-            holder.bind(("127.0.0.1", 0))
+            holder.bind((address, 0))
             port = int(holder.getsockname()[1])
             if port not in taken:
                 ports.append(port)
