@@ -5,7 +5,7 @@ from typing import Any
 
 Json = dict[str, Any]
 
-PERMANENT = {2: "wrong usage", 65: "bad input", 78: "wrong configuration"}
+PERMANENT = {2: "wrong usage", 65: "bad input", 78: "wrong configuration", 79: "diverged"}
 """Exit codes of a worker that no retry will change."""
 
 _WAITING = {
