@@ -150,7 +150,7 @@ def _best_point(pipeline: "Pipeline", steps: dict[str, Step]) -> list[str]:
     assert base is not None
     points = grid(base, parsed["lrs"] or (), parsed["weight_decays"] or (), parsed["warmups"] or ())
     best = rank(points).best
-    return ["--lr", f"{best.lr:g}", "--weight-decay", f"{best.weight_decay:g}", "--warmup", str(best.warmup_steps)]
+    return ["--lr", str(best.lr), "--weight-decay", str(best.weight_decay), "--warmup", str(best.warmup_steps)]
 
 
 def _driver(

@@ -3,7 +3,9 @@
 Science flags stay in the command, word for word: what `kubectl describe` shows can be pasted into a shell.
 """
 
+import posixpath
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from datascaler.cluster.merge import Values
@@ -37,7 +39,8 @@ def sweep_values(name: str, arguments: Sequence[str], params: Mapping[str, Any],
     digits = len(str(len(points) - 1))
     runs = []
     for number, point in enumerate(points):
-        own = ["--lr", f"{point.lr:g}", "--weight-decay", f"{point.weight_decay:g}"]
+        # Every digit: a run is found again only if its numbers are the same.
+        own = ["--lr", str(point.lr), "--weight-decay", str(point.weight_decay)]
         own += ["--warmup", str(point.warmup_steps)]
         runs.append(_one(f"{name}-{number:0{digits}}", "train", ["datascaler", "train", *shared, *own], params))
     return {"kind": "train", "runs": [{key: run[key] for key in ("name", "command", "logs")} for run in runs]}
@@ -66,7 +69,7 @@ def without_flags(arguments: Sequence[str], flags: Sequence[str]) -> list[str]:
 
 def flag_value(arguments: Sequence[str], name: str) -> str | None:
     """What the arguments say after a flag, however it is written."""
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for word, following in zip_longest(arguments, arguments[1:], fillvalue=""):
         flag, equals, value = word.partition("=")
         if flag.replace("_", "-") == name:
             return value if equals else following
@@ -87,8 +90,8 @@ def require_urls(params: Mapping[str, Any], mounted: Sequence[str] = ()) -> None
         for part in str(params.get(name) or "").split("::"):
             if _is_elsewhere(part, is_model=name in ("model", "pretrained")):
                 continue
-            path = part.removeprefix("local-dir:").removeprefix("file://")
-            if any(path == folder or path.startswith(folder.rstrip("/") + "/") for folder in mounted):
+            path = posixpath.normpath(part.removeprefix("local-dir:").removeprefix("file://"))
+            if any(f"{path}/".startswith(folder.rstrip("/") + "/") for folder in mounted):
                 continue
             flag = {"plan_file": "plan"}.get(name, name).replace("_", "-")
             raise ConfigError(
