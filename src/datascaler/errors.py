@@ -5,6 +5,7 @@
     ├── BadInputError          65   data in some shards could not be used; the other shards were finished
     ├── StorageError            1   a URL could not be read or written
     │   └── NotFoundError       1   the URL does not exist
+    ├── DivergedError          79   a training run's loss is not finite: the same command would meet it again
     ├── TryAgainError          75   a passing failure: the same command, started again, goes on
     ├── ClusterError            1   Kubernetes or helm refused something, or could not be reached
     ├── RunFailedError        100   a run in the cluster failed
@@ -38,6 +39,10 @@ class StorageError(DatascalerError):
 
 class NotFoundError(StorageError):
     pass
+
+
+class DivergedError(DatascalerError):
+    exit_code = 79
 
 
 class TryAgainError(DatascalerError):

@@ -38,13 +38,8 @@ def start_run(spec: TrainSpec, inputs: dict[str, object], command: str) -> None:
         storage.publish_json(url, record)
         return
     before = storage.read_json(url)
-    for part, now in (("spec", spec.record()), ("inputs", inputs)):
-        for name, value in now.items():
-            if name not in RUNTIME_FIELDS and before[part].get(name) != value:
-                raise ConfigError(
-                    f"{run_url(spec)} holds another run: {name} was {before[part].get(name)!r} and is now {value!r}; "
-                    "use another --output-dir, or the same flags to go on with it"
-                )
+    _require_same(spec, before["spec"], spec.record())
+    _require_same(spec, before["inputs"], inputs)
 
 
 def read_run(url: str) -> TrainSpec:
@@ -61,6 +56,15 @@ def finished(url: str) -> RunSummary | None:
     return RunSummary(**storage.read_json(summary)) if storage.exists(summary) else None
 
 
+def finished_run(spec: TrainSpec) -> RunSummary | None:
+    """The summary of exactly this run, if it is complete. Raises ConfigError where another run has its folder."""
+    summary = finished(run_url(spec))
+    if summary:
+        record = storage.read_json(storage.join(run_url(spec), "run.json"))
+        _require_same(spec, record["spec"], spec.record())
+    return summary
+
+
 def find_runs(train_dir: str) -> list[str]:
     """The folders at or below `train_dir` that hold a run.json, by name."""
     found = storage.list_files(train_dir, "/run.json", recursive=True)
@@ -71,6 +75,15 @@ def finish_run(spec: TrainSpec, summary: RunSummary) -> None:
     """Publish the summary, last: its existence says that the run is complete."""
     _write_datacomp_info(spec, summary.checkpoint)
     storage.publish_json(storage.join(run_url(spec), "summary.json"), asdict(summary))
+
+
+def _require_same(spec: TrainSpec, before: dict[str, object], now: dict[str, object]) -> None:
+    for name, value in now.items():
+        if name not in RUNTIME_FIELDS and before.get(name) != value:
+            raise ConfigError(
+                f"{run_url(spec)} holds another run: {name} was {before.get(name)!r} and is now {value!r}; "
+                "use another --output-dir, or the same flags to go on with it"
+            )
 
 
 def _write_datacomp_info(spec: TrainSpec, checkpoint: str) -> None:

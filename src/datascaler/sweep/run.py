@@ -10,7 +10,7 @@ from datascaler import storage
 from datascaler.data.run_folder import RunSummary, finished, run_url
 from datascaler.errors import BadInputError, ConfigError, DatascalerError, StoppedError, TryAgainError
 from datascaler.spec.train import TrainSpec
-from datascaler.train.launch import needs_torchrun, run_under_torchrun
+from datascaler.train.launch import needs_torchrun, train_under_torchrun
 from datascaler.train.run import train
 
 _STOPS_THE_SWEEP = {error.exit_code for error in (ConfigError, BadInputError, TryAgainError, StoppedError)}
@@ -63,9 +63,8 @@ def sweep(
 def _train_point(spec: TrainSpec, nproc_per_node: int, say: Callable[[str], None]) -> tuple[RunSummary | None, str]:
     try:
         if needs_torchrun(nproc_per_node):
-            if finished(run_url(spec)) is None:
-                with _stdout_is_stderr():
-                    run_under_torchrun(["train", *spec.arguments()], nproc_per_node, name=spec.folder)
+            with _stdout_is_stderr():
+                train_under_torchrun(spec, ["train", *spec.arguments()], nproc_per_node, name=spec.folder)
             return finished(run_url(spec)), ""
         return train(spec, "datascaler sweep", say), ""
     except DatascalerError as error:

@@ -11,12 +11,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from datascaler.errors import DatascalerError
+from datascaler.errors import DatascalerError, TryAgainError, first_line
 
 Result = TypeVar("Result")
 
 _BUCKET_ELEMENTS = 16 << 20
-_TIMEOUT = timedelta(hours=1)
+_TIMEOUT = timedelta(minutes=15)
+"""A node that vanished without a word is given up after this: longer than a step or saving a checkpoint takes."""
+_PATIENT_TIMEOUT = timedelta(hours=12)
 """The others wait this long while rank 0 indexes a pool that has no plan."""
 
 
@@ -27,6 +29,8 @@ class World:
     rank: int
     size: int
     device: torch.device
+    patient: Any = None
+    """A process group: the same processes, who wait for one another for hours here; None waits as everywhere."""
 
     @property
     def is_main(self) -> bool:
@@ -44,13 +48,30 @@ def joined_world() -> Iterator[World]:
     if "RANK" not in os.environ:
         yield World(rank=0, size=1, device=device)
         return
-    dist.init_process_group("nccl" if has_gpu else "gloo", timeout=_TIMEOUT)
-    world = World(rank=dist.get_rank(), size=dist.get_world_size(), device=device)
-    # After an error this rank just leaves: its exit code must reach torchrun before the others fail for want of a peer.
-    yield world
-    # An elastic job counts as done when any worker exits with 0, so nobody does before rank 0 has published.
-    wait_for_all(world)
-    dist.destroy_process_group()
+    with _lost_peers():
+        dist.init_process_group("nccl" if has_gpu else "gloo", timeout=_TIMEOUT)
+        patient = dist.new_group(backend="gloo", timeout=_PATIENT_TIMEOUT)
+        world = World(rank=dist.get_rank(), size=dist.get_world_size(), device=device, patient=patient)
+        # After an error this rank just leaves: its exit code must reach torchrun before the others fail for want of a
+        # peer.
+        yield world
+        # An elastic job counts as done when any worker exits with 0, so nobody does before rank 0 has published.
+        wait_for_all(world)
+        dist.destroy_process_group()
+
+
+@contextmanager
+def _lost_peers() -> Iterator[None]:
+    """A process that is gone, whatever became of it, shows as an error of the next exchange with it."""
+    try:
+        yield
+    except RuntimeError as error:
+        # gloo has no class of its own for what goes wrong.
+        if not isinstance(error, dist.DistError) and "gloo" not in str(error):
+            raise
+        raise TryAgainError(
+            f"lost another process of this run ({first_line(error)}); the same command goes on"
+        ) from error
 
 
 def wait_for_all(world: World) -> None:
@@ -111,7 +132,9 @@ def sum_gradients(parameters: Iterable[torch.nn.Parameter], world: World) -> Non
 
 
 def on_main(act: Callable[[], Result], world: World) -> Result:
-    """What `act` returns on rank 0, on every rank. Where it fails for the user's reasons, it fails on every rank."""
+    """What `act` returns on rank 0, on every rank, however long it takes. Where it fails for the user's reasons, it
+    fails on every rank.
+    """
     if world.size == 1:
         return act()
     box: list[Any] = [None]
@@ -120,7 +143,7 @@ def on_main(act: Callable[[], Result], world: World) -> Result:
             box = [act()]
         except DatascalerError as error:
             box = [error]
-    dist.broadcast_object_list(box, src=0)
+    dist.broadcast_object_list(box, src=0, group=world.patient)
     if isinstance(box[0], DatascalerError):
         raise box[0]
     result: Result = box[0]

@@ -5,7 +5,16 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from datascaler.errors import DatascalerError, StoppedError
+from datascaler.data.run_folder import RunSummary, finished_run
+from datascaler.errors import DatascalerError, StoppedError, TryAgainError, first_line
+from datascaler.spec.train import TrainSpec
+
+
+_REASONS = {
+    "RendezvousConnectionError": "the node that keeps the rendezvous is lost or did not start",
+    "RendezvousTimeoutError": "too few nodes came in time",
+    "RendezvousClosedError": "the other nodes have ended",
+}
 
 
 class ChildError(DatascalerError):
@@ -22,15 +31,42 @@ def needs_torchrun(nproc_per_node: int) -> bool:
     return not inside and (nproc_per_node > 1 or any(name.startswith("PET_") for name in os.environ))
 
 
+def train_under_torchrun(
+    spec: TrainSpec, arguments: Sequence[str], nproc_per_node: int, name: str = ""
+) -> RunSummary | None:
+    """Run `datascaler ARGUMENTS`, which trains `spec`, in `nproc_per_node` processes on this node.
+
+    Returns the summary of a run that needs this node no more: it was complete before, or the others completed it while
+    this one was looking for them. Else None; the processes have printed what there is.
+    """
+    done = finished_run(spec)
+    if done:
+        return done
+    try:
+        run_under_torchrun(arguments, nproc_per_node, name)
+    except TryAgainError:
+        done = finished_run(spec)
+        if done is None:
+            raise
+    return done
+
+
 def run_under_torchrun(arguments: Sequence[str], nproc_per_node: int, name: str = "") -> None:
     """Run `datascaler ARGUMENTS` in `nproc_per_node` processes. PET_* variables set everything that is not given here.
 
     `name` tells several runs of one job apart at their common rendezvous.
-    Raises ChildError with the exit code of the first process that failed, StoppedError on SIGTERM.
+    Raises ChildError with the exit code of the first process that failed, TryAgainError when the other nodes are lost
+    or do not come, StoppedError on SIGTERM.
     """
+    # A node that goes is not worth the stack of every process that notices.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    from torch.distributed import DistError
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.run import parse_args, run
+    from torch.distributed.elastic.rendezvous import RendezvousError
+    from torch.distributed.run import parse_args
+
+    from datascaler.train.agent import run_agent
 
     options = ["--nproc-per-node", str(nproc_per_node)] if nproc_per_node > 1 else []
     if not any(variable in os.environ for variable in ("PET_NNODES", "PET_MASTER_ADDR", "PET_RDZV_ENDPOINT")):
@@ -42,20 +78,27 @@ def run_under_torchrun(arguments: Sequence[str], nproc_per_node: int, name: str 
     parsed = parse_args([*options, "-m", "datascaler", *arguments])  # type: ignore[no-untyped-call]
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        run(parsed)  # type: ignore[no-untyped-call]
-    except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
-        code = failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
-        raise ChildError(f"process {rank} failed with exit code {code}", code) from None
+        result = run_agent(parsed)
     except SignalException as error:
         # torchrun has passed the signal on and waited for the processes.
         if error.sigval != signal.SIGTERM:
             raise KeyboardInterrupt from None
         raise StoppedError("stopped on request; the same command goes on") from None
+    except (RendezvousError, DistError) as error:
+        reason = first_line(error) or type(error).__name__
+        raise TryAgainError(
+            f"the other nodes are lost, or did not come ({reason}); the same command goes on"
+        ) from error
     finally:
         # torchrun leaves its own behind.
         for number, handler in handlers.items():
             signal.signal(number, handler)
+    if result is None:
+        raise TryAgainError("the run ended before this node had a part in it")
+    if result.failures:
+        rank, failure = ChildFailedError("datascaler", result.failures).get_first_failure()
+        code = failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
+        raise ChildError(f"process {rank} failed with exit code {code}", code)
 
 
 def own_arguments() -> list[str]:

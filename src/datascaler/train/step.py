@@ -7,7 +7,7 @@ import open_clip
 import torch
 from torch import Tensor
 
-from datascaler.errors import DatascalerError
+from datascaler.errors import DivergedError
 from datascaler.models.optimizer import set_learning_rate
 from datascaler.spec.train import TrainSpec
 from datascaler.train.batches import Batch
@@ -43,13 +43,13 @@ class Step:
         )
 
     def __call__(self, batch: Batch, lr: float) -> StepResult:
-        """Raises DatascalerError before anything is updated if the loss is not finite."""
+        """Raises DivergedError before anything is updated if the loss is not finite."""
         self._optimizer.zero_grad()
         share = self.backward(batch.images, batch.tokens, self._spec.batch_size)
         totals = torch.tensor([share.item(), batch.substituted, stop_requested()], device=self._world.device)
         loss, substituted, stop = sum_numbers(totals, self._world).tolist()
         if not math.isfinite(loss):
-            raise DatascalerError(
+            raise DivergedError(
                 f"the loss is {loss} at learning rate {lr:.3g}; nothing was updated: try a lower --lr or more --warmup"
             )
         sum_gradients(self._model.parameters(), self._world)
