@@ -1,4 +1,4 @@
-"""The packet filter: pods may be forwarded to; afterwards every rule of kubelet, kube-proxy and this file goes."""
+"""The packet filter: pods reach each other and nothing outside; afterwards the rules of every part are removed."""
 
 import re
 import subprocess
@@ -8,11 +8,12 @@ from tests.cluster import layout, packages
 _OURS = re.compile(rf"\bKUBE-|{layout.BRIDGE}")
 
 
-def allow_forwarding() -> None:
-    """Let pods' packets through where the machine drops forwarded packets by default, as Docker has it."""
-    for direction in ("--in-interface", "--out-interface"):
-        rule = ["FORWARD", direction, layout.BRIDGE, "--jump", "ACCEPT"]
-        subprocess.run([packages.path_of("iptables"), "--wait", "--insert", *rule], check=True)
+def keep_pods_in() -> None:
+    """Between pods forward packets, even where Docker made dropping the default; refuse those that would leave."""
+    stays = ["--in-interface", layout.BRIDGE, "--out-interface", layout.BRIDGE, "--jump", "ACCEPT"]
+    leaves = ["--in-interface", layout.BRIDGE, "!", "--out-interface", layout.BRIDGE, "--jump", "REJECT"]
+    for rule in (stays, leaves):
+        subprocess.run([packages.path_of("iptables"), "--wait", "--insert", "FORWARD", *rule], check=True)
 
 
 def clean_firewall() -> None:

@@ -81,7 +81,7 @@ def running() -> bool:
 
 def _start_parts() -> None:
     network.make_network()
-    firewall.allow_forwarding()
+    firewall.keep_pods_in()
     cgroups.make_cgroup()
     certificates.make_certificates()
     kubeconfigs.write_kubeconfigs()

@@ -33,6 +33,8 @@ def make_network() -> None:
     _ip("link", "set", layout.BRIDGE, "alias", str(layout.state_folder()))
     _ip("address", "add", f"{layout.NODE_ADDRESS}/{prefix}", "dev", layout.BRIDGE)
     _ip("link", "set", layout.BRIDGE, "up")
+    # Packets to an address that is no service (yet) stay here, and a machine without a default route has one for them.
+    _ip("route", "add", layout.SERVICE_RANGE, "dev", layout.BRIDGE)
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
     folder = layout.state_folder() / "cni"
     folder.mkdir(exist_ok=True)
@@ -70,7 +72,6 @@ def _cni_configuration() -> dict[str, object]:
         "ranges": [[{"subnet": layout.POD_RANGE, "gateway": layout.NODE_ADDRESS}]],
         "routes": [{"dst": "0.0.0.0/0"}],
     }
-    # No masquerade: pods talk to each other, to services and to the node, and to nothing outside.
     bridge = {"type": "bridge", "bridge": layout.BRIDGE, "isGateway": True, "hairpinMode": True, "ipam": addresses}
     return {"cniVersion": "0.4.0", "name": "datascaler", "plugins": [bridge]}
 
