@@ -24,8 +24,8 @@ def outlook(submission: Submission, params: Mapping[str, Any], spec: TrainSpec |
     hours = a100_hours(spec) if spec else None
     if hours is not None:
         total = hours * len(runs)
-        spread = f", {total / gpus:.3g} h on these GPUs if they are such" if gpus else ""
-        yield f"estimate  {total:.3g} A100-hours by DataComp's record{spread}"
+        spread = f", {_hours(total / gpus)} h on these GPUs if they are such" if gpus else ""
+        yield f"estimate  {_hours(total)} A100-hours by DataComp's record{spread}"
     if runs[0].get("kind") in ("score", "eval") and params.get("count") == 1:
         yield "note      one pod does it all; --count N shares the work among N"
 
@@ -42,3 +42,7 @@ def _pods(run: Values) -> int:
 
 def _gpus(run: Values) -> int:
     return int(run.get("gpu", {}).get("count", 1 if run.get("kind") in _GPU_VERBS else 0))
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"
