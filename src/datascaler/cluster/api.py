@@ -83,7 +83,7 @@ class Api:
                 *whole, rest = (rest + chunk).split(b"\n")
                 yield from (line.decode("utf-8", "replace") for line in whole)
         except HTTPError:
-            pass  # the caller asks again from the last line that it has
+            return  # the caller asks again from the last whole line that it has
         finally:
             response.close()
         if rest:
