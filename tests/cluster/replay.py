@@ -23,7 +23,10 @@ from tests.cluster.record import RECORDED
 Json = dict[str, Any]
 Query = dict[str, str]
 Answer = tuple[int, Any]
-"""Status, and a body: an object, a text, or an iterator of pieces that are sent as they come."""
+"""Status, and a body: an object, a text, or pieces of a text that are sent as they come."""
+
+CUT = "<the connection is cut>"
+"""A piece of a text."""
 
 
 @cache
@@ -158,19 +161,23 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(length)) if length else None
         status, said = self.server.replay(self.command, url.path, dict(parse_qsl(url.query)), body)
         self.send_response(status)
-        if isinstance(said, Iterator):
-            # Without a length: it ends where the connection does, as a log that is cut off.
-            self.send_header("Connection", "close")
+        if isinstance(said, dict):
+            content = json.dumps(said).encode()
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            for piece in said:
-                self.wfile.write(piece.encode())
-            self.close_connection = True
+            self.wfile.write(content)
             return
-        content = (said if isinstance(said, str) else json.dumps(said)).encode()
-        self.send_header("Content-Type", "text/plain" if isinstance(said, str) else "application/json")
-        self.send_header("Content-Length", str(len(content)))
+        # As the API server sends logs.
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        self.wfile.write(content)
+        for piece in [said] if isinstance(said, str) else said:
+            if piece == CUT:
+                self.close_connection = True
+                return
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece.encode()), piece.encode()))
+        self.wfile.write(b"0\r\n\r\n")
 
     do_GET = do_POST = do_PATCH = do_DELETE = _serve  # noqa: N815
 
