@@ -12,7 +12,7 @@ Usage: scripts/cluster_install.sh --namespace NS [options]
   --operator-image IMAGE    In place of the one that the manifests name.
   --no-operator             The operator is there, or is not wanted: training then runs as Indexed Jobs.
 
-Needs kubectl and the rights of a cluster's administrator; with --no-operator those of a namespace's, if NS exists.
+Needs kubectl 1.31 or newer and the rights of a cluster's administrator; with --no-operator those of a namespace's, if NS exists.
 USAGE
 }
 say() { echo "cluster_install: $*" >&2; }
@@ -84,6 +84,11 @@ install_operator() {
   kube wait --for condition=Established --timeout 2m crd/pytorchjobs.kubeflow.org >&2
   home=$(kube get deployments --all-namespaces --selector control-plane=kubeflow-training-operator \
     --output 'jsonpath={.items[0].metadata.namespace}')
+  # A first start waits for the certificate that it has just put into this Secret. The kubelet looks for changed Secrets
+  # once a minute or two, and for changed pods at once.
+  kube --namespace "$home" wait --for 'jsonpath={.data.tls\.crt}' --timeout 5m secret/training-operator-webhook-cert >&2
+  kube --namespace "$home" annotate pods --selector control-plane=kubeflow-training-operator --overwrite \
+    "datascaler/looked-at=$(date +%s)" >&2 || : # none yet: it will find the certificate
   kube --namespace "$home" rollout status deployment/training-operator --timeout 10m >&2
 }
 
