@@ -80,7 +80,7 @@ def _explained(api: Api, run: Json, state: RunState, pods: list[Json]) -> RunSta
         reason = why_events(_events(api, state.namespace, about))
     if reason and state.state == State.RUNNING:
         reason = f"{len(waiting)} of {len(pods)} pods are not running: {reason}"
-    return replace(state, reason=reason)
+    return replace(state, reason=reason or state.reason)
 
 
 def _is_up(pod: Json) -> bool:

@@ -83,7 +83,7 @@ def _crashed(pod: Json) -> str:
             )
         return ""
     code = ended["exitCode"]
-    said = _last_line(ended.get("message", "")) or ended.get("reason", "")
+    said = _error_line(ended.get("message", "")) or ended.get("reason", "")
     what = f" ({PERMANENT[code]})" if code in PERMANENT else ""
     return f"{pod['metadata']['name']} ended with {code}{what}: {said}"
 
@@ -102,9 +102,11 @@ def _containers(pod: Json) -> list[Json]:
     return (pod.get("status") or {}).get("containerStatuses") or []
 
 
-def _last_line(text: str) -> str:
+def _error_line(text: str) -> str:
+    """Ours, else the last line: stdout and stderr come by two pipes, so what was said last need not stand last."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+    errors = [line for line in lines if line.startswith("datascaler: error: ")]
+    return (errors or lines or [""])[-1]
 
 
 def _one_line(text: str) -> str:
