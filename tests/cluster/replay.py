@@ -153,6 +153,8 @@ def _is_selected(thing: Json, query: Query) -> bool:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # A head and a body in two packets would wait for each other.
+    disable_nagle_algorithm = True
     server: "_Server"
 
     def _serve(self) -> None:

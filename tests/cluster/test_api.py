@@ -131,7 +131,7 @@ def test_lines_are_whole_however_the_log_comes(server: Replay, api: Api) -> None
 
 
 def test_a_log_that_breaks_off_ends(server: Replay, api: Api) -> None:
-    """With its last whole line, from which the follower asks again; a connection that dies is nothing that a user could mend."""
+    """With its last whole line: the follower asks again from there."""
     server.answer("GET", LOG, 200, ["one\ntwo\nthr", CUT])
     assert list(api.lines(LOG)) == ["one", "two"]
 
