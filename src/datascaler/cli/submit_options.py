@@ -84,6 +84,8 @@ class Step:
         for word in self.arguments:
             if word.partition("=")[0] in ("--index", "--indexes"):
                 raise click.UsageError(f"{word}: each pod gets its own; `datascaler retry` runs some of them again")
+            if word == "--collect":
+                raise click.UsageError("--collect needs no pods: run `datascaler sweep ... --collect` here")
 
     def parse(self) -> dict[str, Any]:
         """The verb's arguments as values; a wrong or missing one is a usage error."""

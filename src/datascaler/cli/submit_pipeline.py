@@ -142,14 +142,14 @@ def _complete(pipeline: "Pipeline", verb: str, steps: dict[str, Step], best: Seq
 
 def _best_point(pipeline: "Pipeline", steps: dict[str, Step]) -> list[str]:
     from datascaler.cli.submit_run import train_spec
-    from datascaler.data.sweep_results import rank
+    from datascaler.data.sweep_results import collect
     from datascaler.spec.sweep import grid
 
     parsed = _complete(pipeline, "sweep", steps).parse()
     base = train_spec("sweep", parsed, offline=True)
     assert base is not None
     points = grid(base, parsed["lrs"] or (), parsed["weight_decays"] or (), parsed["warmups"] or ())
-    best = rank(points).best
+    best = collect(points).best
     return ["--lr", str(best.lr), "--weight-decay", str(best.weight_decay), "--warmup", str(best.warmup_steps)]
 
 
