@@ -47,7 +47,6 @@ MAY = {
     "pytorchjobs": RUNS,
     "pytorchjobs/scale": {"get", "patch"},
     "services": {"get", "list", "create", "delete"},
-    "jobs/finalizers": {"update"},
     "pods/log": {"get"},
     "configmaps": {"get"},
     "serviceaccounts": {"get"},
