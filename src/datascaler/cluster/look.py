@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from datascaler.cluster.api import Api, Json, RefusedError
+from datascaler.cluster.api import PAGE, Api, Json, RefusedError
 from datascaler.cluster.names import INSTANCE, PART_OF, RUN, handle
 from datascaler.cluster.paths import JOB, PYTORCHJOB, RUN_KINDS, path_of
 from datascaler.cluster.state import RunState, State, run_label, state_of
@@ -53,9 +53,23 @@ def look(api: Api, runs: list[Json]) -> list[RunState]:
     states = [state_of(run) for run in runs]
     pods: dict[str, list[Json]] = {}
     for namespace, group in sorted({(state.namespace, state.group) for state in states}):
-        for pod in list_pods(api, namespace, group):
+        members = [state for state in states if (state.namespace, state.group) == (namespace, group)]
+        alone = members[0] if len(members) == 1 and members[0].kind == JOB else None
+        for pod in _telling_pods(api, alone) if alone else list_pods(api, namespace, group):
             pods.setdefault(run_label(pod), []).append(pod)
     return [_explained(api, run, state, pods.get(state.name, [])) for run, state in zip(runs, states, strict=True)]
+
+
+def _telling_pods(api: Api, job: RunState) -> list[Json]:
+    """Pods of a Job that don't run, up to the page on which one says why: ten thousand would not say more. (A container
+    of a Job is not restarted, so a pod that runs has nothing to tell.)"""
+    pods: list[Json] = []
+    selector, phases = f"{PART_OF},{RUN}={job.name}", "status.phase!=Succeeded,status.phase!=Running"
+    for pod in api.items(path_of("Pod", job.namespace), labelSelector=selector, fieldSelector=phases):
+        pods.append(pod)
+        if len(pods) % PAGE == 0 and why_pods(pods[-PAGE:]):
+            break
+    return pods
 
 
 def _explained(api: Api, run: Json, state: RunState, pods: list[Json]) -> RunState:
@@ -79,7 +93,9 @@ def _explained(api: Api, run: Json, state: RunState, pods: list[Json]) -> RunSta
         about = waiting[0]["metadata"]["name"] if waiting else state.name
         reason = why_events(_events(api, state.namespace, about))
     if reason and state.state == State.RUNNING:
-        reason = f"{len(waiting)} of {len(pods)} pods are not running: {reason}"
+        up = run["status"].get("ready", 0) if state.kind == JOB else len(pods) - len(waiting)
+        down = max(len(waiting), state.active - up)
+        reason = f"{down:,} of {up + down:,} pods are not running: {reason}"
     return replace(state, reason=reason or state.reason)
 
 
