@@ -1,0 +1,112 @@
+"""Status of a job with ten thousand indexes: few requests and little time, however many pods wait.
+
+The job and one page of 500 pods are recorded, managedFields and all; here there are twenty such pages with other names.
+"""
+
+import json
+import subprocess
+import sys
+from resource import RUSAGE_CHILDREN, getrusage
+from time import thread_time
+from typing import Any
+
+import pytest
+
+from datascaler.cluster.api import PAGE, Api
+from datascaler.cluster.look import find_runs, look
+from datascaler.cluster.state import State
+from datascaler.cluster.wait import summary_line
+from tests.cluster.replay import Answer, Query, Replay, recorded
+
+WANTED = 10_000
+REASON = "unschedulable: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
+
+
+@pytest.fixture(scope="module")
+def pages() -> list[dict[str, Any]]:
+    found = recorded("huge.json.xz")["pods"]
+    assert len(found["items"]) == PAGE
+    text = json.dumps(found["items"])
+    numbers = range(WANTED // PAGE)
+    items = [json.loads(text.replace('"huge-', f'"huge-{number}-')) for number in numbers]
+    return [{"items": items[number], "metadata": {"continue": str(number + 1)}} for number in numbers[:-1]] + [
+        {"items": items[-1], "metadata": {}}
+    ]
+
+
+@pytest.fixture
+def asked_for_pods(server: Replay, pages: list[dict[str, Any]]) -> list[Query]:
+    asked: list[Query] = []
+
+    def answer(_method: str, path: str, query: Query, _body: Any) -> Answer | None:
+        if not path.endswith("/pods"):
+            return None
+        asked.append(query)
+        return 200, pages[int(query.get("continue", 0))]
+
+    server.answers.append(answer)
+    return asked
+
+
+def huge_job(**status: Any) -> dict[str, Any]:
+    job: dict[str, Any] = recorded("huge.json.xz")["job"]
+    assert job["spec"]["completions"] == WANTED
+    return job | {"status": job["status"] | status}
+
+
+def test_while_all_pods_wait(server: Replay, api: Api, asked_for_pods: list[Query]) -> None:
+    server.add(huge_job(active=WANTED))
+    began = thread_time()
+    [state] = look(api, find_runs(api, "ml", "huge"))
+    assert thread_time() - began < 1
+    assert (state.state, state.wanted, state.active) == (State.PENDING, WANTED, WANTED)
+    assert state.reason.startswith(REASON)
+    # The first page says why.
+    assert len(asked_for_pods) == 1
+
+
+def test_while_half_is_done_and_some_pods_wait(server: Replay, api: Api, asked_for_pods: list[Query]) -> None:
+    server.add(huge_job(succeeded=5000, completedIndexes="0-4998,5003", active=5000, ready=4200))
+    [state] = look(api, find_runs(api, "ml", "huge"))
+    assert state.reason.startswith(f"800 of 5,000 pods are not running: {REASON}")
+    assert summary_line([state]).startswith("running (5,000 of 10,000 done): 800 of 5,000 pods are not running: ")
+    assert "status.phase!=Running" in asked_for_pods[0]["fieldSelector"]
+
+
+def test_every_page_is_read_until_one_says_why(
+    server: Replay, api: Api, asked_for_pods: list[Query], pages: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for page in pages[:3]:
+        silent = [pod | {"status": {"phase": "Pending"}} for pod in page["items"]]
+        monkeypatch.setitem(page, "items", silent)
+    server.add(huge_job(active=WANTED))
+    [state] = look(api, find_runs(api, "ml", "huge"))
+    assert state.reason.startswith(REASON)
+    assert len(asked_for_pods) == 4
+
+
+def test_with_very_many_failed_indexes(server: Replay, api: Api) -> None:
+    """Every second one: Kubernetes writes them all out."""
+    failed = ",".join(map(str, range(1, WANTED, 2)))
+    condition = {"type": "Failed", "status": "True", "reason": "FailedIndexes", "message": "Job has failed indexes"}
+    server.add(huge_job(active=0, succeeded=5000, failed=5000, failedIndexes=failed, conditions=[condition]))
+    began = thread_time()
+    [state] = look(api, find_runs(api, "ml", "huge"))
+    assert thread_time() - began < 1
+    assert (state.state, state.failed) == (State.PARTLY_FAILED, 5000)
+
+
+@pytest.mark.usefixtures("kubeconfig", "asked_for_pods")
+def test_the_command_as_a_whole(server: Replay) -> None:
+    """Importing the kubernetes client is most of it."""
+    server.add(huge_job(active=WANTED))
+    seconds = []
+    for _ in range(3):
+        before = getrusage(RUSAGE_CHILDREN)
+        command = [sys.executable, "-m", "datascaler", "status", "ml/huge", "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        after = getrusage(RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        assert done.returncode == 101, done.stderr
+        assert json.loads(done.stdout)["runs"][0]["wanted"] == WANTED
+    assert min(seconds) < 1, seconds
