@@ -6,7 +6,14 @@ import resource
 import pytest
 import yaml
 
-from datascaler.errors import BadInputError, ConfigError
+from datascaler.errors import (
+    BadInputError,
+    ConfigError,
+    DivergedError,
+    PartlyFailedError,
+    RunCancelledError,
+    RunFailedError,
+)
 from tests.charts.render import RUN_CHART, manifests, template
 from tests.charts.restricted import breaches
 from tests.charts.runs import Json, env_of, pod_of, rendered, run
@@ -49,11 +56,12 @@ def test_failure_policy_follows_the_exit_codes() -> None:
         ]
 
     disruption = ("Ignore", "DisruptionTarget")
-    wrong, bad = ConfigError.exit_code, BadInputError.exit_code
+    wrong, bad, diverged = ConfigError.exit_code, BadInputError.exit_code, DivergedError.exit_code
     assert policy(run("score")) == [disruption, ("FailJob", [USAGE, wrong]), ("FailIndex", [bad])]
-    assert policy(run("subset")) == [disruption, ("FailJob", [USAGE, bad, wrong])]
-    assert policy(run("train", train={"backend": "job"})) == [disruption, ("FailJob", [USAGE, bad, wrong])]
-    failed, cancelled, partly = 100, 103, 104
+    hopeless = ("FailJob", [USAGE, bad, wrong, diverged])
+    assert policy(run("subset")) == [disruption, hopeless]
+    assert policy(run("train", train={"backend": "job"})) == [disruption, hopeless]
+    failed, cancelled, partly = RunFailedError.exit_code, RunCancelledError.exit_code, PartlyFailedError.exit_code
     assert policy(run("pipeline")) == [disruption, ("FailJob", [USAGE, wrong, failed, cancelled, partly])]
 
 

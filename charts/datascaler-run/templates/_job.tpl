@@ -64,12 +64,12 @@ podFailurePolicy:
         operator: In
         values: [2, 78, 100, 103, 104]
     {{- else }}
-    # Wrong usage (2) or configuration (78), or bad input (65): a retry would meet it again.
+    # Wrong usage (2) or configuration (78), bad input (65), or a loss that is not finite (79): a retry would meet it again.
     - action: FailJob
       onExitCodes:
         containerName: {{ include "datascaler-run.container" . }}
         operator: In
-        values: [2, 65, 78]
+        values: [2, 65, 78, 79]
     {{- end }}
 {{- end -}}
 
