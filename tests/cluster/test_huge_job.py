@@ -101,7 +101,7 @@ def test_the_command_as_a_whole(server: Replay) -> None:
     """Importing the kubernetes client is most of it."""
     server.add(huge_job(active=WANTED))
     seconds = []
-    for _ in range(3):
+    for _ in range(5):
         before = getrusage(RUSAGE_CHILDREN)
         command = [sys.executable, "-m", "datascaler", "status", "ml/huge", "--json"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
