@@ -1,13 +1,15 @@
 """The storage functions, on a local folder, in memory and on a real S3 server alike."""
 
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import s3fs
 
 from datascaler import storage
-from datascaler.errors import NotFoundError, StorageError
+from datascaler.data.pool import find_shards
+from datascaler.errors import ConfigError, NotFoundError, StorageError
 
 
 @pytest.fixture(params=["local", "memory", "s3"])
@@ -72,11 +74,20 @@ def test_a_missing_file_is_named(folder: str) -> None:
 
 
 def test_a_wrong_bucket_is_named(s3_url: str) -> None:
+    """No retry will help: a wrong configuration, whatever was tried first."""
     missing = s3_url.replace("s3://", "s3://missing-")
-    with pytest.raises(StorageError, match="missing"):
-        storage.read_bytes(f"{missing}/file")
-    with pytest.raises(StorageError, match=f"cannot write below {missing}"):
-        storage.check_writable(missing)
+    acts: list[Callable[[], object]] = [
+        lambda: storage.read_bytes(f"{missing}/file"),
+        lambda: storage.stat(f"{missing}/file"),
+        lambda: storage.check_writable(missing),
+        lambda: storage.publish_if_absent(f"{missing}/file", b""),
+        lambda: storage.require_bucket(missing),
+        lambda: find_shards(missing),
+    ]
+    for act in acts:
+        with pytest.raises(ConfigError, match=f"the bucket of {missing}.* does not exist: make it, or correct the URL"):
+            act()
+    storage.require_bucket(f"{s3_url}/no/such/folder")
 
 
 def test_wrong_credentials_are_said_to_be_wrong(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,7 @@ def find_shards(data_dir: str) -> list[Shard]:
         prefix = f"{number}/" if len(sources) > 1 else ""
         found = list(_shards_of(source, prefix))
         if not found:
+            storage.require_bucket(source)
             raise ConfigError(f"no .tar files in {source} nor in {storage.join(source, 'shards')}")
         shards += found
     return shards

@@ -24,6 +24,7 @@ from datascaler.storage.read import (
     read_bytes,
     read_json,
     read_text,
+    require_bucket,
     stat,
 )
 from datascaler.storage.urls import basename, is_local, join, parent, relative_to
@@ -50,6 +51,7 @@ __all__ = [
     "read_text",
     "relative_to",
     "remove",
+    "require_bucket",
     "stat",
     "translated_errors",
 ]

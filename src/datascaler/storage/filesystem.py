@@ -6,7 +6,7 @@ from typing import Any
 
 import fsspec
 
-from datascaler.errors import NotFoundError, StorageError, first_line
+from datascaler.errors import ConfigError, NotFoundError, StorageError, first_line
 
 # Listings are never cached: other processes publish into the folders we list.
 # botocore's default of 10 connections starves fsspec, which starts hundreds of requests at once.
@@ -34,6 +34,8 @@ def translated_errors(url: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
+        if _says_no_bucket(error):
+            raise ConfigError(f"the bucket of {url} does not exist: make it, or correct the URL") from error
         raise NotFoundError(f"{url}: not found (check the bucket or folder and the path)") from error
     except PermissionError as error:
         raise StorageError(f"{url}: access denied ({first_line(error)}); check the credentials or the mode") from error
@@ -44,6 +46,12 @@ def translated_errors(url: str) -> Iterator[None]:
             remedy = "check AWS_ENDPOINT_URL and the AWS credentials in the environment"
             raise StorageError(f"{url}: {first_line(error)}; {remedy}") from error
         raise
+
+
+def _says_no_bucket(error: BaseException) -> bool:
+    """Of a bucket that is not there the store says so by a code; a file that is not there has none, or another."""
+    response = getattr(error.__cause__, "response", None)
+    return isinstance(response, dict) and response.get("Error", {}).get("Code") == "NoSuchBucket"
 
 
 def _is_botocore(error: Exception) -> bool:

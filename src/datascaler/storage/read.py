@@ -3,12 +3,12 @@
 import json
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from datascaler.errors import ConfigError
+from datascaler.errors import ConfigError, NotFoundError
 from datascaler.storage.filesystem import filesystem, full_url, translated_errors
 from datascaler.storage.urls import is_local
 
@@ -34,6 +34,12 @@ def stat(url: str) -> FileInfo:
     fs, path = filesystem(url)
     with translated_errors(url):
         return _info(url, fs.info(path))
+
+
+def require_bucket(url: str) -> None:
+    """Raise ConfigError if the URL's bucket does not exist; a listing only says that there is nothing."""
+    with suppress(NotFoundError):
+        stat(url)
 
 
 def list_files(folder: str, suffix: str = "", *, recursive: bool = False) -> list[FileInfo]:
