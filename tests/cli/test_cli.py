@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from datascaler import storage
 from datascaler.cli.main import cli, main
 from datascaler.cli.options import COUNT, FRACTION, TRUTH, list_of
-from datascaler.data.run_folder import RunSummary
+from datascaler.data.run_folder import RunSummary, finish_run, run_url, start_run
 from datascaler.errors import ConfigError
 from datascaler.spec.train import TrainSpec, datacomp_recipe
 from tests.train.runs import tiny_spec
@@ -141,10 +141,14 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[TrainSpec]:
 
     def train(spec: TrainSpec, *_: object) -> RunSummary:
         specs.append(spec)
-        return RunSummary(
-            run="a/run", checkpoint="a/run/c.pt", samples_seen=1, steps=1, substituted=0,
+        summary = RunSummary(
+            run=run_url(spec), checkpoint="a/run/c.pt", samples_seen=1, steps=1, substituted=0,
             train_loss=2.5 if spec.lr < 6e-4 else 1.25, seconds=1.0,
         )  # fmt: skip
+        if Path(spec.output_dir).is_absolute():
+            start_run(spec, {}, "")
+            finish_run(spec, summary)
+        return summary
 
     # The packages have a function of the module's name.
     monkeypatch.setattr(importlib.import_module("datascaler.train.run"), "train", train)
@@ -256,6 +260,11 @@ def test_sweep_ranks_the_points(trained: list[TrainSpec], tmp_path: Path) -> Non
     assert lines[0].split() == ["lr", "weight", "decay", "warmup", "steps", "train", "loss", "run"]
     assert lines[1].split()[:5] == ["*", "0.001", "0.1", "500", "1.25"]
     trained.clear()
+    grid = ("--lrs=5e-4,1e-3,2e-3", "--weight-decays=0.1")
+    collected = invoke("sweep", *flags, *grid, "--collect").stdout.splitlines()
+    assert trained == []
+    assert [line.split()[:3] for line in collected[1:3]] == [["*", "0.001", "0.1"], ["0.0005", "0.1", "500"]]
+    assert collected[3].endswith("  not complete")
     assert '"best": {"lr": 0.001' in invoke("sweep", *flags, "--json").stdout
     assert [spec.lr for spec in trained] == [1.25e-4, 2.5e-4, 5e-4, 1e-3, 2e-3]
 

@@ -9,7 +9,8 @@ import torch
 
 from datascaler import storage
 from datascaler.data.run_folder import finished, run_url
-from datascaler.errors import ConfigError, DatascalerError
+from datascaler.data.sweep_results import collect, read_best, sweep_results_url
+from datascaler.errors import ConfigError, DatascalerError, StorageError
 from datascaler.spec.sweep import grid
 from datascaler.spec.train import TrainSpec
 from datascaler.sweep import run as sweep_module
@@ -67,7 +68,7 @@ def test_ranks_records_what_diverged_and_skips_what_is_done(
     assert result.best == first
     assert last.train_loss is None
     assert "the loss is nan" in last.failure
-    assert any(line.startswith("this point failed: the loss is nan") for line in said)
+    assert any(line.startswith("this point diverged: the loss is nan") for line in said)
     assert "--- point 2 of 3: lr 1e+30, weight decay 0.2" in said
 
     # One table beside the points, in the order of the ranking.
@@ -93,15 +94,39 @@ def test_ranks_records_what_diverged_and_skips_what_is_done(
         return summary
 
     monkeypatch.setattr(sweep_module, "train", counted)
-    again = sweep([*points[::2], replace(base, lr=3e-3)])
-    assert len(again.points) == 3
+    said.clear()
+    again = sweep([*points, replace(base, lr=3e-3)], say=said.append)
+    assert len(again.points) == 4
     assert again.points == sorted(again.points, key=lambda point: point.train_loss or 99.0)
     assert trained == [3e-3]
+    # The one that diverged is not trained again; its folder says why, and what to do about it.
+    record = storage.join(run_url(points[1]), "diverged.json")
+    assert f"this point diverged: {last.failure}" in said
+    assert last.failure.endswith(f"(remove {record} to try again)")
+    # Nothing but the ranking: what a launcher does with runs of its own.
+    assert collect(points).points == result.points
+    assert read_best(result.results) == result.best
 
 
 def test_when_every_point_fails_the_sweep_fails(pool: str, tmp_path: Path) -> None:
-    with pytest.raises(DatascalerError, match=r"every point of the sweep failed; the first: the loss is nan"):
-        sweep(grid(base_spec(pool, tmp_path), lrs=[1e30]))
+    points = grid(base_spec(pool, tmp_path), lrs=[1e30])
+    with pytest.raises(DatascalerError, match="no point of the sweep is complete; the first: not complete"):
+        collect(points)
+    for _ in range(2):
+        with pytest.raises(
+            DatascalerError, match=r"no point of the sweep is complete; the first: step \d: the loss is nan"
+        ):
+            sweep(points)
+    with pytest.raises(ConfigError, match="has no complete point"):
+        read_best(sweep_results_url(points[0]))
+
+
+def test_a_store_that_fails_stops_the_sweep(pool: str, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file where the folder should be")
+    said: list[str] = []
+    with pytest.raises(StorageError):
+        sweep(grid(base_spec(pool, tmp_path / "out")), say=said.append)
+    assert len(said) == 1
 
 
 def test_a_wrong_input_stops_the_sweep_at_its_first_point(pool: str, tmp_path: Path) -> None:

@@ -23,11 +23,12 @@ from datascaler.data.pool import find_shards
 from datascaler.data.run_folder import RunSummary, finished, run_url
 from datascaler.data.subset import write_subset
 from datascaler.data.uids import uid_array
-from datascaler.errors import BadInputError, ConfigError, DatascalerError, StorageError
+from datascaler.errors import BadInputError, ConfigError, DatascalerError, DivergedError, StorageError
 from datascaler.models.load import load_clip
 from datascaler.spec.train import TrainSpec
 from datascaler.train import run as run_module
 from datascaler.train.batches import Batch, BatchSource, iterate_batches
+from datascaler.train.checkpoint import Checkpoints, Progress
 from datascaler.train.run import train
 from tests.train.runs import (
     ARCH,
@@ -353,13 +354,33 @@ def test_a_shard_that_changed_ends_the_run_before_it_goes_on(tmp_path: Path) -> 
 
 def test_a_loss_that_is_not_finite_stops_before_the_update(pool: str, tmp_path: Path) -> None:
     spec = tiny_spec(pool, str(tmp_path), lr=1e30, warmup_steps=0)
-    with pytest.raises(
-        DatascalerError, match=r"the loss is nan at learning rate .*nothing was updated: try a lower"
-    ) as e:
+    message = r"the loss is nan at learning rate .*nothing was updated: try a lower"
+    with pytest.raises(DivergedError, match=message):
         train(spec)
-    assert e.value.exit_code == 1
+    record = storage.join(run_url(spec), "diverged.json")
+    saved = storage.read_json(record)["step"] - 1
+    # A pod that is started again must not spend the same hours again.
+    with pytest.raises(DivergedError, match=rf"step {saved + 1}: {message}.*remove {re.escape(record)} to try again"):
+        train(spec)
+    assert checkpoint_of(run_url(spec))["samples_seen"] == saved * BATCH
     assert finished(run_url(spec)) is None
     assert all(math.isfinite(row["loss"]) for row in metrics_of(run_url(spec)))
+
+
+def test_checkpoints_by_the_clock(pool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Besides those at even steps, which here is the last one."""
+    saved: list[int] = []
+    save = Checkpoints.save
+
+    def recorded(self: Checkpoints, step: int, at: Progress) -> str:
+        saved.append(step)
+        return save(self, step, at)
+
+    monkeypatch.setattr(Checkpoints, "save", recorded)
+    for minutes, expected in ((0.0, [STEPS]), (1000.0, [STEPS]), (1e-9, list(range(1, STEPS + 1)))):
+        train(tiny_spec(pool, str(tmp_path / str(minutes)), num_checkpoints=1, checkpoint_minutes=minutes))
+        assert saved == expected
+        saved.clear()
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])

@@ -17,12 +17,14 @@ from datascaler.spec.train import datacomp_recipe
 @click.option("--lrs", type=list_of(click.FLOAT), help="1e-4,2e-4,...  [default: the scale's x 1/4, 1/2, 1, 2, 4]")
 @click.option("--weight-decays", type=list_of(click.FLOAT), help="0.1,0.2,...  [default: 0.2]")
 @click.option("--warmups", type=list_of(COUNT), help="Steps: 100,500,...  [default: the scale's]")
+@click.option("--collect", is_flag=True, help="Train nothing: rank the points that are complete.")
 @json_option
 def sweep(
     nproc_per_node: int,
     lrs: list[float] | None,
     weight_decays: list[float] | None,
     warmups: list[int] | None,
+    collect: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -37,11 +39,18 @@ def sweep(
     """
     points = grid(datacomp_recipe(**with_recipe(options)), lrs or (), weight_decays or (), warmups or ())
 
-    from datascaler.sweep.run import sweep as run
+    if collect:
+        from datascaler.data.sweep_results import collect as collect_points
 
-    result = run(points, nproc_per_node, note)
+        result = collect_points(points)
+    else:
+        from datascaler.sweep.run import sweep as run
+
+        result = run(points, nproc_per_node, note)
     if as_json:
         print_result({"best": asdict(result.best), "points": list(map(asdict, result.points))}, as_json=True)
         return
-    columns = ("lr", "weight_decay", "warmup_steps", "train_loss", "run")
+    columns = ["lr", "weight_decay", "warmup_steps", "train_loss", "run"]
+    if any(point.failure for point in result.points):
+        columns.append("failure")
     print_table([{name: getattr(point, name) for name in columns} for point in result.points], best=0)

@@ -33,6 +33,13 @@ _OPTIONS = (
     click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True),
     click.option("--num-workers", type=COUNT, default=4, show_default=True, help="Loader processes per process."),
     click.option("--num-checkpoints", type=COUNT, default=5, show_default=True),
+    click.option(
+        "--checkpoint-minutes",
+        type=float,
+        default=15.0,
+        show_default=True,
+        help="Save after so many minutes too, so that a killed run loses no more; 0: don't.",
+    ),
     click.option("--log-every-steps", type=COUNT, default=10, show_default=True),
     click.option("--min-coverage", type=float, default=0.0, help="Stop if less of the subset is in the pool."),
     click.option("--nproc-per-node", type=COUNT, default=1, show_default=True, help="Processes (GPUs) on this node."),

@@ -65,6 +65,20 @@ def finished_run(spec: TrainSpec) -> RunSummary | None:
     return summary
 
 
+def record_divergence(spec: TrainSpec, step: int, message: str) -> None:
+    """Leave word that this run has no end, so that nobody trains it up to the same step again."""
+    storage.publish_json(_divergence_url(spec), {"step": step, "message": message})
+
+
+def divergence(spec: TrainSpec) -> str | None:
+    """What an earlier start said when the loss was no longer finite."""
+    url = _divergence_url(spec)
+    if not storage.exists(url):
+        return None
+    record = storage.read_json(url)
+    return f"step {record['step']}: {record['message']} (remove {url} to try again)"
+
+
 def find_runs(train_dir: str) -> list[str]:
     """The folders at or below `train_dir` that hold a run.json, by name."""
     found = storage.list_files(train_dir, "/run.json", recursive=True)
@@ -75,6 +89,10 @@ def finish_run(spec: TrainSpec, summary: RunSummary) -> None:
     """Publish the summary, last: its existence says that the run is complete."""
     _write_datacomp_info(spec, summary.checkpoint)
     storage.publish_json(storage.join(run_url(spec), "summary.json"), asdict(summary))
+
+
+def _divergence_url(spec: TrainSpec) -> str:
+    return storage.join(run_url(spec), "diverged.json")
 
 
 def _require_same(spec: TrainSpec, before: dict[str, object], now: dict[str, object]) -> None:

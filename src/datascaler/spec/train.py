@@ -8,7 +8,9 @@ from datascaler.errors import ConfigError
 from datascaler.spec.numbers import format_fraction
 from datascaler.spec.scales import scale_named
 
-RUNTIME_FIELDS = frozenset({"device_batch_size", "num_workers", "log_every_steps", "num_checkpoints", "min_coverage"})
+RUNTIME_FIELDS = frozenset(
+    {"device_batch_size", "num_workers", "log_every_steps", "num_checkpoints", "checkpoint_minutes", "min_coverage"}
+)
 """How a run is carried out, not what it computes: a resumed run may change these."""
 
 
@@ -47,6 +49,9 @@ class TrainSpec:
     num_workers: int = 4
     """Loader processes for each training process; 0 decodes in the training process."""
     num_checkpoints: int = 5
+    """At even steps of the run, and so many at least."""
+    checkpoint_minutes: float = 15.0
+    """The most that a killed run loses; 0 saves at even steps only."""
     log_every_steps: int = 10
     min_coverage: float = 0.0
 
@@ -54,7 +59,15 @@ class TrainSpec:
         for name in ("train_num_samples", "batch_size", "lr", "num_checkpoints", "log_every_steps"):
             if not 0 < getattr(self, name) < inf:
                 raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}")
-        for name in ("weight_decay", "warmup_steps", "seed", "device_batch_size", "num_workers", "eps"):
+        for name in (
+            "weight_decay",
+            "warmup_steps",
+            "seed",
+            "device_batch_size",
+            "num_workers",
+            "eps",
+            "checkpoint_minutes",
+        ):
             if not 0 <= getattr(self, name) < inf:
                 raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
         for name in ("beta1", "beta2"):

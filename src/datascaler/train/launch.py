@@ -5,10 +5,9 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from datascaler.data.run_folder import RunSummary, finished_run
-from datascaler.errors import DatascalerError, StoppedError, TryAgainError, first_line
+from datascaler.data.run_folder import RunSummary, divergence, finished_run
+from datascaler.errors import DatascalerError, DivergedError, StoppedError, TryAgainError, first_line
 from datascaler.spec.train import TrainSpec
-
 
 _REASONS = {
     "RendezvousConnectionError": "the node that keeps the rendezvous is lost or did not start",
@@ -42,6 +41,9 @@ def train_under_torchrun(
     done = finished_run(spec)
     if done:
         return done
+    diverged = divergence(spec)
+    if diverged:
+        raise DivergedError(diverged)
     try:
         run_under_torchrun(arguments, nproc_per_node, name)
     except TryAgainError:
@@ -85,10 +87,8 @@ def run_under_torchrun(arguments: Sequence[str], nproc_per_node: int, name: str 
             raise KeyboardInterrupt from None
         raise StoppedError("stopped on request; the same command goes on") from None
     except (RendezvousError, DistError) as error:
-        reason = first_line(error) or type(error).__name__
-        raise TryAgainError(
-            f"the other nodes are lost, or did not come ({reason}); the same command goes on"
-        ) from error
+        reason = _REASONS.get(type(error).__name__, first_line(error))
+        raise TryAgainError(f"{reason}; the same command goes on") from error
     finally:
         # torchrun leaves its own behind.
         for number, handler in handlers.items():

@@ -18,6 +18,7 @@ class Recorder:
         self._started = time.monotonic()
         self._checkpoint = ""
         parts = spec.num_checkpoints
+        self._saved = time.monotonic()
         self._save_steps = {math.ceil(spec.steps * part / parts) for part in range(1, parts + 1)}
 
     def after_step(self, step: int, loss: float, lr: float, *, save_now: bool) -> None:
@@ -25,9 +26,10 @@ class Recorder:
         if step % self._spec.log_every_steps == 0 or step == self._spec.steps:
             self._bar.set_postfix(loss=f"{loss:.3f}", lr=f"{lr:.2g}")
             self._log.add(self._row(step, loss, lr))
-        if step in self._save_steps or save_now:
+        if step in self._save_steps or save_now or self._overdue():
             self._log.publish()
             self._checkpoint = self._checkpoints.save(step, self._at)
+            self._saved = time.monotonic()
 
     def finish(self) -> RunSummary:
         self._bar.close()
@@ -42,6 +44,10 @@ class Recorder:
         )
         finish_run(self._spec, summary)
         return summary
+
+    def _overdue(self) -> bool:
+        minutes = self._spec.checkpoint_minutes
+        return minutes > 0 and time.monotonic() - self._saved > 60 * minutes
 
     def _row(self, step: int, loss: float, lr: float) -> dict[str, float]:
         seconds = time.monotonic() - self._started

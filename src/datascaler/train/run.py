@@ -8,8 +8,8 @@ from pathlib import Path
 from datascaler import storage
 from datascaler.data.plan import Plan, open_plan
 from datascaler.data.pool import Shard
-from datascaler.data.run_folder import RunSummary, finished, run_url, start_run
-from datascaler.errors import StoppedError
+from datascaler.data.run_folder import RunSummary, divergence, finished, record_divergence, run_url, start_run
+from datascaler.errors import DivergedError, StoppedError
 from datascaler.models.build import BuiltClip, check_clip
 from datascaler.models.optimizer import build_optimizer
 from datascaler.models.roles import table_to_json
@@ -48,6 +48,9 @@ def train(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambd
         done = finished(url)
         if done:
             return done if world.is_main else None
+        diverged = divergence(spec)
+        if diverged:
+            raise DivergedError(diverged)
 
         # ---- model, optimizer ----------------------------------------------------------------------------------
         clip = fresh_model(spec)
@@ -77,7 +80,13 @@ def train(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambd
         recorder = Recorder(spec, checkpoints, at, first_step) if world.is_main else None
         for number, batch in enumerate(batches, start=first_step + 1):
             lr = learning_rate(spec.lr, at.samples_seen, spec.batch_size, spec.warmup_steps, spec.train_num_samples)
-            result = step(batch, lr)
+            try:
+                result = step(batch, lr)
+            except DivergedError as error:
+                if world.is_main:
+                    record_divergence(spec, number, str(error))
+                wait_for_all(world)
+                raise
             at.samples_seen += spec.batch_size
             at.substituted += result.substituted
             if recorder:
