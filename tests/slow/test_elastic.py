@@ -1,9 +1,6 @@
 """Elastic training as a cluster does it: agents that come, are told to go, or are killed, around one run."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from datascaler.data.run_folder import finished, run_url
-from datascaler.spec.train import TrainSpec
+from tests.train.elastic import Cluster
 from tests.train.runs import BATCH, checkpoint_of, make_pool, metrics_of, tiny_spec
 from tests.train.test_interrupted import saved_steps
-from tests.train.test_processes import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 STEPS = 250
@@ -26,78 +22,8 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> str:
     return make_pool(str(tmp_path_factory.mktemp("elastic") / "pool"))
 
 
-class Cluster:
-    """The workers of one elastic job, each at an address of its own, with the variables that the operator sets."""
-
-    def __init__(self, spec: TrainSpec, logs: Path) -> None:
-        self.spec, self._logs = spec, logs
-        self.store_at = 1
-        """The worker that keeps the rendezvous: the operator makes it worker 0."""
-        self._port, self._starts = free_port(), 0
-        self.workers: dict[int, subprocess.Popen[bytes]] = {}
-
-    def start(self, number: int) -> "subprocess.Popen[bytes]":
-        """The pod of worker `number`, for the first time or again."""
-        variables = {
-            "PET_NNODES": "1:3",
-            "PET_NPROC_PER_NODE": "1",
-            "PET_RDZV_BACKEND": "c10d",
-            "PET_RDZV_ENDPOINT": f"127.0.0.{self.store_at}:{self._port}",
-            "PET_RDZV_ID": "elastic",
-            "PET_RDZV_CONF": f"join_timeout=120,last_call_timeout=3,is_host={int(number == self.store_at)}",
-            "PET_MAX_RESTARTS": "3",
-            "PET_LOCAL_ADDR": f"127.0.0.{number}",
-            "PYTHONUNBUFFERED": "1",
-            "OMP_NUM_THREADS": "1",
-        }
-        self._starts += 1
-        log = self._logs / f"worker-{number}.{self._starts}.log"
-        with log.open("wb") as file:
-            self.workers[number] = subprocess.Popen(
-                [sys.executable, "-m", "datascaler", "train", *self.spec.arguments()],
-                env={**os.environ, **variables},
-                stdout=file,
-                stderr=subprocess.STDOUT,
-            )
-        return self.workers[number]
-
-    def kill(self, number: int) -> None:
-        """As when a node dies: the agent and its processes at once."""
-        for pid in process_tree(self.workers[number].pid):
-            os.kill(pid, signal.SIGKILL)
-        self.workers[number].wait()
-
-    def wait(self, number: int, seconds: float = 120) -> int:
-        try:
-            return self.workers[number].wait(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"worker {number} did not end in {seconds} s:\n{self.said()}") from None
-
-    def until_step(self, step: int, world: int | None = None) -> None:
-        """Until the run has saved `step`, or more on so many processes."""
-        deadline = time.monotonic() + 240
-        while saved_steps(self.spec) < step or (world and f"on {world} process(es), cpu" not in self.said()):
-            assert time.monotonic() < deadline, f"no step {step} after 240 s:\n{self.said()}"
-            time.sleep(0.05)
-
-    def said(self) -> str:
-        return "".join(f"--- {log.name}\n{log.read_text()}" for log in sorted(self._logs.iterdir()))
-
-    def stop(self) -> None:
-        for number, worker in self.workers.items():
-            if worker.poll() is None:
-                self.kill(number)
-
-
-def process_tree(pid: int) -> list[int]:
-    """The process and all below it: torchrun's processes lead sessions of their own."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(below for child in children for below in process_tree(int(child)))]
-
-
 @pytest.fixture
 def cluster(pool: str, tmp_path: Path) -> Iterator[Cluster]:
-    (tmp_path / "logs").mkdir()
     spec = tiny_spec(pool, str(tmp_path / "out"), train_num_samples=STEPS * BATCH, num_checkpoints=STEPS)
     with ExitStack() as stack:
         made = Cluster(spec, tmp_path / "logs")
@@ -192,3 +118,18 @@ def test_all_are_told_to_stop_and_are_started_again(cluster: Cluster) -> None:
     assert [cluster.wait(number) for number in (1, 2)] == [0, 0]
     check_complete(cluster)
     assert f"resuming  at {saved * BATCH:,} samples" in cluster.said()
+
+
+def test_a_worker_that_is_told_to_go_while_it_waits_does_not_end_the_others(cluster: Cluster) -> None:
+    """torchrun alone closes the rendezvous then: every other node fails at the next change."""
+    cluster.nodes = "3"
+    cluster.environment["LOGLEVEL"] = "INFO"
+    for number in (1, 2):
+        cluster.start(number)
+    cluster.until_said("Rendezvous'ing worker group", times=2)
+    cluster.workers[2].send_signal(signal.SIGTERM)
+    assert cluster.wait(2) == 143
+    for number in (2, 3):
+        cluster.start(number)
+    assert [cluster.wait(number) for number in (1, 2, 3)] == [0, 0, 0]
+    check_complete(cluster)
