@@ -42,12 +42,15 @@ digest_of() { # PATH-OR-WORD...
 write_pip_secrets() { # FOLDER
   python=.venv/bin/python
   "$python" -m pip --version >/dev/null 2>&1 || python=python3
-  settings=$("$python" -m pip config list 2>/dev/null | sed -n "s/^[^=]*\.\([a-z-]*\)='\(.*\)'$/\1 = \2/p" | sed 's/\\n/ /g')
-  bundle=$(echo "$settings" | sed -n 's/^cert = //p' | tail -n 1)
+  # Sorted, variables first, which win over files.
+  settings=$("$python" -m pip config list 2>/dev/null | sed -n "s/^[^=]*\.\([a-z-]*\)='\(.*\)'$/\1 = \2/p" | awk '!seen[$1]++')
+  bundle=$(printf '%s\n' "$settings" | sed -n 's/^cert = //p')
   bundle=${bundle:-${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}}
   {
     echo "[global]"
-    echo "$settings" | grep -E '^(index-url|extra-index-url|trusted-host|proxy|default-timeout|retries) ' || true
+    # A list is one setting, with \n between its words.
+    printf '%s\n' "$settings" | grep -E '^(index-url|extra-index-url|trusted-host|proxy|default-timeout|retries) ' |
+      sed 's/\\n/ /g' || true
     if [ -r "$bundle" ]; then echo "cert = /run/secrets/ca_bundle"; fi
   } >"$1/pip_conf"
   if [ -r "$bundle" ]; then cat "$bundle"; fi >"$1/ca_bundle"
