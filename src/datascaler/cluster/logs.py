@@ -83,14 +83,14 @@ class _Follower:
     ) -> None:
         self._api, self._pod, self._prefix, self._query = api, pod, prefix, query
         self._write, self._stopped = write, stopped
-        self._last = ""
+        self._last, self._written = "", 0
+        """The latest time of a line, and how many lines of that time were written."""
 
     def __call__(self) -> None:
         asked = _asked(self._query)
         while not self._stopped.is_set():
             try:
-                for line in _read(self._api, self._pod, asked | {"follow": "true", "timestamps": "true"}):
-                    self._take(line)
+                self._take(_read(self._api, self._pod, asked | {"follow": "true", "timestamps": "true"}))
                 if self._has_ended():
                     return
             except ClusterError:
@@ -102,11 +102,21 @@ class _Follower:
             if self._has_ended():
                 return
 
-    def _take(self, line: str) -> None:
-        time_text, _, text = line.partition(" ")
-        stamp = _sortable(time_text)
-        if stamp > self._last:
-            self._last = stamp
+    def _take(self, lines: Iterator[str]) -> None:
+        """Write those that came neither in a stream before nor at the same time as the last of them. Inside a stream
+        times may be equal, or run backwards by a little: stdout and stderr are two pipes."""
+        before, to_skip = self._last, self._written
+        for line in lines:
+            time_text, _, text = line.partition(" ")
+            stamp = _sortable(time_text)
+            if stamp < before:
+                continue
+            if stamp == before and to_skip:
+                to_skip -= 1
+                continue
+            if stamp >= self._last:
+                self._written = self._written + 1 if stamp == self._last else 1
+                self._last = stamp
             self._write(self._prefix + text)
 
     def _has_ended(self) -> bool:
