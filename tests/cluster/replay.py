@@ -1,7 +1,8 @@
 """An HTTP server that answers as the recorded API server did, so that the real client runs in tests without a cluster.
 
-What it does of its own: it selects by labels and fields, cuts lists into pages, and keeps what is created, patched and
-deleted. Every object and every refusal that it sends was recorded (`python -m tests.cluster.record`).
+What it does of its own: it selects by labels and fields, cuts lists into pages, keeps what is created and patched, and
+deletes an object with what belongs to it. Every object and every refusal that it sends was recorded
+(`python -m tests.cluster.record`).
 """
 
 import copy
@@ -111,6 +112,8 @@ class Replay:
             return recorded_answer("not found")
         if method == "DELETE":
             things.remove(found)
+            for others in self.objects.values():
+                others[:] = [each for each in others if not _belongs_to(each, found)]
         if method == "PATCH" and not path.endswith("/scale"):
             things[things.index(found)] = found = merged(found, body)
         return 200, found
@@ -133,6 +136,11 @@ class Replay:
         # Items of a list have no kind.
         items = [{key: value for key, value in each.items() if key != "kind"} for each in fits[begin:end]]
         return {"items": items, "metadata": more}
+
+
+def _belongs_to(thing: Json, owner: Json) -> bool:
+    uid = owner["metadata"].get("uid")
+    return uid in [each["uid"] for each in thing["metadata"].get("ownerReferences") or ()]
 
 
 def _is_selected(thing: Json, query: Query) -> bool:

@@ -109,6 +109,9 @@ def test_cancel_waits_until_nothing_is_left(server: Replay, api: Api, monkeypatc
     }
     server.add(service)
     server.add_run("no-gpu")
+    # Pods get their time to end.
+    for pod in server.objects[PODS]:
+        del pod["metadata"]["ownerReferences"]
     gone = [server.objects[SERVICES].clear, server.objects[PODS].clear]
     monkeypatch.setattr("datascaler.cluster.cancel.time.sleep", lambda _seconds: gone.pop(0)())
     said: list[str] = []
@@ -121,6 +124,8 @@ def test_cancel_waits_until_nothing_is_left(server: Replay, api: Api, monkeypatc
 
 def test_cancel_says_what_does_not_go(server: Replay, api: Api) -> None:
     server.add_run("running")
+    for pod in server.objects[PODS]:
+        del pod["metadata"]["ownerReferences"]
     with pytest.raises(NotFinishedError, match="still there after 0 s: Pod running-0-") as left:
         cancel(api, "ml", "running", timeout=0)
     assert left.value.exit_code == 101
