@@ -42,8 +42,11 @@ digest_of() { # PATH-OR-WORD...
 write_pip_secrets() { # FOLDER
   python=.venv/bin/python
   "$python" -m pip --version >/dev/null 2>&1 || python=python3
-  # Sorted, variables first, which win over files.
-  settings=$("$python" -m pip config list 2>/dev/null | sed -n "s/^[^=]*\.\([a-z-]*\)='\(.*\)'$/\1 = \2/p" | awk '!seen[$1]++')
+  # Sorted, variables first, which win over files; an index that only uv knows is the last resort.
+  settings=$({
+    "$python" -m pip config list 2>/dev/null | sed -n "s/^[^=]*\.\([a-z-]*\)='\(..*\)'$/\1 = \2/p"
+    echo "${UV_DEFAULT_INDEX:-$UV_INDEX_URL}" | sed -n 's/^..*/index-url = &/p'
+  } | awk '!seen[$1]++')
   bundle=$(printf '%s\n' "$settings" | sed -n 's/^cert = //p')
   bundle=${bundle:-${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}}
   {

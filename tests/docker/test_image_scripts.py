@@ -62,6 +62,12 @@ def test_a_build_gets_the_index_and_the_certificates_of_this_machine(tmp_path: P
     assert "/a/folder" not in "\n".join(lines)
 
 
+def test_an_index_that_only_uv_knows_is_used_too(tmp_path: Path, bundle: Path) -> None:
+    index = {"UV_DEFAULT_INDEX": "https://uv.example/simple"}
+    shell(f"write_pip_secrets {tmp_path}", PIP_CERT=str(bundle), PIP_CONFIG_FILE=os.devnull, PIP_INDEX_URL="", **index)
+    assert "index-url = https://uv.example/simple" in (tmp_path / "pip_conf").read_text()
+
+
 def test_an_unknown_image_is_refused_before_anything_is_built() -> None:
     done = subprocess.run([ROOT / "scripts" / "build_images", "launchr"], capture_output=True, text=True)
     assert done.returncode == 2
