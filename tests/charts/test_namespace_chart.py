@@ -44,7 +44,7 @@ LOOK = {"get", "list", "watch"}
 RUNS = LOOK | {"create", "patch", "delete"}
 MAY = {
     "jobs": RUNS,
-    "pytorchjobs": RUNS,
+    "pytorchjobs": RUNS - {"patch"},
     "pytorchjobs/scale": {"get", "patch"},
     "services": {"get", "list", "create", "delete"},
     "pods/log": {"get"},

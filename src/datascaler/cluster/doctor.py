@@ -8,11 +8,11 @@ from datascaler.cluster.api import Api
 from datascaler.cluster.defaults import CONFIG_MAP, read_defaults
 from datascaler.cluster.helm import helm_program
 from datascaler.cluster.paths import OPERATOR, path_of
-from datascaler.errors import DatascalerError
+from datascaler.errors import DatascalerError, StorageError
 
 _NEEDED = {
     ("batch", "jobs"): ("get", "list", "create", "patch", "delete"),
-    ("kubeflow.org", "pytorchjobs"): ("get", "list", "create", "patch", "delete"),
+    ("kubeflow.org", "pytorchjobs"): ("get", "list", "create", "delete"),
     ("kubeflow.org", "pytorchjobs/scale"): ("patch",),
     ("", "services"): ("list", "create"),
     ("", "pods"): ("get", "list"),
@@ -110,6 +110,8 @@ def _defaults(api: Api, namespace: str) -> Finding:
 
 def _readable(url: str) -> str:
     tars = storage.list_files(url, ".tar") or storage.list_files(storage.join(url, "shards"), ".tar")
+    if not tars:
+        raise StorageError(f"no .tar files in {url} nor in {storage.join(url, 'shards')}; check the URL")
     return f"{url}: {len(tars):,} shards"
 
 
