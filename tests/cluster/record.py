@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from datascaler.cluster.connect import Cluster, connect
-from datascaler.cluster.paths import path_of
+from datascaler.cluster.paths import RUN_KINDS, path_of
 from datascaler.cluster.submission import describe_submission
 from tests.charts.render import NAMESPACE_CHART, run_helm
 from tests.cluster.scenarios import HUGE, PYTORCHJOBS, SCENARIOS, SHARED, Scenario
@@ -85,6 +85,9 @@ class Recorder:
 
     def remove_namespaces(self) -> None:
         for name in (self._namespace, f"{self._namespace}-quota"):
+            # A namespace deletes its pods first, which their Jobs hold on to.
+            for kind in RUN_KINDS:
+                self.ask("DELETE", f"{path_of(kind, name)}?propagationPolicy=Foreground")
             self.ask("DELETE", f"/api/v1/namespaces/{name}")
 
     def submit(self, name: str, scenario: Scenario) -> None:

@@ -40,7 +40,11 @@ def recorded(name: str) -> Any:
 def recorded_run(name: str) -> Json:
     """{run, pods, events} as they were; a copy to change."""
     found: Json = next(each for each in recorded("runs.json.gz")["runs"] if each["name"] == name)
-    return copy.deepcopy(found)
+    found = copy.deepcopy(found)
+    # Items of a list have no kind.
+    for each, kind in (*((pod, "Pod") for pod in found["pods"]), *((event, "Event") for event in found["events"])):
+        each["kind"] = kind
+    return found
 
 
 def recorded_answer(about: str) -> Answer:
@@ -71,8 +75,7 @@ class Replay:
         """A recorded run with its pods and events; changes are laid over the run. Returns the run."""
         found = recorded_run(name)
         run = merged(found["run"], changes)
-        self.add(run, *(each | {"kind": "Pod"} for each in found["pods"]))
-        self.add(*(each | {"kind": "Event"} for each in found["events"]))
+        self.add(run, *found["pods"], *found["events"])
         return run
 
     def answer(self, method: str, path: str, status: int, body: Any) -> None:
@@ -133,7 +136,6 @@ class Replay:
         begin = int(query.get("continue") or 0)
         end = begin + int(query.get("limit") or len(fits) or 1)
         more = {"continue": str(end)} if end < len(fits) else {}
-        # Items of a list have no kind.
         items = [{key: value for key, value in each.items() if key != "kind"} for each in fits[begin:end]]
         return {"items": items, "metadata": more}
 

@@ -54,7 +54,7 @@ class Followed:
         self._server, self._streams = server, streams
         found = recorded_run("running")
         server.add(found["run"])
-        self.pod = found["pods"][0] | {"kind": "Pod"}
+        self.pod = found["pods"][0]
         server.add(self.pod)
         server.answers.append(self._answer)
 
@@ -140,7 +140,7 @@ def test_times_that_run_backwards_lose_no_line(server: Replay, follow: Callable[
 def test_pods_that_are_created_later_are_followed_too(server: Replay, follow: Callable[..., list[str]]) -> None:
     """The first pod is lost; another takes its index under a new name."""
     followed = Followed(server, [["2026-01-01T00:00:01Z first\n", CUT], ["2026-01-01T00:00:09Z again\n"]])
-    again = recorded_run("running")["pods"][1] | {"kind": "Pod"}
+    again = recorded_run("running")["pods"][1]
     again["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"] = "0"
     speak = server.answers.pop()
 

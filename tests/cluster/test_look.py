@@ -68,7 +68,7 @@ def test_a_reason_of_some_pods_is_said_with_their_number(server: Replay, api: Ap
     server.add_run("running")
     [pod] = recorded_run("no-gpu")["pods"]
     mine = found["pods"][0]["metadata"]["labels"]
-    server.add(pod | {"kind": "Pod", "metadata": pod["metadata"] | {"labels": mine}})
+    server.add(pod | {"metadata": pod["metadata"] | {"labels": mine}})
     [state] = look(api, find_runs(api, "ml", "running"))
     assert state.state == State.RUNNING
     assert state.reason.startswith("1 of 3 pods are not running: unschedulable: 0/1 nodes")
@@ -84,7 +84,7 @@ def test_the_reason_of_a_lost_pod(server: Replay, api: Api) -> None:
     server.add(recorded_run("single-failed")["run"])
     [pod] = recorded_run("single-failed")["pods"]
     pod["status"] = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on\nresource: memory."}
-    server.add(pod | {"kind": "Pod"})
+    server.add(pod)
     [state] = look(api, find_runs(api, "ml", "single-failed"))
     name = pod["metadata"]["name"]
     assert state.reason.startswith(f"{name}: Evicted, The node was low on resource: memory.; BackoffLimitExceeded")

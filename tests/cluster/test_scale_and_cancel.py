@@ -134,10 +134,10 @@ def test_cancel_says_what_does_not_go(server: Replay, api: Api) -> None:
 def test_pods_of_other_runs_of_the_list_are_not_waited_for(server: Replay, api: Api) -> None:
     for name in ("running", "no-gpu"):
         found = recorded_run(name)
-        for each, kind in ((found["run"], "Job"), *((pod, "Pod") for pod in found["pods"])):
+        for each in (found["run"], *found["pods"]):
             labels = each["metadata"]["labels"] | {"app.kubernetes.io/instance": "list"}
-            if name == "running" or kind == "Job":
-                server.add(each | {"kind": kind, "metadata": each["metadata"] | {"labels": labels}})
+            if name == "running" or each["kind"] == "Job":
+                server.add(each | {"metadata": each["metadata"] | {"labels": labels}})
     assert cancel(api, "ml", "no-gpu", timeout=0) == ["no-gpu"]
 
 
