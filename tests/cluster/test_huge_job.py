@@ -6,6 +6,8 @@ The job and one page of 500 pods are recorded, managedFields and all; here there
 import json
 import subprocess
 import sys
+from dataclasses import dataclass, field
+from functools import cache
 from resource import RUSAGE_CHILDREN, getrusage
 from time import thread_time
 from typing import Any
@@ -22,30 +24,42 @@ WANTED = 10_000
 REASON = "unschedulable: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
 
 
-@pytest.fixture(scope="module")
-def pages() -> list[dict[str, Any]]:
-    found = recorded("huge.json.xz")["pods"]
-    assert len(found["items"]) == PAGE
-    text = json.dumps(found["items"])
-    numbers = range(WANTED // PAGE)
-    items = [json.loads(text.replace('"huge-', f'"huge-{number}-')) for number in numbers]
-    return [{"items": items[number], "metadata": {"continue": str(number + 1)}} for number in numbers[:-1]] + [
-        {"items": items[-1], "metadata": {}}
-    ]
+@cache
+def page(number: int) -> dict[str, Any]:
+    text = json.dumps(recorded("huge.json.xz")["pods"]["items"]).replace('"huge-', f'"huge-{number}-')
+    more = {"continue": str(number + 1)} if number + 1 < WANTED // PAGE else {}
+    return {"items": json.loads(text), "metadata": more}
+
+
+def test_a_page_is_recorded_whole() -> None:
+    assert len(page(0)["items"]) == PAGE
+    assert all("managedFields" in pod["metadata"] for pod in page(0)["items"])
+
+
+@dataclass
+class Pods:
+    """All pages, and who asked for them."""
+
+    silent: int = 0
+    """So many pages come first whose pods do not say why they wait."""
+    asked: list[Query] = field(default_factory=list)
+
+    def __call__(self, _method: str, path: str, query: Query, _body: Any) -> Answer | None:
+        if not path.endswith("/pods"):
+            return None
+        self.asked.append(query)
+        number = int(query.get("continue", 0))
+        said = page(number)
+        if number < self.silent:
+            said = said | {"items": [pod | {"status": {"phase": "Pending"}} for pod in said["items"]]}
+        return 200, said
 
 
 @pytest.fixture
-def asked_for_pods(server: Replay, pages: list[dict[str, Any]]) -> list[Query]:
-    asked: list[Query] = []
-
-    def answer(_method: str, path: str, query: Query, _body: Any) -> Answer | None:
-        if not path.endswith("/pods"):
-            return None
-        asked.append(query)
-        return 200, pages[int(query.get("continue", 0))]
-
-    server.answers.append(answer)
-    return asked
+def pods(server: Replay) -> Pods:
+    found = Pods()
+    server.answers.append(found)
+    return found
 
 
 def huge_job(**status: Any) -> dict[str, Any]:
@@ -54,7 +68,7 @@ def huge_job(**status: Any) -> dict[str, Any]:
     return job | {"status": job["status"] | status}
 
 
-def test_while_all_pods_wait(server: Replay, api: Api, asked_for_pods: list[Query]) -> None:
+def test_while_all_pods_wait(server: Replay, api: Api, pods: Pods) -> None:
     server.add(huge_job(active=WANTED))
     began = thread_time()
     [state] = look(api, find_runs(api, "ml", "huge"))
@@ -62,27 +76,23 @@ def test_while_all_pods_wait(server: Replay, api: Api, asked_for_pods: list[Quer
     assert (state.state, state.wanted, state.active) == (State.PENDING, WANTED, WANTED)
     assert state.reason.startswith(REASON)
     # The first page says why.
-    assert len(asked_for_pods) == 1
+    assert len(pods.asked) == 1
 
 
-def test_while_half_is_done_and_some_pods_wait(server: Replay, api: Api, asked_for_pods: list[Query]) -> None:
+def test_while_half_is_done_and_some_pods_wait(server: Replay, api: Api, pods: Pods) -> None:
     server.add(huge_job(succeeded=5000, completedIndexes="0-4998,5003", active=5000, ready=4200))
     [state] = look(api, find_runs(api, "ml", "huge"))
     assert state.reason.startswith(f"800 of 5,000 pods are not running: {REASON}")
     assert summary_line([state]).startswith("running (5,000 of 10,000 done): 800 of 5,000 pods are not running: ")
-    assert "status.phase!=Running" in asked_for_pods[0]["fieldSelector"]
+    assert "status.phase!=Running" in pods.asked[0]["fieldSelector"]
 
 
-def test_every_page_is_read_until_one_says_why(
-    server: Replay, api: Api, asked_for_pods: list[Query], pages: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for page in pages[:3]:
-        silent = [pod | {"status": {"phase": "Pending"}} for pod in page["items"]]
-        monkeypatch.setitem(page, "items", silent)
+def test_every_page_is_read_until_one_says_why(server: Replay, api: Api, pods: Pods) -> None:
+    pods.silent = 2
     server.add(huge_job(active=WANTED))
     [state] = look(api, find_runs(api, "ml", "huge"))
     assert state.reason.startswith(REASON)
-    assert len(asked_for_pods) == 4
+    assert len(pods.asked) == 3
 
 
 def test_with_very_many_failed_indexes(server: Replay, api: Api) -> None:
@@ -96,12 +106,12 @@ def test_with_very_many_failed_indexes(server: Replay, api: Api) -> None:
     assert (state.state, state.failed) == (State.PARTLY_FAILED, 5000)
 
 
-@pytest.mark.usefixtures("kubeconfig", "asked_for_pods")
+@pytest.mark.usefixtures("kubeconfig", "pods")
 def test_the_command_as_a_whole(server: Replay) -> None:
     """Importing the kubernetes client is most of it."""
     server.add(huge_job(active=WANTED))
     seconds = []
-    for _ in range(5):
+    for _ in range(3):
         before = getrusage(RUSAGE_CHILDREN)
         command = [sys.executable, "-m", "datascaler", "status", "ml/huge", "--json"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
