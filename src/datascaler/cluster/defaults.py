@@ -33,7 +33,11 @@ def read_defaults(api: Api, namespace: str) -> Values | None:
         found = None
     if found is None:
         return None
-    values: Any = yaml.safe_load((found.get("data") or {}).get(KEY) or "{}")
+    try:
+        values: Any = yaml.safe_load((found.get("data") or {}).get(KEY) or "{}")
+    except yaml.YAMLError as error:
+        message = " ".join(str(error).split())
+        raise ClusterError(f"ConfigMap {namespace}/{CONFIG_MAP}: key {KEY} is not YAML: {message}") from error
     if not isinstance(values, dict):
         raise ClusterError(f"ConfigMap {namespace}/{CONFIG_MAP}: key {KEY} is not a map of values")
     return values
