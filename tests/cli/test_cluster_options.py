@@ -1,0 +1,212 @@
+"""Every cluster flag is one key of the chart's values; none hides a flag of the verb that it goes with."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from datascaler.cli.cluster_options import ALL, FLAGS, ClusterFlag, flags_of
+from datascaler.cli.submit_options import COMMON, VERBS
+from tests.charts.render import RUN_CHART
+from tests.cli.submitting import refused, values_of, verbs
+
+SCHEMA = json.loads((RUN_CHART / "values.schema.json").read_text())
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+
+SAMPLES: dict[str, tuple[list[str], Any]] = {
+    "--image": (["reg:5000/team/worker:v1"], {"repository": "reg:5000/team/worker", "tag": "v1", "digest": ""}),
+    "--image-pull-policy": (["Always"], "Always"),
+    "--image-pull-secret": (["one", "two"], [{"name": "one"}, {"name": "two"}]),
+    "--launcher-image": (["launcher"], {"repository": "launcher", "tag": "", "digest": ""}),
+    "--gpus": (["0"], 0),
+    "--gpu-resource": (["nvidia.com/mig-1g.5gb"], "nvidia.com/mig-1g.5gb"),
+    "--cpu": (["500m"], "500m"),
+    "--memory": (["64Gi"], "64Gi"),
+    "--shm-size": (["16Gi"], "16Gi"),
+    "--scratch-size": (["1Ti"], "1Ti"),
+    "--parallelism": (["0"], 0),
+    "--retries": (["5"], 5),
+    "--max-failed-indexes": (["1"], 1),
+    "--workers": (["2"], 2),
+    "--min-workers": (["1"], 1),
+    "--max-workers": (["8"], 8),
+    "--max-restarts": (["0"], 0),
+    "--backend": (["job"], "job"),
+    "--queue": (["team-a"], "team-a"),
+    "--queue-system": (["volcano"], "volcano"),
+    "--priority": (["high"], "high"),
+    "--priority-class": (["batch"], "batch"),
+    "--scheduler": (["mine"], "mine"),
+    "--runtime-class": (["nvidia"], "nvidia"),
+    "--node-selector": (["a/b=c", "d="], {"a/b": "c", "d": ""}),
+    "--toleration": (
+        ["spot", "gpu=yes:NoSchedule", "old:NoExecute"],
+        [
+            {"key": "spot", "operator": "Exists"},
+            {"key": "gpu", "operator": "Equal", "value": "yes", "effect": "NoSchedule"},
+            {"key": "old", "operator": "Exists", "effect": "NoExecute"},
+        ],
+    ),
+    "--service-account": (["worker"], "worker"),
+    "--storage-secret": (["s3"], "s3"),
+    "--env": (["A=b=c", "EMPTY="], {"A": "b=c", "EMPTY": ""}),
+    "--env-file": (["FILE"], {"A": "1", "B": "two words"}),
+    "--secret-env": (["HF_TOKEN=hub:token"], {"HF_TOKEN": {"secretKeyRef": {"name": "hub", "key": "token"}}}),
+    "--label": (["team=a"], {"team": "a"}),
+    "--annotation": (["note=a: b"], {"note": "a: b"}),
+    "--pod-overlay": (["FILE"], {"spec": {"hostname": "here", "affinity": None}}),
+    "--deadline": (["1K"], 1000),
+    "--ttl": (["0"], 0),
+    "--grace-period": (["30"], 30),
+    "--suspend": ([], True),
+}
+"""What is typed after each flag, and the value that it stands for."""
+
+FILES = {
+    "--env-file": "# Of the laptop\nA=1\n\n  B=two words\n",
+    "--pod-overlay": "spec: {hostname: here, affinity: null}",
+}
+NEEDS = {"--max-workers": ["--workers", "2"], "--workers": [], "--priority": ["--queue", "team-a"]}
+"""Flags that the chart refuses alone."""
+
+
+def key_exists(schema: dict[str, Any], path: str) -> bool:
+    """Whether the schema knows the key, through its references."""
+    for key in path.split("."):
+        while "$ref" in schema:
+            target: Any = SCHEMA
+            for part in schema["$ref"].removeprefix("#/").split("/"):
+                target = target[part]
+            schema = target
+        if key not in schema.get("properties", {}):
+            return False
+        schema = schema["properties"][key]
+    return True
+
+
+def flag_name(flag: ClusterFlag) -> str:
+    return flag.name
+
+
+@pytest.mark.parametrize("flag", FLAGS, ids=flag_name)
+def test_every_flag_is_a_key_of_the_chart(flag: ClusterFlag) -> None:
+    assert key_exists(SCHEMA, flag.key)
+    assert flag.help.endswith((".", "]", "..."))
+    assert set(flag.verbs) <= set(ALL)
+
+
+def test_the_walk_through_the_schema_finds_what_is_not_there() -> None:
+    assert not key_exists(SCHEMA, "gpu.cuont")
+    assert not key_exists(SCHEMA, "shmsize")
+
+
+def test_every_flag_has_a_sample() -> None:
+    assert list(SAMPLES) == [flag.name for flag in FLAGS]
+
+
+@pytest.mark.parametrize("verb", ALL)
+def test_no_flag_hides_one_of_the_verb(verb: str) -> None:
+    """--json means the same to both, and is of the submit."""
+    of_submit = [name for param in verbs()[verb].params for name in (*param.opts, *param.secondary_opts)]
+    assert len(set(of_submit)) == len(of_submit)
+    if verb in VERBS:
+        of_verb = {name for param in VERBS[verb].params for name in (*param.opts, *param.secondary_opts)}
+        assert set(of_submit) & of_verb == {"--json"}
+
+
+def test_the_common_flags_are_no_cluster_flags() -> None:
+    command = click.Command("x")
+    for option in COMMON:
+        option(command)
+    params = getattr(command, "params", []) or command.__click_params__  # type: ignore[attr-defined]
+    common = {name for param in params for name in param.opts}
+    assert common & {flag.name for flag in FLAGS} == set()
+    assert "--dry-run" in common
+
+
+CASES = [(flag.verbs[number % len(flag.verbs)], flag) for number, flag in enumerate(FLAGS)]
+"""The verbs in turn."""
+
+
+@pytest.mark.parametrize(("verb", "flag"), CASES, ids=lambda value: value if isinstance(value, str) else value.name)
+def test_what_a_flag_says_is_in_the_values(verb: str, flag: ClusterFlag, tmp_path: Path) -> None:
+    """And the chart takes it."""
+    texts, value = SAMPLES[flag.name]
+    if flag.name in FILES:
+        (tmp_path / "file").write_text(FILES[flag.name])
+        texts = [str(tmp_path / "file")]
+    words = [word for text in texts for word in (flag.name, text)] if texts else [flag.name]
+    found: Any = values_of(verb, *words, *NEEDS.get(flag.name, []))
+    for key in flag.key.split("."):
+        found = found[key]
+    assert found == value or (isinstance(found, dict) and found.items() >= value.items())
+
+
+def test_a_flag_that_is_not_given_says_nothing() -> None:
+    assert values_of("score").keys() == {"kind", "name", "command", "logs", "completions"}
+
+
+@pytest.mark.parametrize(
+    ("reference", "parts"),
+    [
+        ("worker", ("worker", "", "")),
+        ("worker:v1", ("worker", "v1", "")),
+        ("reg:5000/worker", ("reg:5000/worker", "", "")),
+        ("reg:5000/a/worker:v1.2-x", ("reg:5000/a/worker", "v1.2-x", "")),
+        (f"reg.example/worker@{DIGEST}", ("reg.example/worker", "", DIGEST)),
+        (f"reg:5000/worker:v1@{DIGEST}", ("reg:5000/worker", "v1", DIGEST)),
+    ],
+)
+def test_image_references(reference: str, parts: tuple[str, str, str]) -> None:
+    image = values_of("score", "--image", reference)["image"]
+    assert (image["repository"], image["tag"], image["digest"]) == parts
+
+
+def test_a_later_tag_takes_the_place_of_a_digest(tmp_path: Path) -> None:
+    (tmp_path / "values.yaml").write_text(f"image: {{repository: old, digest: '{DIGEST}', pullPolicy: Never}}")
+    values = values_of("score", "--values", str(tmp_path / "values.yaml"), "--image", "new:v2")
+    assert values["image"] == {"repository": "new", "tag": "v2", "digest": "", "pullPolicy": "Never"}
+
+
+def test_variables_of_this_machine() -> None:
+    words = ("--env", "WANDB_MODE", "--env", "B=2", "--secret-env", "T=s:k")
+    assert values_of("score", *words, environment={"WANDB_MODE": "offline"})["env"] == {
+        "WANDB_MODE": "offline",
+        "B": "2",
+        "T": {"secretKeyRef": {"name": "s", "key": "k"}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--env", "NO_SUCH_VARIABLE"], "--env NO_SUCH_VARIABLE: it is not set here; write NO_SUCH_VARIABLE=VALUE"),
+        (["--secret-env", "A=b"], "'b' is not of the form NAME=SECRET:KEY"),
+        (["--secret-env", "A"], "'A' is not of the form NAME=SECRET:KEY"),
+        (["--label", "team"], "'team' is not of the form KEY=VALUE"),
+        (["--node-selector", "=x"], "'=x' is not of the form KEY=VALUE"),
+        (["--gpus", "many"], "Invalid value for '--gpus'"),
+        (["--env-file", "/no/such/file"], "File '/no/such/file' does not exist"),
+        (
+            ["--env", "AWS_SECRET_ACCESS_KEY=x"],
+            "env.AWS_SECRET_ACCESS_KEY would put a credential into a manifest; refer to",
+        ),
+        (["--env", "HF_TOKEN=x"], "env.HF_TOKEN would put a credential into a manifest"),
+        (["--gpu-resource", "gpu"], "'/gpu/resource'"),
+        (["--memory", "64 GB"], "'/resources/memory'"),
+        (["--image-pull-policy", "Sometimes"], "'/image/pullPolicy'"),
+        (["--parallelism", "2", "--max-failed-indexes", "2"], "maxFailedIndexes is 2, more than completions (1)"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_values_are_usage_errors_with_the_remedy(words: list[str], message: str) -> None:
+    assert message in refused("score", *words)
+
+
+def test_flags_of_another_kind_of_run_are_unknown() -> None:
+    """They are left for the verb, which does not know them either."""
+    assert "No such option '--workers'" in refused("score", "--workers", "2")
+    assert "No such option '--parallelism'" in refused("train", "--parallelism", "2")
+    assert all(flag.name != "--launcher-image" for flag in flags_of("train"))
