@@ -37,7 +37,7 @@ def test_whatever_it_is_about_the_name_is_valid(about: str | None, words: str) -
     assert len(name) <= len("pipeline--retry99") + 30
 
 
-@pytest.mark.parametrize("name", ["a", "a1", "run-7", "x" * 60])
+@pytest.mark.parametrize("name", ["a", "a1", "run-7", "x" * 53])
 def test_names_that_are_possible(name: str) -> None:
     assert check_name(name) == name
 
@@ -46,6 +46,12 @@ def test_names_that_are_possible(name: str) -> None:
 def test_names_that_are_not(name: str) -> None:
     with pytest.raises(ConfigError, match="begin with a letter, and use lower-case letters, digits and dashes only"):
         check_name(name)
+
+
+def test_names_that_are_too_long_for_helm() -> None:
+    with pytest.raises(ConfigError, match="has 54 characters; at most 53 are possible"):
+        check_name("x" * 54)
+    assert split_handle("ns/" + "x" * 53 + "-007") == ("ns", "x" * 53 + "-007")
 
 
 @pytest.mark.parametrize(("text", "parts"), [("a", (None, "a")), ("ns/a", ("ns", "a")), ("/a", (None, "a"))])

@@ -111,6 +111,12 @@ def test_a_retry_of_a_retry_counts_within_its_own_list(server: Replay, api: Api)
     assert flag_value(command(job_named(server, "run-retry3")), "--indexes") == "6"
 
 
+def test_the_name_of_a_retry_is_not_too_long(server: Replay, api: Api) -> None:
+    submit(server, api, PARTS, "x" * 53)
+    fail(server, "x" * 53, completed="0", failed="1")
+    assert retry(api, "ml", "x" * 53) == ["x" * 45 + "-retry1"]
+
+
 def test_of_a_run_with_nothing_complete_all_is_done_again(server: Replay, api: Api) -> None:
     submit(server, api, PARTS)
     fail(server, "run", completed="", failed="0-7")

@@ -14,7 +14,9 @@ from datascaler.cluster.run_values import (
     train_values,
     without_flags,
 )
+from datascaler.errors import ConfigError
 
+EVALUATED: dict[str, Any] = {"train_dir": "s3://t", "model": None, "pretrained": None, "output_dir": None, "logs": None}
 ODD = ["--data-dir=s3://pool a", "--output_dir", "s3://out/", "--method", "CLIP", "--tasks", "vtab/*,'x'", "--json"]
 
 
@@ -23,7 +25,7 @@ ODD = ["--data-dir=s3://pool a", "--output_dir", "s3://out/", "--method", "CLIP"
     [(score_values, "score"), (eval_values, "eval"), (subset_values, "subset"), (train_values, "train")],
 )
 def test_the_command_is_what_was_typed(make: Any, verb: str) -> None:
-    values = make("my-run", ODD, {"output_dir": "s3://out/", "count": 1, "logs": None})
+    values = make("my-run", ODD, EVALUATED | {"output_dir": "s3://out/", "count": 1, "logs": None})
     assert values["command"] == ["datascaler", verb, *ODD]
     assert values["kind"] == verb
     assert values["name"] == "my-run"
@@ -31,8 +33,21 @@ def test_the_command_is_what_was_typed(make: Any, verb: str) -> None:
 
 def test_shared_runs_have_an_index_for_each_part() -> None:
     for make in (score_values, eval_values):
-        assert make("n", ["--count", "1_0"], {"output_dir": "s3://o", "count": 10, "logs": None})["completions"] == 10
+        assert make("n", ["--count", "1_0"], EVALUATED | {"count": 10})["completions"] == 10
     assert "completions" not in train_values("n", [], {"output_dir": "s3://o", "logs": None})
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"train_dir": None}, "give either --train-dir, or --model and --pretrained"),
+        ({"model": "ViT-B-32"}, "give either --train-dir, or --model and --pretrained"),
+        ({"train_dir": None, "pretrained": "openai"}, "evaluating a model that is not a run needs --output-dir"),
+    ],
+)
+def test_what_is_evaluated_must_be_clear(params: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        eval_values("n", [], EVALUATED | {"count": 1} | params)
 
 
 @pytest.mark.parametrize(

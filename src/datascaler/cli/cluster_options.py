@@ -162,14 +162,14 @@ def values_of_flags(params: dict[str, Any]) -> dict[str, Any]:
     return merged(*layers)
 
 
-def read_values(text: str) -> dict[str, Any]:
-    """Values from a YAML file, or from the text itself if it begins with a brace."""
+def read_values(text: str, flag: str = "--values") -> dict[str, Any]:
+    """Values from a YAML file, or from the text itself if it begins with a brace. flag: what it was given to."""
     import yaml
 
     try:
         values = yaml.safe_load(text) if text.lstrip().startswith("{") else _read_yaml(text)
     except (OSError, yaml.YAMLError) as error:
-        raise click.UsageError(f"--values {text}: {error}") from None
+        raise click.UsageError(f"{flag} {text}: {error}") from None
     if not isinstance(values, dict):
-        raise click.UsageError(f"--values {text}: not a map of values")
+        raise click.UsageError(f"{flag} {text}: not a map of values")
     return values

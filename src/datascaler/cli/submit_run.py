@@ -77,7 +77,7 @@ def train_spec(verb: str, parsed: Mapping[str, Any], *, offline: bool) -> "Train
     if offline:
         # The subset's recipe is in storage; it only fills what is not given.
         options["method"] = options["method"] or "subset"
-        options["fraction"] = options["fraction"] or 1
+        options["fraction"] = 1 if options["fraction"] is None else options["fraction"]
     else:
         try:
             return datacomp_recipe(**with_recipe(dict(options)))
@@ -92,7 +92,7 @@ def train_spec(verb: str, parsed: Mapping[str, Any], *, offline: bool) -> "Train
 def without_cluster(given: Mapping[str, Any]) -> "Surroundings":
     from datascaler.cluster.surroundings import Surroundings
 
-    defaults = read_values(given["defaults"]) if given["defaults"] else {}
+    defaults = read_values(given["defaults"], "--defaults") if given["defaults"] else {}
     unknown = "whether it has the training operator is" if given["defaults"] else "its defaults and operator are"
     note(f"dry run: no cluster was asked, so {unknown} not known (--defaults FILE gives the defaults)")
     return Surroundings(defaults, has_defaults=bool(defaults), kubernetes=None, has_operator=True)
@@ -111,7 +111,7 @@ def surroundings(cluster: "Cluster", given: Mapping[str, Any]) -> "Surroundings"
 
     around = look_around(cluster.api, cluster.namespace)
     if given["defaults"]:
-        return replace(around, defaults=read_values(given["defaults"]))
+        return replace(around, defaults=read_values(given["defaults"], "--defaults"))
     if not around.has_defaults:
         note(f"namespace {cluster.namespace} has no datascaler-defaults; the chart's own are used")
     return around

@@ -14,6 +14,8 @@ VERB = "app.kubernetes.io/component"
 VALUES = "datascaler/values"
 """Annotation: the values that the run was rendered from, as JSON."""
 
+LONGEST = 53
+"""Helm's limit for the name of a release; runs of a list have a number after it."""
 _LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
 
@@ -24,11 +26,13 @@ def default_name(verb: str, about: str | None, command: Sequence[str]) -> str:
     return "-".join(word for word in (verb, words, digest) if word)
 
 
-def check_name(name: str) -> str:
+def check_name(name: str, longest: int = LONGEST) -> str:
     if not _LABEL.fullmatch(name):
         raise ConfigError(
             f"a run can't be called {name!r}: begin with a letter, and use lower-case letters, digits and dashes only"
         )
+    if len(name) > longest:
+        raise ConfigError(f"the name {name} has {len(name)} characters; at most {longest} are possible")
     return name
 
 
@@ -41,4 +45,4 @@ def split_handle(text: str) -> tuple[str | None, str]:
     namespace, _, name = text.rpartition("/")
     if "/" in namespace or not name:
         raise ConfigError(f"not a run's handle: {text!r} (write NAMESPACE/NAME or NAME)")
-    return namespace or None, check_name(name)
+    return namespace or None, check_name(name, longest=63)

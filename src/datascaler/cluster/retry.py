@@ -8,7 +8,7 @@ from datascaler.cluster.cancel import cancel
 from datascaler.cluster.defaults import look_around
 from datascaler.cluster.look import find_runs, list_runs, look
 from datascaler.cluster.merge import Values, merged
-from datascaler.cluster.names import PART_OF, RUN
+from datascaler.cluster.names import LONGEST, PART_OF, RUN
 from datascaler.cluster.record import record_of
 from datascaler.cluster.run_values import flag_value, without_flags
 from datascaler.cluster.send import send
@@ -81,7 +81,7 @@ def _only(values: Values, indexes: list[int], name: str) -> Values:
 
 def _next_name(api: Api, namespace: str, name: str) -> str:
     """`NAME-retry1`, and so on."""
-    base = name.partition("-retry")[0]
+    base = name.partition("-retry")[0][: LONGEST - len("-retry99")].rstrip("-")
     taken = {run["metadata"]["labels"].get(RUN) for run in list_runs(api, namespace, PART_OF)}
     number = 1
     while f"{base}-retry{number}" in taken:

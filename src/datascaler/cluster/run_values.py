@@ -21,6 +21,11 @@ def score_values(name: str, arguments: Sequence[str], params: Mapping[str, Any])
 
 
 def eval_values(name: str, arguments: Sequence[str], params: Mapping[str, Any]) -> Values:
+    is_model = params["model"] is not None or params["pretrained"] is not None
+    if (params["train_dir"] is None) is not is_model:
+        raise ConfigError("give either --train-dir, or --model and --pretrained")
+    if is_model and params["output_dir"] is None:
+        raise ConfigError("evaluating a model that is not a run needs --output-dir")
     return _shared_values("eval", name, arguments, params)
 
 
