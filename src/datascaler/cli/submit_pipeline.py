@@ -56,7 +56,7 @@ def submit_pipeline(**given: Any) -> None:
     from datascaler.cluster.merge import merged
     from datascaler.cluster.names import check_name, default_name
 
-    steps = {verb: step_of(verb, shlex.split(given[verb] or "")) for verb in _STEPS}
+    steps = {verb: step_of(verb, _words(verb, given[verb] or "")) for verb in _STEPS}
     shared = merged(*map(read_values, given["value_files"]), values_of_flags(given))
     arguments = _own_arguments(given, steps, shared)
     name = check_name(given["name"] or default_name("pipeline", given["scale"], arguments))
@@ -84,6 +84,13 @@ def submit_pipeline(**given: Any) -> None:
         print_manifests(driver, _form(given))
         return
     send_and_tell(cluster, driver, given)
+
+
+def _words(verb: str, text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise click.UsageError(f"--{verb} {text}: {error}") from None
 
 
 def _drive(
