@@ -68,6 +68,10 @@ def rows_of(output_dir: str) -> dict[str, list[dict[str, Any]]]:
     tables = {}
     for info in storage.list_files(storage.join(output_dir, "scores"), ".parquet", recursive=True):
         with storage.local_copy(info.url) as path:
-            tables[storage.relative_to(info.url, output_dir)] = pq.ParquetFile(path).read().to_pylist()
+            rows = pq.ParquetFile(path).read().to_pylist()
+        # A bad row's score is NaN, which equals nothing, itself included.
+        tables[storage.relative_to(info.url, output_dir)] = [
+            {name: None if value != value else value for name, value in row.items()} for row in rows
+        ]
     assert tables
     return tables

@@ -4,14 +4,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from datascaler.cluster.api import PAGE, Api, Json, RefusedError
-from datascaler.cluster.names import INSTANCE, PART_OF, RUN, handle
+from datascaler.cluster.names import INSTANCE, PART_OF, PIPELINE, RUN, handle
 from datascaler.cluster.paths import JOB, PYTORCHJOB, RUN_KINDS, path_of
 from datascaler.cluster.state import RunState, State, run_label, state_of
 from datascaler.cluster.why import permanent_failure, why_events, why_pods, why_workload
 from datascaler.errors import RunNotFoundError
-
-PIPELINE = "datascaler/pipeline"
-"""Label of the runs that a pipeline submitted: its name."""
 
 
 def list_runs(api: Api, namespace: str, selector: str = PART_OF) -> list[Json]:

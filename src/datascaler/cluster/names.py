@@ -10,6 +10,8 @@ from datascaler.errors import ConfigError
 INSTANCE, RUN = "app.kubernetes.io/instance", "datascaler/run"
 """Labels: the name that a run was submitted by, and that of each run of a list."""
 PART_OF = "app.kubernetes.io/part-of=datascaler"
+PIPELINE = "datascaler/pipeline"
+"""Label of the runs that a pipeline submitted: its name."""
 VERB = "app.kubernetes.io/component"
 VALUES = "datascaler/values"
 """Annotation: the values that the run was rendered from, as JSON."""

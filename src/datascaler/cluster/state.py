@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from datascaler.cluster.names import INSTANCE, RUN, VERB
-from datascaler.cluster.paths import PYTORCHJOB
+from datascaler.cluster.paths import JOB, PYTORCHJOB
 
 Json = dict[str, Any]
 
@@ -76,7 +76,8 @@ def state_of(run: Json) -> RunState:
         wanted=wanted_pods(run),
         active=counts.get("active") or 0,
         succeeded=counts.get("succeeded") or 0,
-        failed=_count(status.get("failedIndexes", "")) or counts.get("failed") or 0,
+        # A pod that was lost and made anew is no failed part of the work.
+        failed=_count(status.get("failedIndexes", "")) if _is_shared(run) else counts.get("failed") or 0,
         failed_indexes=status.get("failedIndexes", ""),
         created=metadata.get("creationTimestamp", ""),
         started=status.get("startTime", ""),
@@ -89,6 +90,10 @@ def wanted_pods(run: Json) -> int:
     if run["kind"] == PYTORCHJOB:
         return int(spec["pytorchReplicaSpecs"]["Worker"].get("replicas", 1))
     return int(spec.get("completions") or 1)
+
+
+def _is_shared(run: Json) -> bool:
+    return run["kind"] == JOB and run["spec"].get("completionMode") == "Indexed"
 
 
 def run_label(thing: Json) -> str:

@@ -1,5 +1,6 @@
 """Why a run is not running, or how it failed, in one line: from its pods, else from events."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -7,6 +8,8 @@ Json = dict[str, Any]
 
 PERMANENT = {2: "wrong usage", 65: "bad input", 78: "wrong configuration", 79: "diverged"}
 """Exit codes of a worker that no retry will change."""
+
+_CHILD_FAILED = re.compile(r"datascaler: error: process \d+ failed with exit code \d+$")
 
 _WAITING = {
     "ImagePullBackOff": "image can't be pulled",
@@ -106,7 +109,9 @@ def _error_line(text: str) -> str:
     """Ours, else the last line: stdout and stderr come by two pipes, so what was said last need not stand last."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("datascaler: error: ")]
-    return (errors or lines or [""])[-1]
+    # The process's own words before those of the one that started it.
+    own = [line for line in errors if not _CHILD_FAILED.match(line)]
+    return (own or errors or lines or [""])[-1]
 
 
 def _one_line(text: str) -> str:
