@@ -97,7 +97,7 @@ def _drive(
     cluster: "Cluster", pipeline: "Pipeline", steps: dict[str, Step], shared: dict[str, Any], around: "Surroundings"
 ) -> None:
     """Submit and await each step from here."""
-    from datascaler.cluster.pipeline import carry_out
+    from datascaler.cluster.carry_out import carry_out
 
     best: list[str] = []
     for number, verb in enumerate(pipeline.verbs, start=1):
@@ -127,8 +127,8 @@ def _describe(
 ) -> "Submission":
     """The step as `submit VERB` would describe it."""
     from datascaler.cli.submit_run import make_request, train_spec
-    from datascaler.cluster.look import PIPELINE
     from datascaler.cluster.merge import merged
+    from datascaler.cluster.names import PIPELINE
     from datascaler.cluster.request import describe_request
 
     step = _complete(pipeline, verb, steps, best)
