@@ -93,7 +93,7 @@ def wanted_pods(run: Json) -> int:
 
 
 def _is_shared(run: Json) -> bool:
-    return run["kind"] == JOB and run["spec"].get("completionMode") == "Indexed"
+    return bool(run["kind"] == JOB and run["spec"].get("completionMode") == "Indexed")
 
 
 def run_label(thing: Json) -> str:
