@@ -17,7 +17,12 @@ OTHERS = {
     "CONTRIBUTING.md": "How we work on this.",
     "LICENSE": "Apache-2.0.",
     "docs/architecture.md": "How it is built, on one page.",
+    "docs/images.md": "The container images: how they are built, what they hold, what was measured.",
     "docs/log.md": "What was tried, and what came out.",
+    ".dockerignore": "What a build of images does not see.",
+    "docker/Dockerfile": "The images: targets launcher and worker.",
+    **{f"docker/{name}.lock": "Hashes; made by scripts/lock_images." for name in ("build", "helm", "launcher", "worker")},
+    "k8s/README.md": "Who may do what, who installs what, and how the examples are made.",
     **{
         f"charts/{chart}/README.md": "What the chart makes, and its values."
         for chart in ("datascaler", "datascaler-run")
@@ -32,6 +37,7 @@ OTHERS = {
     "charts/datascaler/templates/rbac.yaml": "What a driver in the cluster may do.",
     "charts/datascaler/templates/resourcequota.yaml": "What the namespace may use.",
     "charts/datascaler/templates/serviceaccounts.yaml": "Whom pods run as.",
+    "charts/datascaler/templates/tests/doctor.yaml": "What `helm test` asks.",
 }
 
 
@@ -80,6 +86,7 @@ def _by_folder() -> dict[str, list[Path]]:
     paths += [path for path in (ROOT / "scripts").iterdir() if path.is_file()]
     for top in ("src", "tests"):
         paths += [path for suffix in ("py", "json", "yml") for path in (ROOT / top).rglob(f"*.{suffix}")]
+    paths += [path for path in (ROOT / "docker").iterdir() if path.suffix in ("", ".py")]
     for top in ("charts", "k8s"):
         paths += [path for suffix in ("yaml", "tpl") for path in (ROOT / top).rglob(f"*.{suffix}")]
     folders: dict[str, list[Path]] = {}
