@@ -86,6 +86,7 @@ def test_what_help_loads_is_light(path: Path) -> None:
 STANDARD_LIBRARY = {
     *(
         "collections",
+        "contextlib",
         "dataclasses",
         "difflib",
         "fractions",
@@ -107,6 +108,20 @@ def test_storage_is_the_only_home_of_fsspec() -> None:
         for name in imports_of(path):
             if name.split(".")[0] in ("fsspec", "s3fs", "boto3", "botocore"):
                 assert part_of(module_of(path)) == "storage", f"{module_of(path)} imports {name}"
+
+
+def test_the_launcher_and_the_workers_do_not_know_each_other() -> None:
+    for path in files():
+        own = part_of(module_of(path))
+        others = {part_of(name) for name in imports_of(path) if name.split(".")[0] == "datascaler"}
+        assert not (own == "cluster" and others & (WORKERS | {"models", "demo"})), module_of(path)
+        assert not (own in WORKERS | {"models", "demo"} and "cluster" in others), module_of(path)
+
+
+def test_only_the_launcher_knows_kubernetes() -> None:
+    for path in files():
+        if "kubernetes" in {name.split(".")[0] for name in imports_of(path)}:
+            assert part_of(module_of(path)) == "cluster", module_of(path)
 
 
 def test_torch_lives_with_models_and_workers() -> None:

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import click
@@ -59,7 +58,7 @@ def _environment(items: Iterable[str]) -> dict[str, str]:
 
 
 def _environment_file(path: str) -> dict[str, str]:
-    lines = (line.strip() for line in Path(path).read_text().splitlines())
+    lines = (line.strip() for line in _text_of(path).splitlines())
     return _environment(line for line in lines if line and not line.startswith("#"))
 
 
@@ -99,7 +98,13 @@ def _pull_secrets(names: Iterable[str]) -> list[dict[str, str]]:
 def _read_yaml(path: str) -> Any:
     import yaml
 
-    return yaml.safe_load(Path(path).read_text()) or {}
+    return yaml.safe_load(_text_of(path)) or {}
+
+
+def _text_of(path: str) -> str:
+    from pathlib import Path
+
+    return Path(path).read_text()
 
 
 _FILE = click.Path(exists=True, dir_okay=False)
