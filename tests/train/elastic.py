@@ -20,6 +20,8 @@ class Cluster:
         logs.mkdir()
         self.store_at = 1
         """The worker that keeps the rendezvous: the operator makes it worker 0."""
+        self.last_call = 3
+        """Seconds that enough workers wait for more."""
         self.environment: dict[str, str] = {}
         """What a test adds to the variables."""
         self._port, self._starts = free_port(), 0
@@ -33,7 +35,7 @@ class Cluster:
             "PET_RDZV_BACKEND": "c10d",
             "PET_RDZV_ENDPOINT": f"127.0.0.{self.store_at}:{self._port}",
             "PET_RDZV_ID": "elastic",
-            "PET_RDZV_CONF": f"{self._conf},last_call_timeout=3,is_host={int(number == self.store_at)}",
+            "PET_RDZV_CONF": f"{self._conf},last_call_timeout={self.last_call},is_host={int(number == self.store_at)}",
             "PET_MAX_RESTARTS": "3",
             "PET_LOCAL_ADDR": f"127.0.0.{number}",
             "PYTHONUNBUFFERED": "1",
@@ -56,7 +58,7 @@ class Cluster:
             os.kill(pid, signal.SIGKILL)
         self.workers[number].wait()
 
-    def wait(self, number: int, seconds: float = 120) -> int:
+    def wait(self, number: int, seconds: float = 400) -> int:
         try:
             return self.workers[number].wait(timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -64,9 +66,9 @@ class Cluster:
 
     def until_step(self, step: int, world: int | None = None) -> None:
         """Until the run has saved `step`, or more on so many processes."""
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 400
         while saved_steps(self.spec) < step or (world and f"on {world} process(es), cpu" not in self.said()):
-            assert time.monotonic() < deadline, f"no step {step} after 240 s:\n{self.said()}"
+            assert time.monotonic() < deadline, f"no step {step} after 400 s:\n{self.said()}"
             time.sleep(0.05)
 
     def until_said(self, words: str, times: int) -> None:

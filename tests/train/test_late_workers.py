@@ -32,19 +32,19 @@ def test_a_complete_run_needs_nobody(cluster: Start) -> None:
     summary = train(late.spec)
     assert summary is not None
     late.start(2)
-    assert late.wait(2, seconds=60) == 0
+    assert late.wait(2) == 0
     assert summary.checkpoint in late.said()
     # Another run in the same folder is still an error.
     late.spec = replace(late.spec, batch_size=4)
     late.start(3)
-    assert late.wait(3, seconds=60) == 78
+    assert late.wait(3) == 78
     assert "holds another run: batch_size was 12 and is now 4" in late.said()
 
 
 def test_a_worker_whose_peers_do_not_come_tries_again(cluster: Start) -> None:
     alone = cluster(nodes="2", conf="join_timeout=1")
     alone.start(1)
-    assert alone.wait(1, seconds=60) == 75
+    assert alone.wait(1) == 75
     assert alone.said().splitlines()[-1] == "datascaler: error: too few nodes came in time; the same command goes on"
 
 
@@ -52,6 +52,6 @@ def test_a_worker_whose_rendezvous_is_not_there_tries_again(cluster: Start) -> N
     """As when worker 0 is not yet up."""
     early = cluster(conf="join_timeout=5,read_timeout=2")
     early.start(2)
-    assert early.wait(2, seconds=60) == 75
+    assert early.wait(2) == 75
     reason = "the node that keeps the rendezvous is lost or did not start"
     assert early.said().splitlines()[-1] == f"datascaler: error: {reason}; the same command goes on"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from datascaler import __version__, storage
-from datascaler.errors import ConfigError
+from datascaler.errors import ConfigError, DivergedError
 from datascaler.spec.train import RUNTIME_FIELDS, TrainSpec
 
 
@@ -77,6 +77,15 @@ def divergence(spec: TrainSpec) -> str | None:
         return None
     record = storage.read_json(url)
     return f"step {record['step']}: {record['message']} (remove {url} to try again)"
+
+
+def outcome(spec: TrainSpec) -> RunSummary | None:
+    """The summary of a run that is complete, None for one to be trained. Raises DivergedError for one that diverged."""
+    done = finished_run(spec)
+    diverged = None if done else divergence(spec)
+    if diverged:
+        raise DivergedError(diverged)
+    return done
 
 
 def find_runs(train_dir: str) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from datascaler.data.sweep_results import SweepResult, collect
-from datascaler.errors import DatascalerError, DivergedError
+from datascaler.errors import DivergedError
 from datascaler.spec.train import TrainSpec
 from datascaler.train.launch import needs_torchrun, train_under_torchrun
 from datascaler.train.run import train
@@ -22,10 +22,7 @@ def sweep(
         say(f"--- point {number} of {len(points)}: lr {spec.lr:g}, weight decay {spec.weight_decay:g}")
         try:
             _train_point(spec, nproc_per_node, say)
-        except DatascalerError as error:
-            # By exit code, since a training process that failed has left nothing else.
-            if error.exit_code != DivergedError.exit_code:
-                raise
+        except DivergedError as error:
             say(f"this point diverged: {error}")
     return collect(points)
 

@@ -61,7 +61,7 @@ class Agent(LocalElasticAgent):
     def _monitor_workers(self, worker_group: WorkerGroup) -> RunResult:
         result: RunResult = super()._monitor_workers(worker_group)
         allowed = worker_group.spec.max_restarts
-        codes = {failure.exitcode for failure in result.failures.values()}
+        codes = _codes(result)
         if codes & _PERMANENT:
             self._remaining_restarts = 0
         elif codes == {_STOPPED} and allowed:
@@ -70,6 +70,12 @@ class Agent(LocalElasticAgent):
         elif result.state == WorkerState.HEALTHY and time.monotonic() - self._group_started > _FORGIVE_SECONDS:
             self._remaining_restarts = allowed
         return result
+
+    def leave_together(self) -> None:
+        """What torchrun does after success only. A sweep goes on after a point that diverged, on all nodes: one that is
+        early would meet the others at the rendezvous of the point before.
+        """
+        self._exit_barrier()  # type: ignore[no-untyped-call]
 
     def _shutdown(self, death_sig: signal.Signals = signal.SIGTERM, timeout: int = _BLOCKED_SECONDS) -> None:
         if self._pcontext:
@@ -114,12 +120,15 @@ def run_agent(options: argparse.Namespace) -> RunResult | None:
         master_port=int(port) if static else None,
         local_addr=config.local_addr,
     )
-    result: RunResult | None = Agent(spec, config).run()
-    if result is None or result.state == WorkerState.SUCCEEDED or _is_permanent(result):
+    agent = Agent(spec, config)
+    result: RunResult | None = agent.run()
+    if result and DivergedError.exit_code in _codes(result):
+        agent.leave_together()
+    if result is None or result.state == WorkerState.SUCCEEDED or _codes(result) & _PERMANENT:
         # Nobody has to come any more. Otherwise it stays open: the other nodes go on, and this one may come back.
         rendezvous.shutdown()
     return result
 
 
-def _is_permanent(result: RunResult) -> bool:
-    return any(failure.exitcode in _PERMANENT for failure in result.failures.values())
+def _codes(result: RunResult) -> set[int]:
+    return {failure.exitcode for failure in result.failures.values()}

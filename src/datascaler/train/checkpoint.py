@@ -64,9 +64,8 @@ class Checkpoints:
         assert url is not None, "a run that took all its steps has saved the last one"
         return url
 
-    def restore_newest(self) -> Progress:
-        """Put the newest checkpoint's state into the freshly built run; a run without one starts at zero."""
-        url = newest_checkpoint(storage.parent(self._folder))
+    def restore(self, url: str | None) -> Progress:
+        """Put a checkpoint's state into the freshly built run; a run without one starts at zero."""
         if url is None:
             return Progress()
         content = read_checkpoint(url)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -77,6 +77,12 @@ def _lost_peers() -> Iterator[None]:
 def wait_for_all(world: World) -> None:
     if world.size > 1:
         dist.barrier()
+
+
+def wait_to_leave(world: World) -> None:
+    """Rank 0 publishes why all stop, and torchrun ends the others as soon as one has left. Who is gone has met all."""
+    with suppress(RuntimeError):
+        wait_for_all(world)
 
 
 class _GatherRows(torch.autograd.Function):

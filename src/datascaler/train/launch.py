@@ -5,8 +5,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from datascaler.data.run_folder import RunSummary, divergence, finished_run
-from datascaler.errors import DatascalerError, DivergedError, StoppedError, TryAgainError, first_line
+from datascaler.data.run_folder import RunSummary, outcome
+from datascaler.errors import DatascalerError, StoppedError, TryAgainError, first_line
 from datascaler.spec.train import TrainSpec
 
 _REASONS = {
@@ -36,20 +36,18 @@ def train_under_torchrun(
     """Run `datascaler ARGUMENTS`, which trains `spec`, in `nproc_per_node` processes on this node.
 
     Returns the summary of a run that needs this node no more: it was complete before, or the others completed it while
-    this one was looking for them. Else None; the processes have printed what there is.
+    this one was looking for them. Else None; the processes have printed what there is. Raises what `run_under_torchrun`
+    raises, and DivergedError.
     """
-    done = finished_run(spec)
-    if done:
-        return done
-    diverged = divergence(spec)
-    if diverged:
-        raise DivergedError(diverged)
-    try:
-        run_under_torchrun(arguments, nproc_per_node, name)
-    except TryAgainError:
-        done = finished_run(spec)
-        if done is None:
-            raise
+    done = outcome(spec)
+    if done is None:
+        try:
+            run_under_torchrun(arguments, nproc_per_node, name)
+        except (ChildError, TryAgainError):
+            # Whatever became of this node's part, or of its last words with the others: the run may have an end by now.
+            done = outcome(spec)
+            if done is None:
+                raise
     return done
 
 

@@ -8,16 +8,16 @@ from pathlib import Path
 from datascaler import storage
 from datascaler.data.plan import Plan, open_plan
 from datascaler.data.pool import Shard
-from datascaler.data.run_folder import RunSummary, divergence, finished, record_divergence, run_url, start_run
+from datascaler.data.run_folder import RunSummary, outcome, record_divergence, run_url, start_run
 from datascaler.errors import DivergedError, StoppedError
 from datascaler.models.build import BuiltClip, check_clip
 from datascaler.models.optimizer import build_optimizer
 from datascaler.models.roles import table_to_json
-from datascaler.models.run_weights import fresh_model
+from datascaler.models.run_weights import fresh_model, newest_checkpoint
 from datascaler.spec.train import TrainSpec
 from datascaler.train.batches import BatchSource, iterate_batches
 from datascaler.train.checkpoint import Checkpoints, Progress
-from datascaler.train.distributed import World, joined_world, on_main, wait_for_all
+from datascaler.train.distributed import World, joined_world, on_main, wait_to_leave
 from datascaler.train.estimate import seconds_per_step
 from datascaler.train.find_plan import check_coverage, find_or_make_plan
 from datascaler.train.recorder import Recorder
@@ -42,15 +42,12 @@ def train(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambd
         plan = open_plan(plan_path)
         coverage = check_coverage(plan, spec)
         inputs: dict[str, object] = {"pool_digest": plan.pool_digest, "subset_digest": plan.subset_digest}
-        on_main(lambda: start_run(spec, inputs, command), world)
+        # Rank 0 alone looks, here and for the checkpoint: what all do must not hang on what each finds a moment later.
+        done = on_main(lambda: _begin(spec, inputs, command), world)
         if world.is_main:
             say(coverage)
-        done = finished(url)
         if done:
             return done if world.is_main else None
-        diverged = divergence(spec)
-        if diverged:
-            raise DivergedError(diverged)
 
         # ---- model, optimizer ----------------------------------------------------------------------------------
         clip = fresh_model(spec)
@@ -63,7 +60,7 @@ def train(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambd
 
         # ---- resume --------------------------------------------------------------------------------------------
         checkpoints = Checkpoints(url, spec, clip, optimizer)
-        at = checkpoints.restore_newest()
+        at = checkpoints.restore(on_main(lambda: newest_checkpoint(url), world))
         first_step = at.samples_seen // spec.batch_size
         if world.is_main:
             storage.publish_text(storage.join(url, "mup.json"), table_to_json(clip.table))
@@ -85,16 +82,21 @@ def train(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambd
             except DivergedError as error:
                 if world.is_main:
                     record_divergence(spec, number, str(error))
-                wait_for_all(world)
+                wait_to_leave(world)
                 raise
             at.samples_seen += spec.batch_size
             at.substituted += result.substituted
             if recorder:
                 recorder.after_step(number, result.loss, lr, save_now=result.stop)
             if result.stop:
-                wait_for_all(world)  # rank 0 has saved the step; torchrun ends the others as soon as one has left
+                wait_to_leave(world)
                 raise StoppedError(f"stopped on request at {at.samples_seen:,} samples; the same command goes on")
         return recorder.finish() if recorder else None
+
+
+def _begin(spec: TrainSpec, inputs: dict[str, object], command: str) -> RunSummary | None:
+    start_run(spec, inputs, command)
+    return outcome(spec)
 
 
 def _source(
