@@ -6,6 +6,7 @@ import click
 
 from datascaler.cli.options import COUNT
 from datascaler.cli.output import note
+from datascaler.cli.usage import config_errors_are_usage_errors
 from datascaler.cli.watching import follow_until_end
 from datascaler.errors import ConfigError, RunNotFoundError
 
@@ -30,6 +31,7 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
 @click.option("--tail", type=COUNT, help="Only so many of the last lines of each pod.")
 @click.option("--previous", is_flag=True, help="Of the containers before their last restart.")
 @click.option("--saved", is_flag=True, help="What pods left in the run's log folder, those that are gone too.")
+@config_errors_are_usage_errors()
 def logs(
     run: str,
     namespace: str | None,
