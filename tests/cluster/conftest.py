@@ -39,8 +39,14 @@ def kubeconfig(server: Replay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         "current-context": "recorded",
     }
     path.write_text(yaml.safe_dump(content))
-    monkeypatch.setenv("KUBECONFIG", str(path))
+    use_kubeconfig(monkeypatch, path)
     return path
+
+
+def use_kubeconfig(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    """Here and in child processes: the client reads the variable once, when it is imported."""
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(path))
 
 
 @pytest.fixture
