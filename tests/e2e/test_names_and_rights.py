@@ -1,6 +1,7 @@
 """Names, idempotence, rights: what a second submit does, and what a researcher may not do."""
 
 import json
+import signal
 
 import pytest
 
@@ -8,6 +9,7 @@ from datascaler import storage
 from tests.e2e.cluster import Cluster
 from tests.e2e.data import Data
 from tests.e2e.launcher import Launcher
+from tests.e2e.until import until
 
 pytestmark = pytest.mark.e2e
 
@@ -31,6 +33,20 @@ def test_the_same_submit_is_a_no_op_and_another_one_shows_the_difference(
     launcher("cancel", "twice")
     assert cluster.left(launcher.namespace, "twice") == []
     launcher("cancel", "twice", code=102)
+
+
+def test_ctrl_c_detaches(launcher: Launcher, data: Data) -> None:
+    science = ["--data-dir", data.pool, "--output-dir", storage.join(data.url, "detach"), "--method", "dfn"]
+    arguments = ["submit", "score", *science, "--pretrained", data.filter_run, "--name", "left-alone", "--suspend"]
+    process = launcher.start(*arguments, "--wait")
+    until(lambda: "left-alone" in launcher("list").out, "it is submitted")
+    launcher("wait", "left-alone", "--timeout", "1", code=101)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (101, f"{launcher.namespace}/left-alone\n")
+    assert f"detached; {launcher.namespace}/left-alone goes on" in err
+    launcher("status", "left-alone", code=101)
+    launcher("cancel", "left-alone")
 
 
 def test_the_server_refuses_before_anything_is_created(cluster: Cluster, launcher: Launcher, data: Data) -> None:
