@@ -11,6 +11,7 @@ import pytest
 import s3fs
 
 from datascaler import storage
+from datascaler.cluster.merge import merged
 from tests.e2e.cluster import Cluster
 from tests.e2e.data import Data, make_test_data
 from tests.e2e.launcher import Launcher
@@ -41,7 +42,7 @@ def namespace(place: Site, cluster: Cluster, tmp_path_factory: pytest.TempPathFa
     values = place.values | {"rbac": {"subjects": [{"kind": "ServiceAccount", "name": _RESEARCHER}]}}
     values["storage"] = {"secretName": _SECRET}
     if place.worker_folder:
-        values["defaults"] = values["defaults"] | _mount(place.worker_folder)
+        values["defaults"] = merged(values["defaults"], _mount(place.worker_folder))
     file = tmp_path_factory.mktemp("values") / "values.yaml"
     file.write_text(json.dumps(values))
     try:

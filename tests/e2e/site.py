@@ -65,6 +65,8 @@ def _own(environment: Mapping[str, str]) -> Site:
         "resources": {"cpu": "100m", "memory": "2Gi"},
         "shmSize": "256Mi",
         "terminationGracePeriodSeconds": 30,
+        # Threads of several processes on two cores spin while they wait for one another.
+        "env": {"OMP_NUM_THREADS": "1"},
     }
     launcher = {"repository": images.launcher[0], "tag": images.launcher[1], "pullPolicy": "Never"}
     return Site(

@@ -12,8 +12,8 @@ from tests.e2e.until import until
 
 pytestmark = pytest.mark.e2e
 
-STEPS = 1200
-BATCH = 96
+STEPS = 600
+BATCH = 48
 
 
 @pytest.mark.parametrize("backend", ["pytorchjob", "job"])
