@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
 from kubernetes import client, config
 from kubernetes.config.config_exception import ConfigException
 
@@ -26,6 +27,10 @@ def connect(namespace: str | None = None, context: str | None = None, kubeconfig
             config_file=kubeconfig, context=context, client_configuration=settings
         )
         own = _namespace_of_context(kubeconfig, context)
+    except yaml.YAMLError as error:
+        raise ClusterError(
+            f"no cluster to talk to: the kubeconfig is not YAML: {' '.join(str(error).split())}"
+        ) from error
     except ConfigException as error:
         if kubeconfig or context or not _IN_POD.exists():
             raise ClusterError(f"no cluster to talk to: {error}; give --kubeconfig or --context") from error
