@@ -18,6 +18,9 @@ def cancel(cluster: "Cluster", name: str, timeout: float) -> None:
     """End a run, every run of a sweep, or a pipeline with its steps, and leave nothing in the cluster.
 
     What is in storage stays: submitted again, it goes on from there.
+
+    \b
+    datascaler cancel team-a/score-clip-1f2e3d4c
     """
     from datascaler.cluster.cancel import cancel as act
 

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 @of_run
 @json_option
 def describe(cluster: "Cluster", name: str, as_json: bool) -> None:
-    """Show all that is known of a run: its command and values, its pods, the latest events."""
+    """Show all that is known of a run: its command and values, its pods, the latest events.
+
+    \b
+    datascaler describe team-a/score-clip-1f2e3d4c
+    """
     from datascaler.cluster.describe import describe as find
 
     found = find(cluster.api, cluster.namespace, name)

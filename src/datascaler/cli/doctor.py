@@ -22,6 +22,9 @@ def doctor(cluster: "Cluster", data_dir: str | None, output_dir: str | None, as_
     """Check what runs need: the API server, your rights, the operator, helm, the defaults, storage.
 
     Exits with 1 if something is missing that submit can't do without.
+
+    \b
+    datascaler doctor --namespace team-a --data-dir s3://pool --output-dir s3://out
     """
     from datascaler.cluster.doctor import examine
 

@@ -21,6 +21,9 @@ def list_runs(cluster: "Cluster", verb: str | None, as_json: bool) -> None:
     """List the runs of a namespace, newest last.
 
     The state is what each run's own object says; `datascaler status RUN` also looks at its pods.
+
+    \b
+    datascaler list --namespace team-a --verb train
     """
     from datascaler.cluster import look
     from datascaler.cluster.state import state_of

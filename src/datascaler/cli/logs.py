@@ -47,6 +47,9 @@ def logs(
     """Print what a run's pods say.
 
     RUN is a handle, or the URL of a run's log folder. With -f the exit code says how the run ended; Ctrl-C detaches.
+
+    \b
+    datascaler logs team-a/score-clip-1f2e3d4c --follow --index 3
     """
     from datascaler.cluster.saved_logs import print_saved_logs
 

@@ -18,6 +18,9 @@ def retry(cluster: "Cluster", name: str) -> None:
 
     A shared run gets a new one with just the indexes that are not complete; any other is made anew under its name and
     goes on from what it has finished. Prints the handles.
+
+    \b
+    datascaler retry team-a/score-clip-1f2e3d4c
     """
     from datascaler.cluster.retry import retry as act
 

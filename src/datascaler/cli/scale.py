@@ -20,6 +20,9 @@ def scale(cluster: "Cluster", name: str, pods: int) -> None:
 
     Workers of a training run, between the bounds that it was submitted with; or pods at a time of a score or eval run,
     where 0 pauses it.
+
+    \b
+    datascaler scale team-a/train-small-1f2e3d4c 8
     """
     from datascaler.cluster.scale import scale as act
 

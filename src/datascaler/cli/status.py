@@ -22,6 +22,9 @@ def status(cluster: "Cluster", name: str, as_json: bool) -> None:
     """Show how a run is doing, and why it waits or failed.
 
     Exit codes: 0 succeeded, 100 failed, 101 not finished, 102 not found, 103 cancelled, 104 partly failed.
+
+    \b
+    datascaler status team-a/score-clip-1f2e3d4c
     """
     from datascaler.cluster.look import find_runs, look
     from datascaler.cluster.wait import exit_code, summary_line

@@ -22,6 +22,14 @@ VERBS: dict[str, click.Command] = {
     "eval": evaluate,
 }
 
+_EXAMPLES = {
+    "score": "--data-dir s3://pool --output-dir s3://out --method clip --count 16 --gpus 1",
+    "subset": "--output-dir s3://out --method clip --fraction 0.3 --memory 64Gi",
+    "train": "--data-dir s3://pool --output-dir s3://runs --scale small --workers 4 --gpus 8",
+    "sweep": "--data-dir s3://pool --output-dir s3://runs --scale small --lrs 5e-4,1e-3,2e-3 --queue team-a",
+    "eval": "--train-dir s3://runs --data-dir s3://evalsets --count 4 --gpus 1",
+}
+
 COMMON = (
     click.option("--name", help="Of the run.  [default: VERB-...-<hash of the command>]"),
     click.option("--namespace", "-n", help="[default: the context's]"),
@@ -53,7 +61,7 @@ class SubmitCommand(click.Command):
             verb,
             context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
             callback=self._submit,
-            help=f"Run `datascaler {verb}` in the cluster.",
+            help=f"Run `datascaler {verb}` in the cluster.\n\n\b\ndatascaler submit {verb} {_EXAMPLES[verb]}",
         )
         self.verb = VERBS[verb]
         for option in (*COMMON, *(flag.option() for flag in flags_of(verb)), json_option):

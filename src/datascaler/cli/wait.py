@@ -18,5 +18,8 @@ def wait(cluster: "Cluster", name: str, timeout: float | None) -> None:
     """Wait until a run has ended; the exit code says how.
 
     0 succeeded, 100 failed, 101 the time is over, 102 not found, 103 cancelled, 104 partly failed. Ctrl-C detaches.
+
+    \b
+    datascaler wait team-a/score-clip-1f2e3d4c --timeout 3600
     """
     wait_until_end(cluster, name, timeout)
