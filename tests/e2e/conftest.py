@@ -61,6 +61,9 @@ def namespace(place: Site, cluster: Cluster, tmp_path_factory: pytest.TempPathFa
             cluster.apply(*_volume(name, place.worker_folder))
         yield name
     finally:
+        # Runs first: pods that are deleted before their Jobs wait for them.
+        for kind in ("pytorchjobs", "jobs"):
+            cluster.run_kubectl(cluster.admin, "delete", kind, "-n", name, "--all", "--ignore-not-found")
         cluster.kubectl("delete", "namespace", name, "--ignore-not-found", "--timeout=300s")
         cluster.kubectl("delete", "persistentvolume", name, "--ignore-not-found")
 
