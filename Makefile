@@ -43,6 +43,7 @@ images: setup
 lock: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile pyproject.toml --extra worker --group dev --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --universal --python-version 3.11 --no-header --quiet -o requirements.lock
+	scripts/lock_images
 
 clean:
 	rm -rf demo-output dist build .mypy_cache .ruff_cache .pytest_cache

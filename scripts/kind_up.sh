@@ -1,6 +1,6 @@
 #!/bin/sh -e
 # From nothing to a cluster on a laptop with Docker: kind, the images, an S3 server, what cluster_install.sh installs. May be run again.
-# With TORCH_INDEX (an index of CPU builds of torch) the worker image is a tenth of the size.
+# With TORCH_INDEX (an index of CPU builds of torch) the worker image has no CUDA libraries.
 cd "$(dirname "$0")/.."
 for program in docker kind kubectl; do
   command -v "$program" >/dev/null || { echo "kind_up: $program is not on PATH" >&2; exit 1; }
