@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from datascaler import storage
+from datascaler.data.pool import find_shards
 from tests.e2e.cluster import Cluster
 from tests.e2e.data import Data
 from tests.e2e.launcher import Launcher
@@ -100,7 +101,7 @@ def test_a_retry_does_what_is_left(launcher: Launcher, data: Data) -> None:
     """One part of three fails for want of its shards, which then come back."""
     out = storage.join(data.url, "retry")
     broken = storage.join(data.url, "broken-pool")
-    shards = storage.list_files(data.pool, ".tar")[:3]
+    shards = find_shards(data.pool)[:3]
     for shard in shards:
         storage.publish_bytes(storage.join(broken, storage.basename(shard.url)), storage.read_bytes(shard.url))
     science = ["--data-dir", broken, "--output-dir", out, "--method", "dfn", "--pretrained", data.filter_run]
