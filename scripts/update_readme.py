@@ -21,7 +21,10 @@ OTHERS = {
     "docs/log.md": "What was tried, and what came out.",
     ".dockerignore": "What a build of images does not see.",
     "docker/Dockerfile": "The images: targets launcher and worker.",
-    **{f"docker/{name}.lock": "Hashes; made by scripts/lock_images." for name in ("build", "helm", "launcher", "worker")},
+    **{
+        f"docker/{name}.lock": "Hashes; made by scripts/lock_images."
+        for name in ("build", "helm", "launcher", "worker")
+    },
     "k8s/README.md": "Who may do what, who installs what, and how the examples are made.",
     **{
         f"charts/{chart}/README.md": "What the chart makes, and its values."
