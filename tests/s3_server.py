@@ -1,4 +1,4 @@
-"""A real S3 server for tests: SeaweedFS with its own keys, in a folder of its own; on loopback if not told otherwise."""
+"""A real S3 server for tests: SeaweedFS with its own keys in its own folder, on loopback unless told otherwise."""
 
 import json
 import socket
