@@ -106,7 +106,6 @@ def _mount(folder: str) -> dict[str, object]:
     return {
         "volumes": [{"name": "worker", "persistentVolumeClaim": {"claimName": "worker", "readOnly": True}}],
         "volumeMounts": [{"name": "worker", "mountPath": folder, "readOnly": True}],
-        "env": {"PATH": f"{folder}/venv/bin:/usr/bin:/bin"},
     }
 
 
