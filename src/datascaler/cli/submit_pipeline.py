@@ -142,9 +142,14 @@ def _describe(
 
 def _complete(pipeline: "Pipeline", verb: str, steps: dict[str, Step], best: Sequence[str] = ()) -> Step:
     """The step with what the pipeline gives it."""
-    own, shared = steps[verb], steps["train"].arguments if verb == "sweep" else ()
-    extra = best if verb == "train" else ()
-    return step_of(verb, [*pipeline.arguments(verb, [*own.arguments, *extra], shared), *own.cluster_words])
+    from datascaler.cluster.pipeline import overlaid
+
+    own, training = steps[verb], steps["train"]
+    if verb == "sweep":
+        words = pipeline.arguments(verb, own.arguments, training.arguments)
+        return step_of(verb, [*words, *training.cluster_words, *own.cluster_words])
+    words = pipeline.arguments(verb, overlaid(own.arguments, best if verb == "train" else ()))
+    return step_of(verb, [*words, *own.cluster_words])
 
 
 def _best_point(pipeline: "Pipeline", steps: dict[str, Step]) -> list[str]:
