@@ -86,6 +86,9 @@ class Cluster:
                     found.append(f"{each['kind']} {each['metadata']['name']}")
         return found
 
+    def has_operator(self) -> bool:
+        return "pytorchjobs.kubeflow.org" in self.kubectl("api-resources", "--namespaced", "-o", "name").split()
+
     def can_i(self, kubeconfig: Path, namespace: str, verb: str, resource: str) -> str:
         return self.run_kubectl(kubeconfig, "auth", "can-i", verb, resource, "-n", namespace).stdout.strip()
 

@@ -36,27 +36,23 @@ def cluster(place: Site) -> Cluster:
 
 
 @pytest.fixture(scope="session")
-def namespace(place: Site, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A namespace that is ready for runs, by the script that users run."""
+def install_arguments(place: Site, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Of scripts/cluster_install.sh, which users run."""
     name = f"e2e-{uuid.uuid4().hex[:6]}"
     values = place.values | {"rbac": {"subjects": [{"kind": "ServiceAccount", "name": _RESEARCHER}]}}
-    values["storage"] = {"secretName": _SECRET}
     if place.worker_folder:
         values["defaults"] = merged(values["defaults"], _mount(place.worker_folder))
     file = tmp_path_factory.mktemp("values") / "values.yaml"
     file.write_text(json.dumps(values))
+    return ["--namespace", name, "--s3-secret", _SECRET, "--values", str(file)]
+
+
+@pytest.fixture(scope="session")
+def namespace(place: Site, cluster: Cluster, install_arguments: list[str]) -> Iterator[str]:
+    """A namespace that is ready for runs; the operator is a cluster's and comes later, for those that need it."""
+    name = install_arguments[1]
     try:
-        done = subprocess.run(
-            [
-                str(_ROOT / "scripts" / "cluster_install.sh"),
-                *("--namespace", name, "--s3-secret", _SECRET, "--values", str(file), *place.operator_arguments),
-            ],
-            env=os.environ | {"KUBECONFIG": str(place.kubeconfig), "PATH": _path_with_tools(place)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        _cluster_install(place, *install_arguments, "--no-operator")
         if place.worker_folder:
             cluster.apply(*_volume(name, place.worker_folder))
         yield name
@@ -66,6 +62,12 @@ def namespace(place: Site, cluster: Cluster, tmp_path_factory: pytest.TempPathFa
             cluster.run_kubectl(cluster.admin, "delete", kind, "-n", name, "--all", "--ignore-not-found")
         cluster.kubectl("delete", "namespace", name, "--ignore-not-found", "--timeout=300s")
         cluster.kubectl("delete", "persistentvolume", name, "--ignore-not-found")
+
+
+@pytest.fixture(scope="session")
+def operator(place: Site, namespace: str, install_arguments: list[str]) -> None:  # noqa: ARG001
+    """The training operator, from now on. (A second run of the script changes nothing else.)"""
+    _cluster_install(place, *install_arguments, *place.operator_arguments)
 
 
 @pytest.fixture(scope="session")
@@ -92,6 +94,13 @@ def launcher(namespace: str, cluster: Cluster, place: Site, tmp_path_factory: py
 @pytest.fixture(scope="session")
 def data(launcher: Launcher, place: Site) -> Data:
     return make_test_data(storage.join(f"s3://{place.bucket}", uuid.uuid4().hex), launcher)
+
+
+def _cluster_install(place: Site, *arguments: str) -> None:
+    environment = os.environ | {"KUBECONFIG": str(place.kubeconfig), "PATH": _path_with_tools(place)}
+    command = [str(_ROOT / "scripts" / "cluster_install.sh"), *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def _path_with_tools(place: Site) -> str:

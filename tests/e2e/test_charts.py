@@ -15,7 +15,7 @@ from tests.e2e.launcher import Launcher
 from tests.e2e.site import Site
 from tests.e2e.until import until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("operator")]
 
 
 def run_helm(place: Site, namespace: str, *arguments: str, code: int = 0) -> str:

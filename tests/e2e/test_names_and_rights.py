@@ -12,7 +12,7 @@ from tests.e2e.data import Data
 from tests.e2e.launcher import Launcher
 from tests.e2e.until import until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("operator")]
 
 
 def test_the_same_submit_is_a_no_op_and_another_one_shows_the_difference(

@@ -9,7 +9,7 @@ from tests.e2e.cluster import Cluster
 from tests.e2e.data import Data
 from tests.e2e.launcher import Launcher
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("operator")]
 
 
 def test_the_cluster_goes_on_alone_to_the_evaluation_table(cluster: Cluster, launcher: Launcher, data: Data) -> None:

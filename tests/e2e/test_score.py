@@ -12,7 +12,7 @@ from tests.e2e.data import Data
 from tests.e2e.launcher import Launcher
 from tests.e2e.until import until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("operator")]
 
 
 def test_pods_are_lost_and_the_tables_are_those_of_a_local_run(

@@ -8,7 +8,7 @@ from tests.e2e.data import Data
 from tests.e2e.launcher import Launcher
 from tests.e2e.until import until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("operator")]
 
 
 @pytest.fixture
