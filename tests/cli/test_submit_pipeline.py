@@ -74,8 +74,9 @@ def test_the_driver_needs_no_file_and_no_variable_of_this_machine(tmp_path: Any)
 
 def test_the_same_pipeline_has_the_same_name_and_another_has_another() -> None:
     names = [values_of("pipeline", *more)["name"] for more in ([], [], ["--train", "--seed 1"], ["--gpus", "2"])]
-    assert names[0] == names[1]
-    assert len(set(names)) == 3
+    # Where it runs is not what it is: the same work on other GPUs would be in its own way.
+    assert names[0] == names[1] == names[3]
+    assert names[2] != names[0]
     assert names[0].startswith("pipeline-small-")
 
 

@@ -117,7 +117,7 @@ def test_cancel_waits_until_nothing_is_left(server: Replay, api: Api, monkeypatc
     said: list[str] = []
     assert cancel(api, "ml", "running", say=said.append) == ["running"]
     assert server.requests("DELETE") == [(f"{JOBS}/running", {"propagationPolicy": "Foreground"}, None)]
-    assert said == ["waiting for the pods of 1 run(s) to end"]
+    assert said == ["waiting for the pods of running to end"]
     assert gone == []
     assert [each["metadata"]["name"] for each in server.objects[JOBS]] == ["no-gpu"]
 

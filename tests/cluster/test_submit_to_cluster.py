@@ -191,7 +191,7 @@ def test_a_step_that_fails_ends_the_pipeline_and_is_made_anew_by_the_next(
     ends("first-subset", "complete")
     result = submit("pipeline", "--name", "first", "--wait")
     assert result.exit_code == 0
-    assert "subset: first-subset had failed; starting it again" in result.stderr
+    assert "first-subset had failed; starting again" in result.stderr
     again = {name: job["metadata"]["uid"] for name, job in jobs(server).items()}
     assert again["first-score"] == uids["first-score"]
     assert again["first-subset"] != uids["first-subset"]

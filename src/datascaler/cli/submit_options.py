@@ -101,11 +101,12 @@ class Step:
 
     @property
     def cluster_words(self) -> list[str]:
-        """The cluster flags as one --values, which needs no file and no variable of this machine."""
+        """The cluster flags as one --values, which needs no file and no variable of this machine; and --logs."""
         from datascaler.cluster.merge import merged
 
         values = merged(*map(read_values, self.given["value_files"]), values_of_flags(self.given))
-        return ["--values", json.dumps(values, sort_keys=True)] if values else []
+        words = ["--values", json.dumps(values, sort_keys=True)] if values else []
+        return [*words, "--logs", self.given["logs"]] if self.given["logs"] else words
 
 
 def step_of(verb: str, words: Sequence[str]) -> Step:

@@ -1,7 +1,7 @@
 """What `datascaler submit VERB` does: describe the run, show what is coming, send it, say what to do next."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,8 +12,10 @@ from datascaler.errors import DatascalerError
 
 if TYPE_CHECKING:
     from datascaler.cli.submit_options import Step
+    from datascaler.cluster.api import Api
     from datascaler.cluster.connect import Cluster
     from datascaler.cluster.request import Request
+    from datascaler.cluster.send import Sent
     from datascaler.cluster.submission import Submission
     from datascaler.cluster.surroundings import Surroundings
     from datascaler.spec.train import TrainSpec
@@ -136,13 +138,18 @@ def print_manifests(submission: "Submission", form: str) -> None:
         click.echo(submission.text, nl=False)
 
 
-def send_and_tell(cluster: "Cluster", submission: "Submission", given: Mapping[str, Any]) -> None:
-    """stdout: the handle, or the manifests, or JSON."""
+def send_and_tell(
+    cluster: "Cluster",
+    submission: "Submission",
+    given: Mapping[str, Any],
+    how: "Callable[[Api, Submission, Callable[[str], None]], Sent] | None" = None,
+) -> None:
+    """stdout: the handle, or the manifests, or JSON. how: in place of `send`."""
     from datascaler.cluster.names import handle
     from datascaler.cluster.send import send
     from datascaler.cluster.state import state_of
 
-    sent = send(cluster.api, submission, note)
+    sent = (how or send)(cluster.api, submission, note)
     here = handle(cluster.namespace, submission.name)
     for run in sent.present[:5]:
         note(f"{run['metadata']['name']} is there already with the same spec: {state_of(run).state}")

@@ -15,7 +15,9 @@ class Pipeline:
     name: str
     data_dir: str
     output_dir: str
-    """Scores and subsets lie here, runs in `runs/`, logs in `logs/`."""
+    """Scores and subsets lie here, runs in `runs/`."""
+    logs: str | None = None
+    """Where the steps' logs go; None is `logs/` of output_dir."""
     method: str
     fraction: Fraction
     scale: str
@@ -34,7 +36,7 @@ class Pipeline:
 
     @property
     def logs_dir(self) -> str:
-        return f"{self.output_dir.rstrip('/')}/logs"
+        return self.logs or f"{self.output_dir.rstrip('/')}/logs"
 
     def step_name(self, verb: str) -> str:
         return f"{self.name}-{verb}"

@@ -3,17 +3,17 @@
 from collections.abc import Callable
 from typing import Any
 
-from datascaler.cluster.api import Api, Json
-from datascaler.cluster.cancel import cancel
+from datascaler.cluster.api import Api, Json, RefusedError
+from datascaler.cluster.cancel import delete_runs, is_driver
 from datascaler.cluster.defaults import look_around
 from datascaler.cluster.look import find_runs, list_runs, look
 from datascaler.cluster.merge import Values, merged
-from datascaler.cluster.names import LONGEST, PART_OF, RUN
+from datascaler.cluster.names import LONGEST, PART_OF, PIPELINE, RUN
 from datascaler.cluster.record import record_of
 from datascaler.cluster.run_values import flag_value, without_flags
-from datascaler.cluster.send import send
+from datascaler.cluster.send import check_by_server, send
 from datascaler.cluster.state import RunState, State, expand_ranges
-from datascaler.cluster.submission import describe_submission
+from datascaler.cluster.submission import Submission, describe_submission
 from datascaler.errors import ClusterError
 
 _FAILED = (State.FAILED, State.PARTLY_FAILED)
@@ -23,27 +23,43 @@ def retry(api: Api, namespace: str, name: str, say: Callable[[str], None] = lamb
     """Names of the runs that do the failed work again.
 
     A run shared by indexes gets a new run with just those that are not complete; any other run is made anew under its
-    own name, and goes on from what it has finished.
+    own name, and goes on from what it has finished. Of a pipeline it is the driver, which sees to the steps.
     """
     runs = find_runs(api, namespace, name)
+    drivers = [run for run in runs if is_driver(run)]
+    if not drivers and all(run["metadata"]["labels"].get(PIPELINE) == name for run in runs):
+        raise ClusterError(f"the pipeline {name} has no driver in the cluster; the same submit, with --wait, goes on")
+    # A pipeline's driver sees to its steps itself.
+    runs = drivers or runs
     failed = [(run, state) for run, state in zip(runs, look(api, runs), strict=True) if state.state in _FAILED]
     if not failed:
         raise ClusterError(f"nothing to retry: no run of {name} has failed")
+    kubernetes = look_around(api, namespace).kubernetes
     started = []
     for run, state in failed:
         values = record_of(run)
         left = _indexes_left(run, state)
-        if left is None:
-            cancel(api, namespace, state.name, say=say)
-            again, group = state.name, state.group
-        else:
-            again = group = _next_name(api, namespace, state.name)
+        again = state.name if left is None else _next_name(api, namespace, state.name)
+        if left is not None:
             values = _only(values, left, again)
             say(f"{state.name}: {len(left)} of {state.wanted} indexes are left: {ranges(left)}")
-        kubernetes = look_around(api, namespace).kubernetes
-        send(api, describe_submission(group, namespace, [values], kubernetes), say)
+        submission = describe_submission(state.group if left is None else again, namespace, [values], kubernetes)
+        _check(api, submission)
+        if left is None:
+            delete_runs(api, namespace, [run], say=say)
+        send(api, submission, say)
         started.append(again)
     return started
+
+
+def _check(api: Api, submission: Submission) -> None:
+    """What the server would refuse is refused before an old run is given up for it."""
+    try:
+        check_by_server(api, submission)
+    except RefusedError as error:
+        # It exists, which is only found out when all else is right.
+        if error.status != 409:
+            raise
 
 
 def ranges(numbers: list[int]) -> str:

@@ -1,0 +1,102 @@
+"""The steps of a pipeline as submissions: each is what `submit STEP` would make of the pipeline's words and its own."""
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from datascaler.cli.submit_options import Step, step_of
+from datascaler.cli.submit_run import make_request, train_spec
+
+if TYPE_CHECKING:
+    from datascaler.cluster.pipeline import Pipeline
+    from datascaler.cluster.submission import Submission
+    from datascaler.cluster.surroundings import Surroundings
+
+STEPS = ("score", "subset", "sweep", "train", "eval")
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSteps:
+    pipeline: "Pipeline"
+    own: Mapping[str, Step]
+    """What the user gave each step."""
+    shared: Mapping[str, Any]
+    """Values of all pods."""
+    namespace: str
+    around: "Surroundings"
+
+    def describe(self, verb: str, best: Sequence[str] = ()) -> "Submission":
+        """best: the words of a sweep's best point, for `train`."""
+        from datascaler.cluster.merge import merged
+        from datascaler.cluster.names import PIPELINE
+        from datascaler.cluster.request import describe_request
+
+        step = self._complete(verb, best)
+        # A driver that is created suspended must not create its steps so too: nobody would start them.
+        values = merged(self.shared, {"labels": {PIPELINE: self.pipeline.name}, "suspend": None})
+        given = step.given | {"name": self.pipeline.step_name(verb)}
+        given["logs"] = given["logs"] or self.pipeline.logs_dir
+        given["value_files"] = [json.dumps(values), *given["value_files"]]
+        parsed = step.parse()
+        spec = train_spec(verb, parsed, offline=True)
+        request = make_request(verb, step.arguments, parsed, given, spec)
+        return describe_request(request, self.namespace, self.around)
+
+    def outlook(self) -> Iterator[str]:
+        """What each step will take; on the way every flag of every step is checked."""
+        from datascaler.cluster.outlook import outlook
+
+        yield f"pipeline  {self.namespace}/{self.pipeline.name}: {' -> '.join(self.pipeline.verbs)}"
+        for verb in self.pipeline.verbs:
+            parsed = self._complete(verb).parse()
+            yield from outlook(self.describe(verb), parsed, train_spec(verb, parsed, offline=True))
+
+    def best_point(self) -> list[str]:
+        """The sweep's best point as words of `train`."""
+        from datascaler.data.sweep_results import collect
+        from datascaler.spec.sweep import grid
+
+        parsed = self._complete("sweep").parse()
+        base = train_spec("sweep", parsed, offline=True)
+        assert base is not None
+        points = grid(base, parsed["lrs"] or (), parsed["weight_decays"] or (), parsed["warmups"] or ())
+        best = collect(points).best
+        return ["--lr", str(best.lr), "--weight-decay", str(best.weight_decay), "--warmup", str(best.warmup_steps)]
+
+    def words(self) -> list[str]:
+        """The steps' flags once more, with everything inside that comes from files or variables of this machine."""
+        words = []
+        for verb in self.pipeline.verbs:
+            own = [*self.own[verb].arguments, *self.own[verb].cluster_words]
+            # An empty --sweep is a sweep too: of the default grid.
+            words += [f"--{verb}", shlex.join(own)] if own or verb == "sweep" else []
+        return words
+
+    def _complete(self, verb: str, best: Sequence[str] = ()) -> Step:
+        """The step with what the pipeline gives it."""
+        from datascaler.cluster.pipeline import overlaid
+
+        own, training = self.own[verb], self.own["train"]
+        if verb == "sweep":
+            words = self.pipeline.arguments(verb, own.arguments, training.arguments)
+            return step_of(verb, [*words, *training.cluster_words, *own.cluster_words])
+        words = self.pipeline.arguments(verb, overlaid(own.arguments, best))
+        return step_of(verb, [*words, *own.cluster_words])
+
+
+def steps_of(given: Mapping[str, Any]) -> dict[str, Step]:
+    """What the user gave each step, from `--score "..."` and so on."""
+    if given["eval"] and not given["eval_data_dir"]:
+        raise click.UsageError("--eval needs --eval-data-dir, without which nothing is evaluated")
+    return {verb: step_of(verb, _split(verb, given[verb] or "")) for verb in STEPS}
+
+
+def _split(verb: str, text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise click.UsageError(f"--{verb} {text}: {error}") from None
