@@ -5,7 +5,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -125,3 +128,26 @@ def test_parts_that_cannot_be_sent_are_given_up_after_a_while(tmp_path: Path, mo
     log.close()
     log.publish_until_closed()
     assert len(list(tmp_path.iterdir())) == 8
+
+
+def test_a_part_that_grows_while_it_is_sent_keeps_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_copy, "_PART_BYTES", 10)
+    log = log_copy._Log(str(tmp_path))
+    publish, said = storage.publish, [b"its end\n", b"the next part\n"]
+
+    @contextmanager
+    def slowly(url: str) -> Iterator[IO[bytes]]:
+        with publish(url) as target:
+            yield target
+        while said:
+            log.add(said.pop(0))
+
+    monkeypatch.setattr(storage, "publish", slowly)
+    log.add(b"before\n")
+    log._publish()
+    log._publish()
+    # What is complete in storage is not kept on disk too.
+    assert sorted(log._parts) == [2]
+    log.close()
+    log.publish_until_closed()
+    assert copies(tmp_path) == ["the next part\n", "before\nits end\n"]

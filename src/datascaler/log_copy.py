@@ -129,9 +129,7 @@ class _Log:
             except Exception as error:  # whatever it is, the command is more important
                 self._warn(error)
                 return
-            if number < self._number:
-                with self._lock:
-                    self._drop(number)
+            self._drop_finished()
 
     def _publish_part(self, number: int) -> None:
         from datascaler import storage
@@ -144,6 +142,13 @@ class _Log:
                     chunk = self._parts[number].read(min(1 << 20, size - start))
                 target.write(chunk)
         self._published[number] = size
+
+    def _drop_finished(self) -> None:
+        """A part may have grown while it was sent, before the next one began: then it is sent once more."""
+        with self._lock:
+            for number in list(self._parts):
+                if number < self._number and self._published.get(number) == self._sizes[number]:
+                    self._drop(number)
 
     def _drop(self, number: int) -> None:
         part = self._parts.pop(number, None)
