@@ -6,7 +6,7 @@ from threading import Event
 import pytest
 from kubernetes import client
 
-from datascaler.cluster.api import PAGE, Api, RefusedError
+from datascaler.cluster.api import PAGE, Api, RefusedError, is_passing
 from datascaler.cluster.paths import path_of
 from datascaler.errors import ClusterError
 from tests.cluster.replay import CUT, Replay, recorded_answer
@@ -105,6 +105,16 @@ def test_other_refusals_than_of_an_absent_object_are_not_hidden(server: Replay, 
             act(f"{JOBS}/a")
 
 
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 400, 401, 403, 404, 409, 422])
+def test_a_busy_or_broken_server_is_away_for_a_moment_and_a_refusal_stays(
+    status: int, server: Replay, api: Api
+) -> None:
+    server.answer("GET", "/*", status, {"message": "no"})
+    with pytest.raises(RefusedError) as refused:
+        api.get(JOBS)
+    assert is_passing(refused.value) == (status in (429, 500, 502, 503, 504))
+
+
 def test_a_server_that_is_not_there_is_one_line() -> None:
     settings = client.Configuration()
     settings.host = "http://127.0.0.1:1"
@@ -113,6 +123,7 @@ def test_a_server_that_is_not_there_is_one_line() -> None:
     assert str(refused.value).startswith("no answer from the API server http://127.0.0.1:1: ")
     assert str(refused.value).endswith("; check --context")
     assert "\n" not in str(refused.value)
+    assert is_passing(refused.value)
 
 
 # ---- logs ------------------------------------------------------------------------------------------------------
@@ -150,6 +161,20 @@ def test_a_line_is_there_as_soon_as_it_is_said(server: Replay, api: Api) -> None
     assert next(lines) == "one"
     heard.set()
     assert list(lines) == ["two"]
+
+
+def test_a_log_that_is_silent_for_long_ends(server: Replay, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Like one that breaks off: the follower asks again, over a connection that may be a better one."""
+    monkeypatch.setattr("datascaler.cluster.api._QUIET_SECONDS", 0.2)
+    ended = Event()
+
+    def pieces() -> Iterator[str]:
+        yield "one\ntw"
+        ended.wait(60)
+
+    server.answer("GET", LOG, 200, pieces())
+    assert list(api.lines(LOG)) == ["one"]
+    ended.set()
 
 
 def test_a_refused_log_is_a_refusal(server: Replay, api: Api) -> None:

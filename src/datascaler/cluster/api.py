@@ -20,6 +20,10 @@ Json = dict[str, Any]
 PAGE = 500
 _TIMEOUT_SECONDS = (10, 60)
 """To connect, and between two bytes."""
+_QUIET_SECONDS = 300
+"""Between two bytes of a log: a connection that a network has silently dropped is as quiet as a pod may be."""
+_PASSING = frozenset({429, 500, 502, 503, 504})
+"""A server that is too busy, is being restarted, or has lost its store for a moment."""
 
 
 class RefusedError(ClusterError):
@@ -28,6 +32,11 @@ class RefusedError(ClusterError):
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
+
+
+def is_passing(error: ClusterError) -> bool:
+    """Whether the same request may well be answered in a while."""
+    return error.status in _PASSING if isinstance(error, RefusedError) else True
 
 
 class Api:
@@ -75,8 +84,8 @@ class Api:
             raise
 
     def lines(self, path: str, **query: str | int) -> Iterator[str]:
-        """A log, line by line as it grows; ends where the server or the network ends it."""
-        response = self._request("get", path, query, _request_timeout=(_TIMEOUT_SECONDS[0], None))
+        """A log, line by line as it grows; ends where the server or the network ends it, or after a long silence."""
+        response = self._request("get", path, query, _request_timeout=(_TIMEOUT_SECONDS[0], _QUIET_SECONDS))
         rest = b""
         try:
             for chunk in response.stream(64 << 10):
