@@ -6,6 +6,8 @@ import pytest
 
 from datascaler.cluster.api import Api
 from datascaler.cluster.look import find_runs, look
+from datascaler.cluster.merge import merged
+from datascaler.cluster.paths import path_of
 from datascaler.cluster.state import RunState, State, state_of
 from datascaler.errors import RunNotFoundError
 from tests.cluster.replay import Replay, recorded, recorded_run
@@ -74,9 +76,66 @@ def test_a_reason_of_some_pods_is_said_with_their_number(server: Replay, api: Ap
     assert state.reason.startswith("1 of 3 pods are not running: unschedulable: 0/1 nodes")
 
 
+def failed_pods_of(name: str, number: int = 2) -> list[dict[str, Any]]:
+    """Evicted at 12:35, and still to be seen."""
+    pods = []
+    for lost in range(number):
+        pod = recorded_run(name)["pods"][0]
+        gone = {"type": "DisruptionTarget", "status": "True", "lastTransitionTime": "2026-11-24T12:35:00Z"}
+        pod["status"] = {"phase": "Failed", "reason": "Evicted", "message": "no disk", "conditions": [gone]}
+        pod["metadata"] |= {"name": f"lost-{lost}", "uid": f"lost-{lost}"}
+        pods.append(pod)
+    return pods
+
+
+def test_pods_that_others_have_replaced_are_no_reason(server: Replay, api: Api) -> None:
+    server.add(*failed_pods_of("running"))
+    found = look_at(server, api, "running")
+    assert (found.state, found.active, found.reason) == (State.RUNNING, 2, "")
+    assert not any("/events" in path for path, _, _ in server.requests("GET"))
+
+
+FEWER = {"spec": {"parallelism": 4, "completions": 9}}
+
+
+def test_pods_that_nothing_has_replaced_are_a_reason(server: Replay, api: Api) -> None:
+    server.add(*failed_pods_of("running"))
+    found = look_at(server, api, "running", **FEWER)
+    assert found.reason == "2 of 4 pods are not running: lost-0: Evicted, no disk"
+
+
+@pytest.mark.parametrize(("time", "is_news"), [("2026-11-24T12:34:59Z", False), ("2026-11-24T12:36:00Z", True)])
+def test_a_quota_that_some_fit_into_is_said(time: str, is_news: bool, server: Replay, api: Api) -> None:
+    run = recorded_run("running")["run"]
+    for event in recorded_run("over-quota")["events"]:
+        event["involvedObject"] |= {"name": "running", "namespace": "ml"}
+        event["metadata"]["namespace"] = "ml"
+        server.add(event | {"lastTimestamp": time})
+    found = look_at(server, api, "running", **FEWER)
+    assert found.reason.startswith("2 of 4 pods are not running: pods ")
+    assert "exceeded quota: full, requested: requests.memory=16Mi" in found.reason
+    # With as many pods as there are parts left, no event is news, nor while a pod is being stopped.
+    for less in ({"spec": {"parallelism": 4}}, FEWER | {"status": {"terminating": 2}}):
+        server.objects[path_of("Job", "ml")] = [merged(run, less)]
+        assert look(api, find_runs(api, "ml", "running"))[0].reason == ""
+    server.objects[path_of("Job", "ml")] = [merged(run, FEWER)]
+    server.add(*failed_pods_of("running"))
+    [state] = look(api, find_runs(api, "ml", "running"))
+    assert ("exceeded quota" in state.reason) is is_news
+    assert ("Evicted" in state.reason) is not is_news
+
+
+DELETED = {"deletionTimestamp": "2026-11-24T00:00:00Z"}
+
+
 def test_a_run_that_is_being_deleted_is_cancelled(server: Replay, api: Api) -> None:
-    state = look_at(server, api, "running", metadata={"deletionTimestamp": "2026-11-24T00:00:00Z"})
+    state = look_at(server, api, "running", metadata=DELETED)
     assert (state.state, state.reason) == (State.CANCELLED, "being deleted")
+
+
+def test_a_run_that_is_being_deleted_after_its_end_has_ended_so(server: Replay, api: Api) -> None:
+    for name in ("complete", "some-failed"):
+        assert look_at(server, api, name, metadata=DELETED).state.exit_code == {"complete": 0}.get(name, 104)
 
 
 def test_the_reason_of_a_lost_pod(server: Replay, api: Api) -> None:

@@ -3,6 +3,7 @@
 The Workload is written by hand, after Kueue's documented API (kueue.x-k8s.io/v1beta1): no Kueue could be recorded.
 """
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,9 +12,12 @@ from datascaler.cluster.api import Api
 from datascaler.cluster.look import find_runs, look
 from datascaler.cluster.paths import path_of
 from datascaler.cluster.state import RunState, State
+from datascaler.cluster.why import permanent_failure
 from tests.cluster.replay import Replay, recorded, recorded_answer, recorded_run
 from tests.cluster.test_look import look_like
 
+RECORDED = datetime(2026, 11, 24, 12, 32, 30, tzinfo=UTC)
+"""When the answers were taken."""
 PERMANENT = (
     "worker-wrong-worker-0 ended with 78 (wrong configuration): datascaler: error: s3://nowhere/pool does not exist"
 )
@@ -46,7 +50,7 @@ def server(server: Replay) -> Replay:
 
 def look_at(server: Replay, api: Api, name: str) -> RunState:
     run = server.add_run(name)
-    [state] = look(api, find_runs(api, run["metadata"]["namespace"], name))
+    [state] = look(api, find_runs(api, run["metadata"]["namespace"], name), RECORDED)
     assert "\n" not in state.reason
     return state
 
@@ -72,6 +76,36 @@ def test_what_a_run_is(server: Replay, api: Api) -> None:
     late = look_at(server, api, "worker-late")
     assert late.started < late.finished
     assert done.finished
+
+
+def restarted(seconds: float) -> dict[str, Any]:
+    """The pod that ended with 78, started again so long ago."""
+    pod: dict[str, Any]
+    [pod] = recorded_run("worker-wrong")["pods"]
+    [container] = pod["status"]["containerStatuses"]
+    ended = container["state"].get("terminated") or container["lastState"]["terminated"]
+    assert ended["exitCode"] == 78
+    started = (RECORDED - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    container |= {"state": {"running": {"startedAt": started}}, "lastState": {"terminated": ended}}
+    pod["status"]["phase"] = "Running"
+    return pod
+
+
+@pytest.mark.parametrize(("seconds", "is_loop"), [(0, True), (30, True), (59, True), (61, False), (9999, False)])
+def test_a_worker_that_was_wrong_once_and_runs_now_has_not_failed(seconds: float, is_loop: bool) -> None:
+    assert permanent_failure([restarted(seconds)], RECORDED) == (PERMANENT if is_loop else "")
+
+
+def test_a_worker_waits_in_its_crash_loop_as_long_as_it_likes() -> None:
+    pod = restarted(0)
+    pod["status"]["containerStatuses"][0]["state"] = {"waiting": {"reason": "CrashLoopBackOff"}}
+    assert permanent_failure([pod], RECORDED + timedelta(days=1)) == PERMANENT
+
+
+def test_a_run_is_running_when_the_worker_has_settled(server: Replay, api: Api) -> None:
+    server.add(recorded_run("worker-wrong")["run"], restarted(600))
+    [state] = look(api, find_runs(api, "ml", "worker-wrong"), RECORDED)
+    assert (state.state, state.reason) == (State.RUNNING, "")
 
 
 def test_running_by_the_operators_word_only_is_pending(server: Replay, api: Api) -> None:

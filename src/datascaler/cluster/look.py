@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from datascaler.cluster.api import PAGE, Api, Json, RefusedError
 from datascaler.cluster.names import INSTANCE, PART_OF, PIPELINE, RUN, handle
 from datascaler.cluster.paths import JOB, PYTORCHJOB, RUN_KINDS, path_of
-from datascaler.cluster.state import RunState, State, run_label, state_of
-from datascaler.cluster.why import permanent_failure, why_events, why_pods, why_workload
+from datascaler.cluster.state import RunState, State, missing_pods, run_label, state_of
+from datascaler.cluster.why import last_end, permanent_failure, why_events, why_pods, why_workload
 from datascaler.errors import RunNotFoundError
 
 
@@ -45,8 +46,9 @@ def list_pods(api: Api, namespace: str, name: str, *, ended_well: bool = False) 
     return pods
 
 
-def look(api: Api, runs: list[Json]) -> list[RunState]:
+def look(api: Api, runs: list[Json], now: datetime | None = None) -> list[RunState]:
     """The state of each run, with the reason where it is not plain success."""
+    now = now or datetime.now(UTC)
     states = [state_of(run) for run in runs]
     pods: dict[str, list[Json]] = {}
     for namespace, group in sorted({(state.namespace, state.group) for state in states}):
@@ -54,7 +56,7 @@ def look(api: Api, runs: list[Json]) -> list[RunState]:
         alone = members[0] if len(members) == 1 and members[0].kind == JOB else None
         for pod in _telling_pods(api, alone) if alone else list_pods(api, namespace, group):
             pods.setdefault(run_label(pod), []).append(pod)
-    return [_explained(api, run, state, pods.get(state.name, [])) for run, state in zip(runs, states, strict=True)]
+    return [_explained(api, run, state, pods.get(state.name, []), now) for run, state in zip(runs, states, strict=True)]
 
 
 def _telling_pods(api: Api, job: RunState) -> list[Json]:
@@ -69,7 +71,7 @@ def _telling_pods(api: Api, job: RunState) -> list[Json]:
     return pods
 
 
-def _explained(api: Api, run: Json, state: RunState, pods: list[Json]) -> RunState:
+def _explained(api: Api, run: Json, state: RunState, pods: list[Json], now: datetime) -> RunState:
     if state.state in (State.SUCCEEDED, State.CANCELLED):
         return state
     if state.state in (State.FAILED, State.PARTLY_FAILED):
@@ -79,21 +81,41 @@ def _explained(api: Api, run: Json, state: RunState, pods: list[Json]) -> RunSta
         return replace(state, reason=_queued(api, run) or state.reason)
     if state.kind == PYTORCHJOB:
         # The operator would start it again and again.
-        if said := permanent_failure(pods):
+        if said := permanent_failure(pods, now):
             return replace(state, state=State.FAILED, reason=f"{said}; `datascaler cancel {state.name}` frees its pods")
         running = [pod for pod in pods if pod["status"].get("phase") == "Running"]
         if state.state == State.RUNNING and not running:
             state = replace(state, state=State.PENDING)
     waiting = [pod for pod in pods if not _is_up(pod)]
+    if state.state == State.RUNNING and state.kind == JOB:
+        return replace(state, reason=_why_not_all(api, run, state, waiting))
     reason = why_pods(waiting)
     if not reason and state.state in (State.PENDING, State.RESTARTING):
         about = waiting[0]["metadata"]["name"] if waiting else state.name
         reason = why_events(_events(api, state.namespace, about))
     if reason and state.state == State.RUNNING:
-        up = run["status"].get("ready", 0) if state.kind == JOB else len(pods) - len(waiting)
-        down = max(len(waiting), state.active - up)
-        reason = f"{down:,} of {up + down:,} pods are not running: {reason}"
+        up = len(pods) - len(waiting)
+        reason = _part(max(len(waiting), state.active - up), up, reason)
     return replace(state, reason=reason or state.reason)
+
+
+def _why_not_all(api: Api, run: Json, state: RunState, waiting: list[Json]) -> str:
+    """Of a Job of which a part runs. A pod that failed tells nothing any more when another has taken its place."""
+    missing = missing_pods(run)
+    failed = [pod for pod in waiting if pod["status"].get("phase") == "Failed"]
+    coming = [pod for pod in waiting if pod not in failed]
+    reason = why_pods(coming)
+    if not reason and missing:
+        # What ended a pod is old news if others have been refused since.
+        refused = why_events(_events(api, state.namespace, state.name), since=last_end(failed))
+        reason = refused or why_pods(failed)
+    up = run["status"].get("ready") or 0
+    down = max(len(coming), state.active + missing - up)
+    return _part(down, up, reason) if reason else ""
+
+
+def _part(down: int, up: int, reason: str) -> str:
+    return f"{down:,} of {up + down:,} pods are not running: {reason}"
 
 
 def _is_up(pod: Json) -> bool:

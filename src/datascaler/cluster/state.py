@@ -61,7 +61,7 @@ def state_of(run: Json) -> RunState:
     metadata, status = run["metadata"], run.get("status") or {}
     is_pytorchjob = run["kind"] == PYTORCHJOB
     state, reason = _pytorchjob_state(run) if is_pytorchjob else _job_state(run)
-    if metadata.get("deletionTimestamp"):
+    if metadata.get("deletionTimestamp") and not state.is_final:
         state, reason = State.CANCELLED, "being deleted"
     workers = (status.get("replicaStatuses") or {}).get("Worker") or {}
     counts = workers if is_pytorchjob else status
@@ -90,6 +90,17 @@ def wanted_pods(run: Json) -> int:
     if run["kind"] == PYTORCHJOB:
         return int(spec["pytorchReplicaSpecs"]["Worker"].get("replicas", 1))
     return int(spec.get("completions") or 1)
+
+
+def missing_pods(run: Json) -> int:
+    """How many fewer pods a Job has than it should: what a quota refuses, or what is made again after a pause."""
+    if run["kind"] != JOB:
+        return 0
+    spec, status = run["spec"], run.get("status") or {}
+    left = wanted_pods(run) - (status.get("succeeded") or 0) - _count(status.get("failedIndexes", ""))
+    # One that is being stopped is replaced when it is gone.
+    present = (status.get("active") or 0) + (status.get("terminating") or 0)
+    return max(0, min(int(spec.get("parallelism", 1)), left) - present)
 
 
 def _is_shared(run: Json) -> bool:

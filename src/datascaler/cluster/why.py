@@ -2,12 +2,16 @@
 
 import re
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 from typing import Any
 
 Json = dict[str, Any]
 
 PERMANENT = {2: "wrong usage", 65: "bad input", 78: "wrong configuration", 79: "diverged"}
 """Exit codes of a worker that no retry will change."""
+
+_SETTLED = timedelta(minutes=1)
+"""A container that has run so long may have overcome what ended the one before it."""
 
 _CHILD_FAILED = re.compile(r"datascaler: error: process \d+ failed with exit code \d+$")
 
@@ -32,12 +36,12 @@ def why_pods(pods: Iterable[Json]) -> str:
     return ""
 
 
-def why_events(events: Iterable[Json]) -> str:
-    """The newest warning."""
-    warnings = [each for each in events if each.get("type") == "Warning"]
+def why_events(events: Iterable[Json], since: str = "") -> str:
+    """The newest warning, if it is not older than `since`."""
+    warnings = [each for each in events if each.get("type") == "Warning" and _time_of(each) >= since]
     if not warnings:
         return ""
-    newest = max(warnings, key=lambda each: each.get("lastTimestamp") or each.get("eventTime") or "")
+    newest = max(warnings, key=_time_of)
     return _one_line(newest.get("message", "")).removeprefix("Error creating: ")
 
 
@@ -51,13 +55,34 @@ def why_workload(workload: Json) -> str:
     return ""
 
 
-def permanent_failure(pods: Iterable[Json]) -> str:
+def permanent_failure(pods: Iterable[Json], now: datetime) -> str:
     """The failure of a pod that will fail again however often it is started, or nothing."""
     for pod in pods:
         ended = _last_end(pod)
-        if ended and ended["exitCode"] in PERMANENT:
+        if ended and ended["exitCode"] in PERMANENT and not _has_settled(pod, now):
             return _crashed(pod)
     return ""
+
+
+def last_end(pods: Iterable[Json]) -> str:
+    """When the newest of these pods that have failed did so."""
+    times = [""]
+    for pod in pods:
+        lost = [each for each in pod["status"].get("conditions") or () if each["type"] == "DisruptionTarget"]
+        times += [each.get("lastTransitionTime") or "" for each in lost]
+        ended = _last_end(pod) or {}
+        times.append(ended.get("finishedAt") or "")
+    return max(times)
+
+
+def _has_settled(pod: Json, now: datetime) -> bool:
+    """Whether it runs again, and has for a while: in a crash loop it waits, or has just been started."""
+    starts = [((each.get("state") or {}).get("running") or {}).get("startedAt") for each in _containers(pod)]
+    return all(start and now - datetime.fromisoformat(start) >= _SETTLED for start in starts)
+
+
+def _time_of(event: Json) -> str:
+    return str(event.get("lastTimestamp") or event.get("eventTime") or "")
 
 
 def _unschedulable(pod: Json) -> str:
