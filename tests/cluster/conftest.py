@@ -1,7 +1,8 @@
 """The recorded API server, the real client to it, and a kubeconfig that names it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -9,7 +10,8 @@ from kubernetes import client
 
 from datascaler.cluster.api import Api
 from tests.charts.render import helm
-from tests.cluster.replay import Replay, serving
+from tests.cluster.replay import Answer, Query, Replay, recorded_run, serving
+from tests.cluster.submitting import JOBS, jobs
 
 
 @pytest.fixture
@@ -53,3 +55,19 @@ def use_kubeconfig(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
 def real_helm(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("DATASCALER_HELM", helm())
     return helm()
+
+
+@pytest.fixture
+def ends(server: Replay) -> Callable[[str, str], None]:
+    """`ends(run, how)`: when the run is looked at, it has ended as the recorded one did."""
+    ways: dict[str, str] = {}
+
+    def answer(_method: str, path: str, _query: Query, _body: Any) -> Answer | None:
+        for name, job in jobs(server).items() if path == JOBS else ():
+            how = ways.get(name) or ways.get("*")
+            if how and "status" not in job:
+                job["status"] = recorded_run(how)["run"]["status"]
+        return None
+
+    server.answers.append(answer)
+    return ways.__setitem__

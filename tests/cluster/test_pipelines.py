@@ -1,0 +1,188 @@
+"""Pipelines against the recorded API server: step after step, and again after something failed."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from datascaler.cluster.api import Api
+from datascaler.cluster.cancel import cancel
+from datascaler.cluster.carry_out import carry_out
+from datascaler.cluster.retry import retry
+from datascaler.cluster.submission import describe_submission
+from datascaler.errors import ClusterError, PartlyFailedError, RunFailedError
+from tests.cli.submitting import command_of
+from tests.cluster.replay import Answer, Query, Replay
+from tests.cluster.submitting import JOBS, jobs, record, submit
+
+pytestmark = pytest.mark.usefixtures("kubeconfig", "real_helm")
+
+
+def test_a_pipeline_is_a_driver_in_the_cluster(server: Replay) -> None:
+    result = submit("pipeline", "--name", "first")
+    assert (result.exit_code, result.stdout) == (0, "ml/first\n")
+    assert "pipeline  ml/first: score -> subset -> train -> eval" in result.stderr
+    assert list(jobs(server)) == ["first"]
+    assert command_of(jobs(server)["first"])[:4] == ["datascaler", "submit", "pipeline", "--wait"]
+
+
+def test_the_driver_submits_one_step_after_the_other(server: Replay, ends: Callable[[str, str], None]) -> None:
+    ends("*", "complete")
+    result = submit(
+        "pipeline", "--name", "first", "--wait", "--gpus", "0", "--train", "--workers 2", "--label", "team=a"
+    )
+    assert (result.exit_code, result.stdout) == (0, "ml/first\n")
+    assert list(jobs(server)) == ["first-score", "first-subset", "first-train", "first-eval"]
+    for job in jobs(server).values():
+        labels = job["metadata"]["labels"]
+        assert (labels["datascaler/pipeline"], labels["team"]) == ("first", "a")
+        assert record(job)["logs"] == f"s3://out/logs/{job['metadata']['name']}"
+    assert record(jobs(server)["first-train"])["train"] == {"backend": "job", "workers": 2}
+    assert "--- step 3 of 4: train" in result.stderr
+    # Again, nothing is left to do.
+    server.asked.clear()
+    assert (
+        submit(
+            "pipeline", "--name", "first", "--wait", "--gpus", "0", "--train", "--workers 2", "--label", "team=a"
+        ).exit_code
+        == 0
+    )
+    assert server.requests("POST") == []
+
+
+def test_a_step_that_fails_ends_the_pipeline_and_is_made_anew_by_the_next(
+    server: Replay, ends: Callable[[str, str], None]
+) -> None:
+    ends("*", "complete")
+    ends("first-subset", "single-failed")
+    result = submit("pipeline", "--name", "first", "--wait")
+    assert result.exit_code == 100
+    assert str(result.exception).startswith("step subset (ml/first-subset) did not succeed: failed: ")
+    assert list(jobs(server)) == ["first-score", "first-subset"]
+    uids = {name: job["metadata"]["uid"] for name, job in jobs(server).items()}
+    ends("first-subset", "complete")
+    result = submit("pipeline", "--name", "first", "--wait")
+    assert result.exit_code == 0
+    assert "first-subset had failed; starting again" in result.stderr
+    again = {name: job["metadata"]["uid"] for name, job in jobs(server).items()}
+    assert again["first-score"] == uids["first-score"]
+    assert again["first-subset"] != uids["first-subset"]
+    assert "first-eval" in again
+
+
+def test_a_step_that_partly_failed_has_its_own_exit_code(ends: Callable[[str, str], None]) -> None:
+    ends("*", "some-failed")
+    result = submit("pipeline", "--name", "first", "--wait", "--score", "--count 3")
+    assert result.exit_code == 104
+    assert "step score (ml/first-score) did not succeed: partly failed" in str(result.exception)
+
+
+def test_a_wrong_flag_of_the_last_step_is_found_before_the_first_runs(server: Replay) -> None:
+    result = submit("pipeline", "--name", "first", "--wait", "--eval", "--parallelism -1")
+    assert result.exit_code == 2
+    assert "'/parallelism'" in result.stderr
+    assert jobs(server) == {}
+
+
+def test_a_failed_pipeline_submitted_again_goes_on(server: Replay, ends: Callable[[str, str], None]) -> None:
+    submit("pipeline", "--name", "first")
+    ends("first", "single-failed")
+    uid = jobs(server)["first"]["metadata"]["uid"]
+    result = submit("pipeline", "--name", "first")
+    assert (result.exit_code, result.stdout) == (0, "ml/first\n")
+    assert "first had failed; starting again" in result.stderr
+    assert jobs(server)["first"]["metadata"]["uid"] != uid
+
+
+def test_a_retry_of_a_pipeline_is_a_new_driver_and_no_step_is_lost(
+    server: Replay, api: Api, ends: Callable[[str, str], None]
+) -> None:
+    ends("first-score", "complete")
+    ends("first-subset", "single-failed")
+    submit("pipeline", "--name", "first", "--wait")
+    with pytest.raises(ClusterError, match="no driver in the cluster"):
+        retry(api, "ml", "first")
+    submit("pipeline", "--name", "first")
+    ends("first", "single-failed")
+    uids = {name: job["metadata"]["uid"] for name, job in jobs(server).items()}
+    assert retry(api, "ml", "first") == ["first"]
+    again = {name: job["metadata"]["uid"] for name, job in jobs(server).items()}
+    assert again.pop("first") != uids.pop("first")
+    assert again == uids
+
+
+def test_what_the_driver_submits_while_it_ends_is_cancelled_too(server: Replay, api: Api) -> None:
+    submit("pipeline", "--name", "first")
+    late = json.loads(json.dumps(jobs(server)["first"]))
+    late["metadata"] |= {"name": "first-score", "uid": "late"}
+    late["metadata"]["labels"] |= {
+        "app.kubernetes.io/instance": "first-score",
+        "app.kubernetes.io/component": "score",
+        "datascaler/run": "first-score",
+        "datascaler/pipeline": "first",
+    }
+
+    def submit_once_more(method: str, path: str, _query: Query, _body: Any) -> Answer | None:
+        if method == "DELETE" and path == f"{JOBS}/first":
+            server.add(late)
+        return None
+
+    server.answers.append(submit_once_more)
+    assert cancel(api, "ml", "first") == ["first", "first-score"]
+    assert jobs(server) == {}
+
+
+def test_a_suspended_pipeline_has_steps_that_start(server: Replay) -> None:
+    submit("pipeline", "--name", "first", "--suspend")
+    driver = jobs(server)["first"]
+    assert driver["spec"]["suspend"]
+    words = command_of(driver)[3:]
+    assert submit("pipeline", "--wait", *words[words.index("--name") :], "--timeout", "0").exit_code == 101
+    assert not jobs(server)["first-score"]["spec"]["suspend"]
+
+
+def test_a_sweep_goes_on_without_the_points_that_failed(api: Api, ends: Callable[[str, str], None]) -> None:
+    points = [{"name": f"grid-{number}", "command": ["datascaler", "train"]} for number in range(3)]
+    sweep = describe_submission("grid", "ml", [{"kind": "train", "train": {"backend": "job"}, "runs": points}])
+    ends("*", "complete")
+    ends("grid-1", "single-failed")
+    carry_out(api, "ml", "sweep", sweep, lambda _: None)
+    with pytest.raises(PartlyFailedError):
+        carry_out(api, "ml", "train", sweep, lambda _: None)
+
+
+def test_a_sweep_whose_points_all_failed_is_a_failure(api: Api, ends: Callable[[str, str], None]) -> None:
+    points = [{"name": f"grid-{number}", "command": ["datascaler", "train"]} for number in range(2)]
+    sweep = describe_submission("grid", "ml", [{"kind": "train", "train": {"backend": "job"}, "runs": points}])
+    ends("*", "single-failed")
+    with pytest.raises(RunFailedError):
+        carry_out(api, "ml", "sweep", sweep, lambda _: None)
+
+
+def test_logs_go_where_they_are_asked_to(server: Replay) -> None:
+    submit("pipeline", "--name", "first", "--wait", "--timeout", "0", "--logs", "s3://logs", "--score", "--count 2")
+    assert record(jobs(server)["first-score"])["logs"] == "s3://logs/first-score"
+    submit("pipeline", "--name", "other", "--wait", "--timeout", "0", "--score", "--logs s3://mine")
+    assert record(jobs(server)["other-score"])["logs"] == "s3://mine/other-score"
+
+
+def test_the_driver_keeps_the_defaults_of_its_first_day(server: Replay, tmp_path: Any) -> None:
+    defaults = tmp_path / "defaults.yaml"
+    defaults.write_text("shmSize: 1Gi")
+    submit("pipeline", "--name", "first", "--defaults", str(defaults))
+    words = command_of(jobs(server)["first"])
+    assert json.loads(words[words.index("--defaults") + 1]) == {"shmSize": "1Gi"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--wait", "--follow"], "--wait drives the pipeline from here"),
+        (["--wait", "-o", "yaml"], "--wait drives the pipeline from here"),
+    ],
+)
+def test_flags_that_would_do_nothing_are_refused(words: list[str], message: str) -> None:
+    result = submit("pipeline", "--name", "first", *words)
+    assert result.exit_code == 2
+    assert message in result.stderr
