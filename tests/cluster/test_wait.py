@@ -104,6 +104,36 @@ def test_a_refusal_is_not_waited_out(server: Replay, api: Api) -> None:
         look_again(api, "ml", "running", before)
 
 
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_a_busy_server_is_waited_for(status: int, server: Replay, api: Api, pauses: list[Any]) -> None:
+    server.add_run("complete")
+    before = look_again(api, "ml", "complete", [])
+    server.answer("GET", "/*", status, {"message": "try again"})
+    pauses += [lambda: None, server.answers.clear]
+    assert look_again(api, "ml", "complete", before)[0].state == State.SUCCEEDED
+    assert pauses == []
+
+
+@pytest.mark.parametrize("status", [0, 503])
+def test_the_time_is_over_also_while_the_server_is_away(
+    status: int, server: Replay, api: Api, pauses: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.add_run("running")
+
+    def go_away() -> None:
+        if status:
+            server.answer("GET", "/*", status, {"message": "try again"})
+        else:
+            api._client.configuration.host = "http://127.0.0.1:1"
+
+    pauses += [go_away, lambda: None]
+    # After the first look; after the first and the second failed one, and for good.
+    over = [False, False, True, True]
+    monkeypatch.setattr("datascaler.cluster.wait.is_over", lambda deadline: deadline is not None and over.pop(0))
+    [found] = wait_for(api, "ml", "running", timeout=60)
+    assert (found.state, pauses, over) == (State.RUNNING, [], [])
+
+
 @pytest.mark.parametrize(
     ("states", "code"),
     [
@@ -124,6 +154,12 @@ def test_a_refusal_is_not_waited_out(server: Replay, api: Api) -> None:
 )
 def test_exit_codes(states: Sequence[State], code: int) -> None:
     assert exit_code([state(f"r{number}", each) for number, each in enumerate(states)]) == code
+
+
+@pytest.mark.parametrize("driver", list(State))
+def test_a_pipelines_driver_answers_for_its_steps(driver: State) -> None:
+    steps = [state("p-score", State.FAILED), state("p-train", State.RUNNING)]
+    assert exit_code([state("p", driver, verb="pipeline"), *steps]) == driver.exit_code
 
 
 @pytest.mark.parametrize(

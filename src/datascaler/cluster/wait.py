@@ -2,12 +2,16 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from typing import TypeVar
 
-from datascaler.cluster.api import Api, Json, RefusedError
+from datascaler.cluster.api import Api, is_passing
 from datascaler.cluster.look import find_runs, look
 from datascaler.cluster.state import RunState, State
 from datascaler.errors import ClusterError, RunNotFoundError
+
+T = TypeVar("T")
 
 _PAUSE_SECONDS = 2.0
 _SILENCE_SECONDS = 600.0
@@ -25,12 +29,12 @@ def wait_for(
     states: list[RunState] = []
     said = ""
     while True:
-        states = look_again(api, namespace, name, states)
+        states = look_again(api, namespace, name, states, deadline)
         line = summary_line(states)
         if line != said:
             say(line)
             said = line
-        if all(state.state.is_final for state in states) or (deadline and time.monotonic() > deadline):
+        if all(state.state.is_final for state in states) or is_over(deadline):
             return states
         time.sleep(_PAUSE_SECONDS)
 
@@ -46,7 +50,11 @@ def summary_line(states: Sequence[RunState]) -> str:
 
 
 def exit_code(states: Sequence[RunState]) -> int:
-    """0 when all succeeded; 101 while any goes on; 104 when only some failed; else 100 failed or 103 cancelled."""
+    """0 when all succeeded; 101 while any goes on; 104 when only some failed; else 100 failed or 103 cancelled.
+
+    A pipeline's driver answers for its steps: it makes those that failed anew.
+    """
+    states = [state for state in states if state.verb == "pipeline"] or states
     codes = {state.state.exit_code for state in states}
     if 101 in codes:
         return 101
@@ -63,25 +71,35 @@ def _line(state: RunState) -> str:
     return f"{state.state}{done}{workers}" + (f": {state.reason}" if state.reason else "")
 
 
-def look_again(api: Api, namespace: str, name: str, before: list[RunState]) -> list[RunState]:
-    """Runs that were there and are gone were cancelled."""
-    quiet_since = time.monotonic()
-    while True:
-        try:
-            runs: list[Json] = find_runs(api, namespace, name)
-            states = look(api, runs)
-            break
-        except RunNotFoundError:
-            if not before:
-                raise
-            states = []
-            break
-        except RefusedError:
-            raise
-        except ClusterError:
-            if not before or time.monotonic() - quiet_since > _SILENCE_SECONDS:
-                raise
-            time.sleep(_PAUSE_SECONDS)
+def look_again(
+    api: Api, namespace: str, name: str, before: list[RunState], deadline: float | None = None
+) -> list[RunState]:
+    """Runs that were there and are gone were cancelled. Those of before, if nobody answers until the deadline."""
+    if not before:
+        return look(api, find_runs(api, namespace, name))
+    states: list[RunState] | None = []
+    with suppress(RunNotFoundError):
+        states = patiently(lambda: look(api, find_runs(api, namespace, name)), deadline)
+    if states is None:
+        return before
     here = {state.name for state in states}
     gone = [each if each.state.is_final else replace(each, state=State.CANCELLED, reason="deleted") for each in before]
     return states + [each for each in gone if each.name not in here]
+
+
+def patiently(ask: Callable[[], T], deadline: float | None) -> T | None:
+    """What the API server answers, though it may be away for a while; None if it still is when the time is over."""
+    quiet_since = time.monotonic()
+    while True:
+        try:
+            return ask()
+        except ClusterError as error:
+            if not is_passing(error) or time.monotonic() - quiet_since > _SILENCE_SECONDS:
+                raise
+            if is_over(deadline):
+                return None
+            time.sleep(_PAUSE_SECONDS)
+
+
+def is_over(deadline: float | None) -> bool:
+    return deadline is not None and time.monotonic() >= deadline
