@@ -72,7 +72,7 @@ class Recorder:
         quota = next(scenario.quota for scenario in SCENARIOS.values() if scenario.quota)
         for name in (self._namespace, f"{self._namespace}-quota"):
             self._create("/api/v1/namespaces", {"metadata": {"name": name}})
-        quotas = path_of("ResourceQuota", f"{self._namespace}-quota")
+        quotas = f"/api/v1/namespaces/{self._namespace}-quota/resourcequotas"
         self._create(quotas, {"metadata": {"name": "full"}, "spec": {"hard": quota}})
         furniture = run_helm("template", "datascaler", NAMESPACE_CHART, "--skip-tests", "--namespace", self._namespace)
         for each in yaml.safe_load_all(furniture.stdout):

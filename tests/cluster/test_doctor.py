@@ -10,9 +10,10 @@ from datascaler.cluster.defaults import look_around
 from datascaler.cluster.doctor import Finding, examine
 from datascaler.cluster.paths import path_of
 from datascaler.errors import ClusterError
-from tests.cluster.replay import Replay, recorded_answer
+from tests.cluster.replay import Answer, Query, Replay, recorded_answer
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+ACCESS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 DEFAULTS = path_of("ConfigMap", "ml", "datascaler-defaults")
 ACCOUNT = path_of("ServiceAccount", "ml", "datascaler-worker")
 
@@ -82,6 +83,48 @@ def test_how_rules_are_read(rule: dict[str, Any], missing: str, furnished: Repla
     found = findings(api)["rights"]
     assert found.ok is not bool(missing)
     assert f"you may not {missing}; bind" in found.said or not missing
+
+
+@pytest.mark.parametrize(
+    ("refused", "said"),
+    [
+        (set(), "may submit, watch"),
+        ({"pods/log"}, "you may not get pods/log; bind"),
+        (
+            {"jobs", "events"},
+            "you may not get jobs, list jobs, create jobs, patch jobs, delete jobs, list events; bind",
+        ),
+    ],
+)
+def test_where_the_server_can_not_list_the_rights_it_is_asked_for_each(
+    refused: set[str], said: str, furnished: Replay, api: Api
+) -> None:
+    """The answers are written by hand, after the documented API: only a webhook that authorizes gives such."""
+    status, rules = recorded_answer("rights of nobody")
+    furnished.answer("POST", REVIEWS, status, rules | {"status": rules["status"] | {"incomplete": True}})
+
+    def decide(method: str, path: str, _query: Query, body: Any) -> Answer | None:
+        if method != "POST" or path != ACCESS:
+            return None
+        asked = body["spec"]["resourceAttributes"]
+        assert asked["namespace"] == "ml"
+        resource = "/".join(filter(None, (asked["resource"], asked["subresource"])))
+        return 201, body | {"status": {"allowed": resource not in refused}}
+
+    furnished.answers.append(decide)
+    found = findings(api)["rights"]
+    assert found.ok is not bool(refused)
+    assert said in found.said
+
+
+@pytest.mark.usefixtures("furnished")
+def test_another_operator_of_the_same_group_is_not_ours(server: Replay, api: Api) -> None:
+    status, answer = recorded_answer("operator")
+    others = [each for each in answer["resources"] if not each["name"].startswith("pytorchjobs")]
+    assert others
+    server.answer("GET", "/apis/kubeflow.org/v1", status, answer | {"resources": others})
+    assert not findings(api)["training operator"].ok
+    assert not look_around(api, "ml").has_operator
 
 
 def test_an_empty_namespace(server: Replay, api: Api) -> None:

@@ -1,4 +1,4 @@
-"""Submitting: validated first, whole or not at all, and the same twice is once."""
+"""Submitting: validated first, each run whole or not at all, and the same twice is once."""
 
 from typing import Any
 
@@ -66,6 +66,59 @@ def test_a_refusal_of_a_part_takes_back_the_run(server: Replay, api: Api) -> Non
         send(api, described(TRAIN))
     assert server.objects[JOBS] == []
     assert [path for path, _, _ in server.requests("DELETE")] == [f"{JOBS}/run"]
+
+
+SWEEP: dict[str, Any] = TRAIN | {"runs": [{"name": f"s-{number}"} for number in range(20)]}
+
+
+def test_a_failure_between_runs_says_how_many_there_are(server: Replay, api: Api) -> None:
+    def answer(method: str, _path: str, query: Query, body: Any) -> Answer | None:
+        fits = method == "POST" and "dryRun" not in query and body["metadata"]["name"] == "s-3-0"
+        return recorded_answer("forbidden") if fits else None
+
+    server.answers.append(answer)
+    with pytest.raises(
+        ClusterError, match=r"^(\d+) of 20 runs were created; the same submit goes on .* is forbidden"
+    ) as e:
+        send(api, described(SWEEP, "s"))
+    assert "\n" not in str(e.value)
+    names = {job["metadata"]["name"] for job in server.objects[JOBS]}
+    # Whole ones only, and as many as was said.
+    assert int(str(e.value).split()[0]) == len(names) == len(server.objects[SERVICES])
+    assert "s-3" not in names
+    server.answers.remove(answer)
+    assert len(send(api, described(SWEEP, "s")).created) == 20 - len(names)
+    assert len(server.objects[JOBS]) == len(server.objects[SERVICES]) == 20
+
+
+def test_a_service_that_is_gone_is_made_again(server: Replay, api: Api) -> None:
+    send(api, described(SWEEP, "s"))
+    jobs = {job["metadata"]["name"]: job for job in server.objects[JOBS]}
+    services = server.objects[SERVICES]
+    services[:] = [each for each in services if each["metadata"]["name"] not in ("s-4-0", "s-5-0")]
+    # A run that has ended needs none.
+    jobs["s-5"]["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
+    server.asked.clear()
+    said: list[str] = []
+    sent = send(api, described(SWEEP, "s"), said.append)
+    assert (sent.created, len(sent.present)) == ([], 20)
+    assert said == ["s-4: Service s-4-0 was gone, and is made again"]
+    assert posts(server) == [("services", False)]
+    uid = jobs["s-4"]["metadata"]["uid"]
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "s-4", "uid": uid}
+    assert services[-1]["metadata"]["ownerReferences"] == [owner]
+
+
+def test_what_must_be_done_before_is_done_once_all_is_valid(server: Replay, api: Api) -> None:
+    asked: list[list[tuple[str, bool]]] = []
+    send(api, described(SCORE), ready=lambda: asked.append(posts(server)))
+    assert asked == [[("jobs", True)]]
+    # Not if nothing is to be made, nor if the server refuses it.
+    send(api, described(SCORE), ready=lambda: asked.append([]))
+    server.answers.append(refusing("jobs", dry_run=True))
+    with pytest.raises(ClusterError):
+        send(api, described(SCORE, "other"), ready=lambda: asked.append([]))
+    assert len(asked) == 1
 
 
 def test_the_same_again_changes_nothing(server: Replay, api: Api) -> None:
@@ -138,3 +191,13 @@ def test_the_servers_dry_run_creates_nothing(server: Replay, api: Api) -> None:
     server.answers.append(refusing("jobs", dry_run=True))
     with pytest.raises(ClusterError, match="strict decoding error"):
         check_by_server(api, described(TRAIN))
+
+
+def test_the_servers_dry_run_of_what_is_there(server: Replay, api: Api) -> None:
+    """As a submit would have it: nothing to do, or the difference."""
+    send(api, described(SCORE))
+    server.asked.clear()
+    check_by_server(api, described(SCORE))
+    assert server.requests("POST") == []
+    with pytest.raises(ClusterError, match="exists with another spec"):
+        check_by_server(api, described(SCORE | {"suspend": True}))

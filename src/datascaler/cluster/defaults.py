@@ -19,8 +19,14 @@ def look_around(api: Api, namespace: str) -> Surroundings:
         defaults=defaults or {},
         has_defaults=defaults is not None,
         kubernetes=str(api.get("/version")["gitVersion"]).lstrip("v"),
-        has_operator=api.get_or_none(OPERATOR) is not None,
+        has_operator=has_operator(api),
     )
+
+
+def has_operator(api: Api) -> bool:
+    """Whether PyTorchJobs can be made: other operators have kinds in the same group."""
+    kinds = (api.get_or_none(OPERATOR) or {}).get("resources") or ()
+    return any(kind["name"] == "pytorchjobs" for kind in kinds)
 
 
 def read_defaults(api: Api, namespace: str) -> Values | None:

@@ -12,7 +12,6 @@ _FOLDERS = {
     "Event": ("api/v1", "events"),
     "ConfigMap": ("api/v1", "configmaps"),
     "ServiceAccount": ("api/v1", "serviceaccounts"),
-    "ResourceQuota": ("api/v1", "resourcequotas"),
     "Workload": ("apis/kueue.x-k8s.io/v1beta1", "workloads"),
 }
 
@@ -20,7 +19,7 @@ RUN_KINDS = (JOB, PYTORCHJOB)
 """Whatever else a run has belongs to one of these. Trainer v2's TrainJob would be one more."""
 
 OPERATOR = "/apis/kubeflow.org/v1"
-"""Answers where the training operator's kinds are installed."""
+"""Lists the kinds of the training operator that are installed."""
 
 
 def path_of(kind: str, namespace: str, name: str = "") -> str:

@@ -1,8 +1,8 @@
-"""Creating what was described: validated by the server first, whole or not at all, and only once."""
+"""Creating what was described: all of it validated by the server first, each run whole or not at all, and only once."""
 
 import json
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from datascaler.cluster.api import Api, Json, RefusedError
 from datascaler.cluster.merge import differences
 from datascaler.cluster.names import INSTANCE, RUN, VALUES, handle
 from datascaler.cluster.paths import RUN_KINDS, path_of, path_of_object
+from datascaler.cluster.state import state_of
 from datascaler.cluster.submission import Submission
 from datascaler.errors import ClusterError
 
@@ -26,30 +27,91 @@ class Sent:
     """Runs that name a Kueue queue which no Kueue will hold them in."""
 
 
-def send(api: Api, submission: Submission, say: Callable[[str], None] = lambda _: None) -> Sent:
+def send(
+    api: Api,
+    submission: Submission,
+    say: Callable[[str], None] = lambda _: None,
+    *,
+    ready: Callable[[], None] = lambda: None,
+) -> Sent:
     """Create the runs that are not there yet.
 
+    ready: called when the server has found nothing wrong, before anything is created.
     Raises ClusterError where a run of that name was made from other values, naming what differs, and where the server
-    refuses an object: then nothing was created.
+    refuses an object: then nothing was created. What goes wrong after that is told with the number of runs that are
+    there; the same submit goes on with the others.
     """
     groups = _by_run(submission.objects)
+    found, answers = _validated(api, submission, groups)
+    new = [group for run, group in groups.items() if run not in found]
+    if new:
+        ready()
+    _create_all(api, new, say)
+    _complete(api, submission, {run: (found[run], groups[run]) for run in found}, say)
+    unqueued = [answer[0]["metadata"]["name"] for answer in answers if _not_held(answer[0])]
+    return Sent([group[0]["metadata"]["name"] for group in new], list(found.values()), unqueued)
+
+
+def check_by_server(api: Api, submission: Submission) -> None:
+    """The server's own validation and admission of what `send` would create, without creating anything."""
+    _validated(api, submission, _by_run(submission.objects))
+
+
+def _validated(
+    api: Api, submission: Submission, groups: Mapping[str, list[Json]]
+) -> tuple[dict[str, Json], list[list[Json]]]:
+    """The runs that are there already, made from the same values, and the server's answers on the others."""
     found = {run: existing for run, existing in _existing(api, submission) if run in groups}
     for run, existing in found.items():
         _require_same(existing, groups[run][0])
     new = [group for run, group in groups.items() if run not in found]
     with ThreadPoolExecutor(_AT_A_TIME) as executor:
-        answers = list(executor.map(lambda group: [_post(api, each, dry_run=True) for each in group], new))
-        unqueued = [group[0]["metadata"]["name"] for group in answers if _not_held(group[0])]
-        for made, _ in enumerate(executor.map(lambda group: _create_group(api, group), new), start=1):
-            if len(new) > 1 and (made % 100 == 0 or made == len(new)):
-                say(f"created {made:,} of {len(new):,}")
-    return Sent([group[0]["metadata"]["name"] for group in new], list(found.values()), unqueued)
+        return found, list(executor.map(lambda group: [_post(api, each, dry_run=True) for each in group], new))
 
 
-def check_by_server(api: Api, submission: Submission) -> None:
-    """The server's own validation and admission, without creating anything."""
+def _create_all(api: Api, groups: list[list[Json]], say: Callable[[str], None]) -> None:
+    """Each group whole or not at all. The first failure stops what has not begun."""
     with ThreadPoolExecutor(_AT_A_TIME) as executor:
-        list(executor.map(lambda each: _post(api, each, dry_run=True), submission.objects))
+        creations = [executor.submit(_create_group, api, group) for group in groups]
+        try:
+            for made, each in enumerate(as_completed(creations), start=1):
+                each.result()
+                if len(groups) > 1 and (made % 100 == 0 or made == len(groups)):
+                    say(f"created {made:,} of {len(groups):,}")
+        except ClusterError as error:
+            if len(groups) == 1:
+                raise
+            failure: ClusterError | None = error
+        else:
+            failure = None
+        finally:
+            for each in creations:
+                each.cancel()
+    # Those that were under way have ended now.
+    if failure:
+        made = sum(not each.cancelled() and each.exception() is None for each in creations)
+        raise ClusterError(
+            f"{made:,} of {len(groups):,} runs were created; the same submit goes on with the others: {failure}"
+        ) from failure
+
+
+def _complete(
+    api: Api, submission: Submission, present: Mapping[str, tuple[Json, list[Json]]], say: Callable[[str], None]
+) -> None:
+    """What belongs to a run that goes on and is gone, such as the Service by which workers find each other."""
+    parts = {run: group[1:] for run, (existing, group) in present.items() if not state_of(existing).state.is_final}
+    kinds = {part["kind"] for group in parts.values() for part in group}
+    there = {
+        (kind, each["metadata"]["name"])
+        for kind in kinds
+        for each in api.items(path_of(kind, submission.namespace), labelSelector=f"{INSTANCE}={submission.name}")
+    }
+    for run, group in parts.items():
+        existing, (owner, *_) = present[run]
+        for each in group:
+            if (each["kind"], each["metadata"]["name"]) not in there:
+                _post(api, _owned(each, owner | {"metadata": existing["metadata"]}))
+                say(f"{run}: {each['kind']} {each['metadata']['name']} was gone, and is made again")
 
 
 def _by_run(objects: Iterable[Json]) -> dict[str, list[Json]]:
@@ -98,18 +160,22 @@ def _short(value: Any) -> str:
 def _create_group(api: Api, group: list[Json]) -> None:
     """The owner, then what belongs to it, so that deleting the owner deletes all."""
     owner = _post(api, group[0])
+    try:
+        for each in group[1:]:
+            _post(api, _owned(each, owner))
+    except ClusterError:
+        api.delete(path_of_object(group[0]))
+        raise
+
+
+def _owned(part: Json, owner: Json) -> Json:
     reference = {
         "apiVersion": owner["apiVersion"],
         "kind": owner["kind"],
         "name": owner["metadata"]["name"],
         "uid": owner["metadata"]["uid"],
     }
-    try:
-        for each in group[1:]:
-            _post(api, each | {"metadata": each["metadata"] | {"ownerReferences": [reference]}})
-    except ClusterError:
-        api.delete(path_of_object(group[0]))
-        raise
+    return part | {"metadata": part["metadata"] | {"ownerReferences": [reference]}}
 
 
 def _post(api: Api, body: Json, *, dry_run: bool = False) -> Json:

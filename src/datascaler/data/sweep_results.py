@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 from datascaler import storage
 from datascaler.data.run_folder import divergence, finished_run, run_url
-from datascaler.errors import ConfigError, DatascalerError
+from datascaler.errors import DatascalerError
 from datascaler.spec.train import TrainSpec
 
 
@@ -54,15 +54,3 @@ def collect(specs: Sequence[TrainSpec]) -> SweepResult:
 def sweep_results_url(spec: TrainSpec) -> str:
     """Where the ranking of the sweep that has this point goes."""
     return storage.join(storage.parent(run_url(spec)), "sweep.json")
-
-
-def read_best(url: str) -> SweepPoint:
-    """The best point of a published ranking. Raises NotFoundError, or ConfigError if no point is complete."""
-    record = storage.read_json(url)
-    try:
-        best = SweepPoint(**record["points"][0])
-    except (KeyError, IndexError, TypeError) as error:
-        raise ConfigError(f"{url} is not a ranking of a sweep ({error})") from error
-    if best.train_loss is None:
-        raise ConfigError(f"{url} has no complete point")
-    return best
