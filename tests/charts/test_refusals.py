@@ -1,10 +1,12 @@
 """charts/datascaler-run refuses wrong values, and the message names them."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.charts.render import RUN_CHART, manifests, refusal
+from datascaler.spec.numbers import parse_count
+from tests.charts.render import NAMESPACE_CHART, RUN_CHART, manifests, refusal
 
 OK: dict[str, Any] = {"kind": "score", "name": "ok", "command": ["datascaler", "score"]}
 SCORE_16 = ["datascaler", "score", "--count", "16"]
@@ -56,6 +58,8 @@ def test_by_the_schema(values: dict[str, Any], named: str) -> None:
         (OK | {"command": []}, "run ok: command is empty"),
         (OK | {"completions": 4}, "run ok: the command says --count 1 but completions is 4"),
         (OK | {"command": ["datascaler", "score", "--count=8"]}, "the command says --count 8 but completions is 1"),
+        (OK | {"command": ["datascaler", "score", "--count=2K"]}, "the command says --count 2000 but completions is 1"),
+        (OK | {"command": ["datascaler", "score", "--count", "2k2"]}, "says --count 2k2 but completions is 1"),
         (
             OK | {"command": ["datascaler", "score", "--count", "4", "--index", "2"], "completions": 4},
             "the command says --index 2, so completions must be 1",
@@ -76,6 +80,7 @@ def test_by_the_schema(values: dict[str, Any], named: str) -> None:
             TRAIN | {"command": ["datascaler", "train", "--nproc-per-node", "2"]},
             "--nproc-per-node 2 but gpu.count is 1",
         ),
+        (TRAIN | {"command": ["datascaler", "train", "--nproc_per_node=8"]}, "--nproc-per-node 8 but gpu.count is 1"),
         (TRAIN | {"name": "a" * 55}, "name has 55 characters; its last pod is called NAME-worker-0, so at most 54"),
         (OK | {"name": "a" * 63}, "so at most 61"),
         (OK | {"env": {"AWS_SECRET_ACCESS_KEY": "x"}}, "env.AWS_SECRET_ACCESS_KEY would put a credential"),
@@ -87,6 +92,38 @@ def test_by_the_schema(values: dict[str, Any], named: str) -> None:
 )
 def test_by_a_check_of_several_values(values: dict[str, Any], message: str) -> None:
     assert message in refusal(RUN_CHART, values)
+
+
+CREDENTIALS = (
+    *("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "HF_TOKEN", "WANDB_API_KEY", "CLIENT_SECRET", "DB_PASSWORD"),
+    *("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCOUNT_KEY", "PRIVATE_KEY", "GIT_CREDENTIALS"),
+    *("PROXY_CREDENTIAL", "FTP_PASS", "PASS", "FTP_PASSWD", "gcs_private_key"),
+)
+
+
+@pytest.mark.parametrize("variable", CREDENTIALS)
+@pytest.mark.parametrize("chart", [RUN_CHART, NAMESPACE_CHART], ids=["run", "namespace"])
+def test_credentials_are_not_taken_as_text(chart: Path, variable: str) -> None:
+    values = OK | {"env": {variable: "x"}} if chart == RUN_CHART else {"storage": {"env": {variable: "x"}}}
+    assert f"env.{variable} would put a credential" in refusal(chart, values)
+
+
+def test_what_only_looks_like_a_credential_is_taken() -> None:
+    env = {"GOOGLE_APPLICATION_CREDENTIALS": "/gcp/key.json", "AWS_SHARED_CREDENTIALS_FILE": "/aws/credentials"}
+    env |= {"BYPASS": "1", "AZURE_STORAGE_ACCOUNT_NAME": "a", "AZURE_FEDERATED_TOKEN_FILE": "/t", "TOKENIZERS": "1"}
+    assert manifests(RUN_CHART, OK | {"env": env})
+    assert manifests(NAMESPACE_CHART, {"storage": {"env": env}})
+
+
+@pytest.mark.parametrize(
+    ("count", "completions"),
+    [("1K", 1000), ("2k", 2000), ("0.002M", 2000), ("1.5K", 1500), ("1_000", 1000), ("0.016K", 16), ("4", 4)],
+)
+def test_counts_are_read_as_the_command_line_reads_them(count: str, completions: int) -> None:
+    assert parse_count(count) == completions
+    for words in (["--count", count], [f"--count={count}"]):
+        [job] = manifests(RUN_CHART, OK | {"command": ["datascaler", "score", *words], "completions": completions})
+        assert job["spec"]["completions"] == completions
 
 
 def test_a_release_name_that_no_object_may_have_is_refused() -> None:

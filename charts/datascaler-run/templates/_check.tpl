@@ -61,8 +61,9 @@
 {{- end -}}
 {{- end -}}
 
+{{- /* Google's variable is the path of a file, which may be a mounted Secret's. */ -}}
 {{- range $variable, $value := $run.env -}}
-{{- if and (kindIs "string" $value) (regexMatch "(SECRET|PASSWORD|TOKEN|ACCESS_KEY|ACCESS_KEY_ID|API_KEY)$" (upper $variable)) -}}
+{{- if and (kindIs "string" $value) (ne $variable "GOOGLE_APPLICATION_CREDENTIALS") (regexMatch "(SECRET|PASSWORD|PASSWD|(^|_)PASS|TOKEN|ACCESS_KEY|ACCESS_KEY_ID|API_KEY|ACCOUNT_KEY|PRIVATE_KEY|CONNECTION_STRING|CREDENTIALS?)$" (upper $variable)) -}}
 {{- fail (printf "run %s: env.%s would put a credential into a manifest; refer to a Secret: {secretKeyRef: {name: ..., key: ...}}" $name $variable) -}}
 {{- end -}}
 {{- if or (hasPrefix "PET_" $variable) (eq $variable "JOB_COMPLETION_INDEX") -}}

@@ -59,17 +59,27 @@ pipeline), pytorchjob or elastic-job (train). */}}
 {{- end -}}
 {{- end -}}
 
-{{/* What the command says after a flag: `--count 8` or `--count=8`, `_` in numbers dropped. Takes {command, flag}. */}}
+{{/* What the command says after a flag: `--count 8`, `--count=8`. Flags and numbers are read as the command line reads them:
+`--nproc_per_node 1_6`, `--count 1K`. Takes {command, flag}. */}}
 {{- define "datascaler-run.flag" -}}
 {{- $found := "" -}}
 {{- $next := false -}}
 {{- range .command -}}
+{{- $word := splitn "=" 2 . -}}
+{{- $is := eq ($word._0 | replace "_" "-") $.flag -}}
 {{- if $next -}}{{- $found = . -}}{{- $next = false -}}
-{{- else if eq . $.flag -}}{{- $next = true -}}
-{{- else if hasPrefix (printf "%s=" $.flag) . -}}{{- $found = trimPrefix (printf "%s=" $.flag) . -}}
+{{- else if and $is (contains "=" .) -}}{{- $found = $word._1 -}}
+{{- else if $is -}}{{- $next = true -}}
 {{- end -}}
 {{- end -}}
-{{- $found | replace "_" "" -}}
+{{- $found = $found | replace "_" "" -}}
+{{- if regexMatch "^[0-9]+([.][0-9]+)?[KMBTkmbt]$" $found -}}
+{{- $last := sub (len $found) 1 | int -}}
+{{- $scales := dict "K" 1000 "M" 1000000 "B" 1000000000 "T" 1000000000000 -}}
+{{- mulf (substr 0 $last $found) (get $scales (substr $last -1 $found | upper)) | int64 -}}
+{{- else -}}
+{{- $found -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Indexes that the command's --indexes names, such as 3,17,20-22: how many there are, and the greatest. Empty if the text

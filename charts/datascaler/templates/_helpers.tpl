@@ -48,11 +48,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- toYaml (mergeOverwrite (deepCopy $own) (deepCopy .Values.defaults)) -}}
 {{- end -}}
 
-{{/* A credential as text would stay in the release and in the ConfigMap. */}}
+{{/* A credential as text would stay in the release and in the ConfigMap. (Google's variable is the path of a file.) */}}
 {{- define "datascaler.check" -}}
 {{- range $where, $env := dict "storage.env" .Values.storage.env "defaults.env" (.Values.defaults.env | default dict) -}}
 {{- range $variable, $value := $env -}}
-{{- if and (kindIs "string" $value) (regexMatch "(SECRET|PASSWORD|TOKEN|ACCESS_KEY|ACCESS_KEY_ID|API_KEY)$" (upper $variable)) -}}
+{{- if and (kindIs "string" $value) (ne $variable "GOOGLE_APPLICATION_CREDENTIALS") (regexMatch "(SECRET|PASSWORD|PASSWD|(^|_)PASS|TOKEN|ACCESS_KEY|ACCESS_KEY_ID|API_KEY|ACCOUNT_KEY|PRIVATE_KEY|CONNECTION_STRING|CREDENTIALS?)$" (upper $variable)) -}}
 {{- fail (printf "%s.%s would put a credential into a ConfigMap; put it into a Secret and name that in storage.secretName" $where $variable) -}}
 {{- end -}}
 {{- end -}}
