@@ -51,8 +51,8 @@ SAMPLES: dict[str, tuple[list[str], Any]] = {
     ),
     "--service-account": (["worker"], "worker"),
     "--storage-secret": (["s3"], "s3"),
-    "--env": (["A=b=c", "EMPTY="], {"A": "b=c", "EMPTY": ""}),
     "--env-file": (["FILE"], {"A": "1", "B": "two words"}),
+    "--env": (["A=b=c", "EMPTY="], {"A": "b=c", "EMPTY": ""}),
     "--secret-env": (["HF_TOKEN=hub:token"], {"HF_TOKEN": {"secretKeyRef": {"name": "hub", "key": "token"}}}),
     "--label": (["team=a"], {"team": "a"}),
     "--annotation": (["note=a: b"], {"note": "a: b"}),
@@ -177,6 +177,24 @@ def test_variables_of_this_machine() -> None:
         "B": "2",
         "T": {"secretKeyRef": {"name": "s", "key": "k"}},
     }
+
+
+def test_a_variable_of_the_command_line_beats_that_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "env").write_text("A=file\nB=file\nC=file")
+    words = ("--env", "A=flag", "--secret-env", "B=s:k", "--env-file", str(tmp_path / "env"))
+    found = values_of("score", *words)["env"]
+    assert found == {"A": "flag", "B": {"secretKeyRef": {"name": "s", "key": "k"}}, "C": "file"}
+
+
+@pytest.mark.parametrize("flag", ["--pod-overlay", "--values", "--env-file"])
+@pytest.mark.parametrize("content", [b"a: b: c\nd", b"spec: [\n  1,\n", b"- 1", b"\xff\xfe"])
+def test_a_file_that_can_not_be_read_is_a_usage_error_in_one_line(flag: str, content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    said = refused("score", flag, str(path))
+    assert "\n" not in said
+    # Lines of a file of variables are variables.
+    assert said.startswith(f"{flag} {path}: ") or (flag == "--env-file" and "it is not set here" in said)
 
 
 @pytest.mark.parametrize(

@@ -57,4 +57,6 @@ def test_one_pod_for_all_is_pointed_out() -> None:
 
 
 def test_the_pool() -> None:
-    assert pool_line(12_896, 1234.56) == "pool      12,896 shards, 1,234.6 GB"
+    assert pool_line(12_896, 1234.56) == (
+        "pool      12,896 shards, 1,234.6 GB; at most 128,960,000 samples if its shards are as DataComp's"
+    )

@@ -58,7 +58,7 @@ def _environment(items: Iterable[str]) -> dict[str, str]:
 
 
 def _environment_file(path: str) -> dict[str, str]:
-    lines = (line.strip() for line in _text_of(path).splitlines())
+    lines = (line.strip() for line in _text_of(path, "--env-file").splitlines())
     return _environment(line for line in lines if line and not line.startswith("#"))
 
 
@@ -95,16 +95,17 @@ def _pull_secrets(names: Iterable[str]) -> list[dict[str, str]]:
     return [{"name": name} for name in names]
 
 
-def _read_yaml(path: str) -> Any:
-    import yaml
-
-    return yaml.safe_load(_text_of(path)) or {}
+def _overlay(path: str) -> dict[str, Any]:
+    return read_values(path, "--pod-overlay")
 
 
-def _text_of(path: str) -> str:
+def _text_of(path: str, flag: str) -> str:
     from pathlib import Path
 
-    return Path(path).read_text()
+    try:
+        return Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"{flag} {path}: {error}") from None
 
 
 _FILE = click.Path(exists=True, dir_okay=False)
@@ -138,12 +139,13 @@ FLAGS = (
     ClusterFlag("--toleration", "tolerations", "KEY[=VALUE][:EFFECT] of a taint.", _tolerations, multiple=True),
     ClusterFlag("--service-account", "serviceAccountName", "Whom the pods run as."),
     ClusterFlag("--storage-secret", "storage.secretName", "Secret whose keys become variables."),
+    # In this order, so that what stands on the command line is laid over what stands in the file.
+    ClusterFlag("--env-file", "env", "File of NAME=VALUE lines; --env goes before it.", _environment_file, type=_FILE),
     ClusterFlag("--env", "env", "NAME=VALUE, or NAME as it is here.", _environment, multiple=True),
-    ClusterFlag("--env-file", "env", "File of NAME=VALUE lines.", _environment_file, type=_FILE),
     ClusterFlag("--secret-env", "env", "NAME=SECRET:KEY.", _secret_environment, multiple=True),
     ClusterFlag("--label", "labels", "KEY=VALUE on the run.", _pairs, multiple=True),
     ClusterFlag("--annotation", "annotations", "KEY=VALUE on the run.", _pairs, multiple=True),
-    ClusterFlag("--pod-overlay", "podOverlay", "YAML laid over the pod template.", _read_yaml, type=_FILE),
+    ClusterFlag("--pod-overlay", "podOverlay", "YAML laid over the pod template.", _overlay, type=_FILE),
     ClusterFlag("--deadline", "activeDeadlineSeconds", "Seconds until the run is stopped.", type=COUNT),
     ClusterFlag("--ttl", "ttlSecondsAfterFinished", "Seconds until a finished run is deleted.", type=COUNT),
     ClusterFlag("--grace-period", "terminationGracePeriodSeconds", "Seconds to stop in.", type=COUNT),
@@ -171,10 +173,11 @@ def read_values(text: str, flag: str = "--values") -> dict[str, Any]:
     """Values from a YAML file, or from the text itself if it begins with a brace. flag: what it was given to."""
     import yaml
 
+    content = text if text.lstrip().startswith("{") else _text_of(text, flag)
     try:
-        values = yaml.safe_load(text) if text.lstrip().startswith("{") else _read_yaml(text)
-    except (OSError, yaml.YAMLError) as error:
-        raise click.UsageError(f"{flag} {text}: {error}") from None
+        values = yaml.safe_load(content) or {}
+    except yaml.YAMLError as error:
+        raise click.UsageError(f"{flag} {text}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise click.UsageError(f"{flag} {text}: not a map of values")
     return values

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from datascaler.cli.cluster_options import read_values, values_of_flags
 from datascaler.cli.output import note
-from datascaler.errors import DatascalerError
+from datascaler.errors import DatascalerError, StorageError
 
 if TYPE_CHECKING:
     from datascaler.cli.submit_options import Step
@@ -43,9 +44,7 @@ def submit_run(step: "Step") -> None:
         check_by_server(cluster.api, submission)
         print_manifests(submission, given["form"] or "yaml")
         return
-    if verb == "score":
-        _freeze_shards(parsed)
-    send_and_tell(cluster, submission, given)
+    send_and_tell(cluster, submission, given, partial(send_score, parsed) if verb == "score" else None)
 
 
 def make_request(
@@ -82,12 +81,11 @@ def train_spec(verb: str, parsed: Mapping[str, Any], *, offline: bool) -> "Train
         options["fraction"] = 1 if options["fraction"] is None else options["fraction"]
     else:
         try:
-            return datacomp_recipe(**with_recipe(dict(options)))
-        except DatascalerError as error:
-            if "recipe" not in str(error) and options["fraction"] is not None:
-                raise
+            options = with_recipe(dict(options))
+        except StorageError as error:
             note(f"could not read the subset's recipe from here: {error}")
             return train_spec(verb, parsed, offline=True)
+        return datacomp_recipe(**options)
     return datacomp_recipe(**with_recipe(options))
 
 
@@ -172,6 +170,13 @@ def send_and_tell(
         watch(cluster, submission.name, given["timeout"])
         return
     note(f"next:  datascaler status {here}   datascaler logs -f {here}   datascaler cancel {here}")
+
+
+def send_score(parsed: Mapping[str, Any], api: "Api", submission: "Submission", say: "Callable[[str], None]") -> "Sent":
+    """`send`; what is refused leaves no list of shards behind, which would tie the output folder to this pool."""
+    from datascaler.cluster.send import send
+
+    return send(api, submission, say, ready=lambda: _freeze_shards(parsed))
 
 
 def _freeze_shards(parsed: Mapping[str, Any]) -> None:

@@ -8,6 +8,8 @@ from datascaler.cluster.merge import Values
 from datascaler.cluster.submission import Submission, run_values_of
 from datascaler.spec.train import TrainSpec
 
+_DATACOMP_SHARD = 10_000
+"""Rows that DataComp's downloader gives to a shard; those that could not be downloaded are missing."""
 _GPU_VERBS = ("score", "train", "eval")
 
 
@@ -31,7 +33,10 @@ def outlook(submission: Submission, params: Mapping[str, Any], spec: TrainSpec |
 
 
 def pool_line(shards: int, gigabytes: float) -> str:
-    return f"pool      {shards:,} shards, {gigabytes:,.1f} GB"
+    return (
+        f"pool      {shards:,} shards, {gigabytes:,.1f} GB; "
+        f"at most {shards * _DATACOMP_SHARD:,} samples if its shards are as DataComp's"
+    )
 
 
 def _pods(run: Values) -> int:
