@@ -141,10 +141,14 @@ def test_lines_are_whole_however_the_log_comes(server: Replay, api: Api) -> None
     assert list(api.lines(LOG)) == ["one", "two", "", "thrée", "last"]
 
 
-def test_a_log_that_breaks_off_ends(server: Replay, api: Api) -> None:
-    """With its last whole line: the follower asks again from there."""
+def test_a_log_that_breaks_off(server: Replay, api: Api) -> None:
+    """Its whole lines are there: the follower asks again from the last of them."""
     server.answer("GET", LOG, 200, ["one\ntwo\nthr", CUT])
-    assert list(api.lines(LOG)) == ["one", "two"]
+    lines = api.lines(LOG)
+    assert [next(lines), next(lines)] == ["one", "two"]
+    with pytest.raises(ClusterError, match="broke off in the middle of a log") as broken:
+        next(lines)
+    assert is_passing(broken.value)
 
 
 def test_a_line_is_there_as_soon_as_it_is_said(server: Replay, api: Api) -> None:
@@ -163,8 +167,8 @@ def test_a_line_is_there_as_soon_as_it_is_said(server: Replay, api: Api) -> None
     assert list(lines) == ["two"]
 
 
-def test_a_log_that_is_silent_for_long_ends(server: Replay, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Like one that breaks off: the follower asks again, over a connection that may be a better one."""
+def test_a_log_that_is_silent_for_long(server: Replay, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is one that breaks off: the follower asks again, over a connection that may be a better one."""
     monkeypatch.setattr("datascaler.cluster.api._QUIET_SECONDS", 0.2)
     ended = Event()
 
@@ -173,7 +177,10 @@ def test_a_log_that_is_silent_for_long_ends(server: Replay, api: Api, monkeypatc
         ended.wait(60)
 
     server.answer("GET", LOG, 200, pieces())
-    assert list(api.lines(LOG)) == ["one"]
+    lines = api.lines(LOG)
+    assert next(lines) == "one"
+    with pytest.raises(ClusterError, match="timed out"):
+        next(lines)
     ended.set()
 
 

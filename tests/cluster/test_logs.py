@@ -1,18 +1,14 @@
-"""What pods say: all of it once, and followed through pods that come later, restarts and broken streams."""
-
-from collections.abc import Callable
-from typing import Any
+"""What pods have said so far, each under its name."""
 
 import pytest
 
 from datascaler.cluster.api import Api
-from datascaler.cluster.logs import LogQuery, follow_logs, print_logs
+from datascaler.cluster.logs import LogQuery, print_logs
 from datascaler.cluster.paths import path_of
-from datascaler.cluster.state import State
 from datascaler.errors import RunNotFoundError
-from tests.cluster.replay import CUT, Answer, Query, Replay, recorded_answer, recorded_run
+from tests.cluster.replay import Replay, recorded_answer, recorded_run
 
-JOBS, PODS = path_of("Job", "ml"), path_of("Pod", "ml")
+PODS = path_of("Pod", "ml")
 EVERYTHING = LogQuery()
 
 
@@ -22,7 +18,7 @@ def test_all_that_was_said_under_the_names_of_the_pods(server: Replay, api: Api)
     for name in names:
         server.answer("GET", f"{PODS}/{name}/log", 200, f"{name} speaks\nagain\n")
     lines: list[str] = []
-    assert print_logs(api, "ml", "complete", EVERYTHING, lines.append) == 3
+    assert print_logs(api, "ml", "complete", EVERYTHING, lines.append) == (3, 3)
     assert lines == [line for name in names for line in (f"[{name}] {name} speaks", f"[{name}] again")]
 
 
@@ -31,7 +27,7 @@ def test_the_flags_are_the_servers(server: Replay, api: Api) -> None:
     server.answer("GET", f"{PODS}/*", *recorded_answer("log"))
     lines: list[str] = []
     query = LogQuery(index=1, since_seconds=60, tail=5, previous=True)
-    assert print_logs(api, "ml", "complete", query, lines.append) == 1
+    assert print_logs(api, "ml", "complete", query, lines.append) == (1, 1)
     [(path, asked, _)] = [request for request in server.requests("GET") if request[0].endswith("/log")]
     assert path.startswith(f"{PODS}/complete-1-")
     assert asked == {"container": "datascaler", "sinceSeconds": "60", "tailLines": "5", "previous": "true"}
@@ -43,141 +39,9 @@ def test_the_flags_are_the_servers(server: Replay, api: Api) -> None:
 def test_a_pod_that_has_said_nothing_yet(about: str, server: Replay, api: Api) -> None:
     server.add_run("running")
     server.answer("GET", f"{PODS}/running*", *recorded_answer(about))
-    assert print_logs(api, "ml", "running", EVERYTHING, pytest.fail) == 0
+    assert print_logs(api, "ml", "running", EVERYTHING, pytest.fail) == (2, 0)
 
 
-class Followed:
-    """A run whose pod speaks in several connections, one after another; after the last it has ended well."""
-
-    def __init__(self, server: Replay, streams: list[Any]) -> None:
-        self.asked: list[Query] = []
-        self._server, self._streams = server, streams
-        found = recorded_run("running")
-        server.add(found["run"])
-        self.pod = found["pods"][0]
-        server.add(self.pod)
-        server.answers.append(self._answer)
-
-    def _answer(self, _method: str, path: str, query: Query, _body: Any) -> Answer | None:
-        if not path.endswith("/log"):
-            return None
-        self.asked.append(query)
-        if len(self._streams) == 1:
-            self.end()
-        stream = self._streams.pop(0)
-        return stream if isinstance(stream, tuple) else (200, stream)
-
-    def end(self) -> None:
-        for pod in self._server.objects[PODS]:
-            pod["status"] = pod["status"] | {"phase": "Succeeded"}
-        complete = recorded_run("complete")["run"]["status"]
-        self._server.objects[JOBS][0]["status"] = complete
-
-
-@pytest.fixture
-def follow(api: Api, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    monkeypatch.setattr("datascaler.cluster.logs._PAUSE_SECONDS", 0.01)
-
-    def act(name: str = "running", query: LogQuery = EVERYTHING, timeout: float | None = 60) -> list[str]:
-        lines: list[str] = []
-        states = follow_logs(api, "ml", name, query, lines.append, timeout=timeout)
-        lines.append(f"= {states[0].state}")
-        return lines
-
-    return act
-
-
-def test_lines_until_the_run_has_ended(server: Replay, follow: Callable[..., list[str]]) -> None:
-    followed = Followed(server, [["2026-01-01T00:00:00.1Z one\n", "2026-01-01T00:00:00.2Z two words \n"]])
-    prefix = f"[{followed.pod['metadata']['name']}] "
-    assert follow() == [f"{prefix}one", f"{prefix}two words ", "= succeeded"]
-    assert followed.asked == [{"container": "datascaler", "follow": "true", "timestamps": "true"}]
-
-
-def test_one_index_alone_needs_no_name(server: Replay, follow: Callable[..., list[str]]) -> None:
-    followed = Followed(server, [["2026-01-01T00:00:00.1Z one\n"]])
-    assert follow(query=LogQuery(index=0, tail=3)) == ["one", "= succeeded"]
-    assert followed.asked[0]["tailLines"] == "3"
-
-
-def test_a_broken_stream_goes_on_without_a_line_lost_or_said_twice(
-    server: Replay, follow: Callable[..., list[str]]
-) -> None:
-    """The server drops zeros at the end of a fraction, and its filter knows seconds only."""
-    followed = Followed(
-        server,
-        [
-            ["2026-01-01T00:00:07.12Z one\n2026-01-01T00:00:07.123456789Z two\n2026-01-01T00:00:0", CUT],
-            ["2026-01-01T00:00:07.12Z one\n2026-01-01T00:00:07.123456789Z two\n", CUT],
-            (500, "the kubelet is away"),
-            ["2026-01-01T00:00:07.123456789Z two\n2026-01-01T00:00:07.2Z three\n2026-01-01T00:00:08Z four\n"],
-        ],
-    )
-    assert [line.rpartition(" ")[2] for line in follow()] == ["one", "two", "three", "four", "succeeded"]
-    assert [query.get("sinceTime") for query in followed.asked] == [None, *["2026-01-01T00:00:07Z"] * 3]
-
-
-def test_a_container_that_was_restarted_is_followed_on(server: Replay, follow: Callable[..., list[str]]) -> None:
-    """Its log begins anew, later."""
-    streams = [["2026-01-01T00:00:01Z first life\n"], ["2026-01-01T00:00:09Z second life\n"]]
-    Followed(server, streams)
-    assert [line.partition("] ")[2] for line in follow()[:2]] == ["first life", "second life"]
-
-
-def test_lines_of_the_same_moment_are_all_said(server: Replay, follow: Callable[..., list[str]]) -> None:
-    stamp = "2026-01-01T00:00:01.000000001Z"
-    one, two, three = (f"{stamp} {word}\n" for word in ("one", "two", "two"))
-    Followed(server, [[one, two, CUT], [one, two, three]])
-    assert [line.rpartition(" ")[2] for line in follow()] == ["one", "two", "two", "succeeded"]
-
-
-def test_times_that_run_backwards_lose_no_line(server: Replay, follow: Callable[..., list[str]]) -> None:
-    """stdout and stderr are two pipes."""
-    Followed(server, [["2026-01-01T00:00:01.2Z out\n2026-01-01T00:00:01.1Z error\n2026-01-01T00:00:02Z end\n"]])
-    assert [line.rpartition(" ")[2] for line in follow()] == ["out", "error", "end", "succeeded"]
-
-
-def test_pods_that_are_created_later_are_followed_too(server: Replay, follow: Callable[..., list[str]]) -> None:
-    """The first pod is lost; another takes its index under a new name."""
-    followed = Followed(server, [["2026-01-01T00:00:01Z first\n", CUT], ["2026-01-01T00:00:09Z again\n"]])
-    again = recorded_run("running")["pods"][1]
-    again["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"] = "0"
-    speak = server.answers.pop()
-
-    def answer(method: str, path: str, query: Query, body: Any) -> Answer | None:
-        said = speak(method, path, query, body)
-        if said is not None and len(followed.asked) == 1:
-            server.objects[PODS][:] = [again]
-        return said
-
-    server.answers.append(answer)
-    first, second = followed.pod["metadata"]["name"], again["metadata"]["name"]
-    lines = follow()
-    assert lines == [f"[{first}] first", f"[{second}] again", "= succeeded"]
-
-
-def test_following_ends_with_the_time(server: Replay, follow: Callable[..., list[str]]) -> None:
-    run = server.add_run("no-gpu")
-    assert run["status"]["active"] == 1
-    assert follow("no-gpu", timeout=0) == ["= pending"]
-    # A pod that has not started is not asked.
-    assert not [path for path, _, _ in server.requests("GET") if path.endswith("/log")]
-
-
-def test_following_says_how_a_run_ended_that_was_deleted(server: Replay, follow: Callable[..., list[str]]) -> None:
-    server.add_run("no-gpu")
-    looked = []
-
-    def disappear(_method: str, path: str, _query: Query, _body: Any) -> Answer | None:
-        looked.append(path)
-        if path == PODS:
-            server.objects[JOBS].clear()
-        return None
-
-    server.answers.append(disappear)
-    assert follow("no-gpu") == [f"= {State.CANCELLED}"]
-
-
-def test_what_never_was_can_not_be_followed(follow: Callable[..., list[str]]) -> None:
+def test_what_never_was_has_no_logs(api: Api) -> None:
     with pytest.raises(RunNotFoundError):
-        follow("other")
+        print_logs(api, "ml", "other", EVERYTHING, pytest.fail)

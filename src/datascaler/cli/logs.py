@@ -1,6 +1,7 @@
 """`datascaler logs`."""
 
 import re
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,6 +10,9 @@ from datascaler.cli.output import note
 from datascaler.cli.usage import config_errors_are_usage_errors
 from datascaler.cli.watching import follow_until_end
 from datascaler.errors import ConfigError, RunNotFoundError
+
+if TYPE_CHECKING:
+    from datascaler.cluster.logs import LogQuery
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -47,16 +51,24 @@ def logs(
     """Print what a run's pods say.
 
     RUN is a handle, or the URL of a run's log folder. With -f the exit code says how the run ended; Ctrl-C detaches.
+    Where no pod is left, what pods saved is shown.
 
     \b
     datascaler logs team-a/score-clip-1f2e3d4c --follow --index 3
     """
     from datascaler.cluster.saved_logs import print_saved_logs
 
-    if "://" in run:
-        if not print_saved_logs(run, click.echo):
-            raise RunNotFoundError(f"no logs in {run}")
+    is_url = "://" in run
+    if saved or is_url:
+        asked = {"--follow": follow, "--since": since is not None, "--previous": previous}
+        if wrong := [flag for flag, given in asked.items() if given]:
+            raise ConfigError(f"{wrong[0]} is for pods that are there; saved logs know --index and --tail only")
+    if is_url:
+        if not print_saved_logs([run], click.echo, index=index, tail=tail):
+            raise RunNotFoundError(f"no logs in {run}" + _with_index(index))
         return
+    if follow and previous:
+        raise ConfigError("--follow shows what is said now; leave out --previous")
 
     from datascaler.cluster.connect import connect
     from datascaler.cluster.logs import LogQuery, print_logs
@@ -68,12 +80,28 @@ def logs(
     cluster = connect(own or namespace, context, kubeconfig)
     query = LogQuery(index=index, since_seconds=since, tail=tail, previous=previous)
     if follow:
-        if saved or previous:
-            raise ConfigError("--follow shows what is said now; leave out --saved and --previous")
         follow_until_end(cluster, name, query=query)
+    if not saved:
+        pods, heard = print_logs(cluster.api, cluster.namespace, name, query, click.echo)
+        is_filtered = index is not None or since is not None or previous
+        if pods or is_filtered:
+            if not heard:
+                note(_silence(name, pods, query))
+            return
     runs = find_runs(cluster.api, cluster.namespace, name)
-    if not saved and print_logs(cluster.api, cluster.namespace, name, query, click.echo):
-        return
     folders = [folder for each in runs if (folder := record_of(each).get("logs"))]
-    if not sum(print_saved_logs(folder, click.echo) for folder in folders):
-        note(f"no pod of {name} has said anything yet")
+    if not print_saved_logs(folders, click.echo, index=index, tail=tail):
+        note(f"no pod of {name}{_with_index(index)} has left a log")
+
+
+def _with_index(index: int | None) -> str:
+    return "" if index is None else f" with index {index}"
+
+
+def _silence(name: str, pods: int, query: "LogQuery") -> str:
+    if not pods:
+        return f"no pod of {name}{_with_index(query.index)} is there; --saved shows what pods left that are gone"
+    if query.previous:
+        return f"no pod of {name}{_with_index(query.index)} had its container restarted"
+    when = "" if query.since_seconds is None else f" in the last {query.since_seconds:,} s"
+    return f"no pod of {name}{_with_index(query.index)} has said anything{when or ' yet'}"

@@ -24,7 +24,8 @@ def follow_until_end(
     cluster: "Cluster", name: str, timeout: float | None = None, query: "LogQuery | None" = None
 ) -> None:
     """The same, with the pods' output on stdout."""
-    from datascaler.cluster.logs import LogQuery, follow_logs
+    from datascaler.cluster.follow import follow_logs
+    from datascaler.cluster.logs import LogQuery
 
     asked = query or LogQuery()
     _stay(

@@ -84,15 +84,18 @@ class Api:
             raise
 
     def lines(self, path: str, **query: str | int) -> Iterator[str]:
-        """A log, line by line as it grows; ends where the server or the network ends it, or after a long silence."""
+        """A log, line by line as it grows, up to where the server ends it.
+
+        Raises ClusterError after the last whole line if the network ends it, or a long silence does.
+        """
         response = self._request("get", path, query, _request_timeout=(_TIMEOUT_SECONDS[0], _QUIET_SECONDS))
         rest = b""
         try:
             for chunk in response.stream(64 << 10):
                 *whole, rest = (rest + chunk).split(b"\n")
                 yield from (line.decode("utf-8", "replace") for line in whole)
-        except HTTPError:
-            return  # the caller asks again from the last whole line that it has
+        except HTTPError as error:
+            raise ClusterError(f"the API server broke off in the middle of a log: {error}") from error
         finally:
             response.close()
         if rest:
