@@ -7,7 +7,7 @@ import pytest
 from datascaler.cluster.api import Api
 from datascaler.cluster.merge import merged
 from datascaler.cluster.paths import path_of
-from datascaler.cluster.send import check_by_server, send
+from datascaler.cluster.send import check_by_server, rehearse, send
 from datascaler.cluster.submission import Submission, describe_submission
 from datascaler.errors import ClusterError
 from tests.cluster.replay import Answer, Query, Replay, recorded_answer
@@ -194,10 +194,13 @@ def test_the_servers_dry_run_creates_nothing(server: Replay, api: Api) -> None:
 
 
 def test_the_servers_dry_run_of_what_is_there(server: Replay, api: Api) -> None:
-    """As a submit would have it: nothing to do, or the difference."""
-    send(api, described(SCORE))
+    send(api, described(TRAIN))
     server.asked.clear()
-    check_by_server(api, described(SCORE))
+    # For a submit there is nothing to do, or a difference to be told.
+    rehearse(api, described(TRAIN))
     assert server.requests("POST") == []
     with pytest.raises(ClusterError, match="exists with another spec"):
-        check_by_server(api, described(SCORE | {"suspend": True}))
+        rehearse(api, described(TRAIN | {"suspend": True}))
+    # Before a run is made anew its objects are looked at as if they were not there.
+    check_by_server(api, described(TRAIN | {"suspend": True}))
+    assert sorted(posts(server)) == [("jobs", True), ("services", True)]

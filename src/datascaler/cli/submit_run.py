@@ -39,9 +39,9 @@ def submit_run(step: "Step") -> None:
     submission = describe_request(request, cluster.namespace, surroundings(cluster, given))
     show(submission, parsed, spec)
     if given["dry_run"] == "server":
-        from datascaler.cluster.send import check_by_server
+        from datascaler.cluster.send import rehearse
 
-        check_by_server(cluster.api, submission)
+        rehearse(cluster.api, submission)
         print_manifests(submission, given["form"] or "yaml")
         return
     send_and_tell(cluster, submission, given, partial(send_score, parsed) if verb == "score" else None)

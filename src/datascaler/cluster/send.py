@@ -52,9 +52,24 @@ def send(
     return Sent([group[0]["metadata"]["name"] for group in new], list(found.values()), unqueued)
 
 
-def check_by_server(api: Api, submission: Submission) -> None:
-    """The server's own validation and admission of what `send` would create, without creating anything."""
+def rehearse(api: Api, submission: Submission) -> None:
+    """What `send` does before it creates anything: raises what it would raise."""
     _validated(api, submission, _by_run(submission.objects))
+
+
+def check_by_server(api: Api, submission: Submission) -> None:
+    """The server's own validation and admission of every object, also of those that are there already."""
+
+    def check(each: Json) -> None:
+        try:
+            _post(api, each, dry_run=True)
+        except RefusedError as error:
+            # It exists, which is only found out when all else is right.
+            if error.status != 409:
+                raise
+
+    with ThreadPoolExecutor(_AT_A_TIME) as executor:
+        list(executor.map(check, submission.objects))
 
 
 def _validated(
