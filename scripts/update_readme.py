@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- files -->\n", "<!-- /files -->\n"
 OTHERS = {
-    "Makefile": "The commands: setup, check, test, test-slow, demo, lock.",
+    "Makefile": "The commands: setup, check, test, test-slow, demo, e2e, images, lock.",
     "pyproject.toml": "Dependencies (base, worker, dev) and the settings of the tools.",
     "requirements.lock": "Every dependency with its hashes; names no index. Made by `make lock`.",
     ".pre-commit-config.yaml": "The hooks, all from .venv.",
@@ -37,11 +37,13 @@ OTHERS = {
     "charts/datascaler/templates/defaults.yaml": "The ConfigMap whose values every run starts from.",
     "charts/datascaler/templates/localqueue.yaml": "Kueue's queue.",
     "charts/datascaler/templates/networkpolicy.yaml": "Who may talk to the pods.",
-    "charts/datascaler/templates/rbac.yaml": "What a driver in the cluster may do.",
+    "charts/datascaler/templates/rbac.yaml": "What researchers and a pipeline's driver may do.",
     "charts/datascaler/templates/resourcequota.yaml": "What the namespace may use.",
     "charts/datascaler/templates/serviceaccounts.yaml": "Whom pods run as.",
     "charts/datascaler/templates/tests/doctor.yaml": "What `helm test` asks.",
 }
+_JSON = {"recorded": "Single answers of a real API server, and its refusals, recorded by tests/cluster/record.py."}
+"""By folder."""
 
 
 def main() -> None:
@@ -75,7 +77,7 @@ def first_sentence(path: Path) -> str:
     if path.suffix == ".py":
         text = ast.get_docstring(ast.parse(path.read_text())) or ""
     elif path.suffix == ".json":
-        return "An architecture, as open_clip's config."
+        return _JSON.get(path.parent.name, "An architecture, as open_clip's config.")
     elif path.suffix == ".tpl" or "templates" in path.parts:
         text = " ".join(re.findall(r"/\* (.*?) \*/", path.read_text(), re.DOTALL)[:1])
     else:
