@@ -114,8 +114,9 @@ def test_a_quota_that_some_fit_into_is_said(time: str, is_news: bool, server: Re
     found = look_at(server, api, "running", **FEWER)
     assert found.reason.startswith("2 of 4 pods are not running: pods ")
     assert "exceeded quota: full, requested: requests.memory=16Mi" in found.reason
-    # With as many pods as there are parts left, no event is news, nor while a pod is being stopped.
-    for less in ({"spec": {"parallelism": 4}}, FEWER | {"status": {"terminating": 2}}):
+    # With as many pods as there are parts left, no event is news, nor while pods are being stopped, nor at the end.
+    enough = {"conditions": [{"type": "SuccessCriteriaMet", "status": "True"}]}
+    for less in ({"spec": {"parallelism": 4}}, FEWER | {"status": {"terminating": 2}}, FEWER | {"status": enough}):
         server.objects[path_of("Job", "ml")] = [merged(run, less)]
         assert look(api, find_runs(api, "ml", "running"))[0].reason == ""
     server.objects[path_of("Job", "ml")] = [merged(run, FEWER)]

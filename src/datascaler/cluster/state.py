@@ -94,7 +94,7 @@ def wanted_pods(run: Json) -> int:
 
 def missing_pods(run: Json) -> int:
     """How many fewer pods a Job has than it should: what a quota refuses, or what is made again after a pause."""
-    if run["kind"] != JOB:
+    if run["kind"] != JOB or "SuccessCriteriaMet" in _true_conditions(run):
         return 0
     spec, status = run["spec"], run.get("status") or {}
     left = wanted_pods(run) - (status.get("succeeded") or 0) - _count(status.get("failedIndexes", ""))
