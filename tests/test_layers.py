@@ -98,7 +98,7 @@ STANDARD_LIBRARY = {
         "re",
         "shlex",
     ),
-    *("signal", "sys", "types", "typing"),
+    *("signal", "sys", "time", "types", "typing"),
 }
 """Only its quick modules."""
 
