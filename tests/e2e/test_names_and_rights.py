@@ -2,6 +2,7 @@
 
 import json
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -36,16 +37,17 @@ def test_the_same_submit_is_a_no_op_and_another_one_shows_the_difference(
     launcher("cancel", "twice", code=102)
 
 
-def test_ctrl_c_detaches(launcher: Launcher, data: Data) -> None:
+def test_ctrl_c_detaches(launcher: Launcher, data: Data, tmp_path: Path) -> None:
     science = ["--data-dir", data.pool, "--output-dir", storage.join(data.url, "detach"), "--method", "dfn"]
     arguments = ["submit", "score", *science, "--pretrained", data.filter_run, "--name", "left-alone", "--suspend"]
-    process = launcher.start(*arguments, "--wait")
-    until(lambda: "left-alone" in launcher("list").out, "it is submitted")
-    launcher("wait", "left-alone", "--timeout", "1", code=101)
+    heard = tmp_path / "heard.log"
+    with heard.open("w") as target:
+        process = launcher.start(*arguments, "--wait", out=target)
+    until(lambda: "suspended: " in heard.read_text(), "it waits", 60, heard.read_text)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (101, f"{launcher.namespace}/left-alone\n")
-    assert f"detached; {launcher.namespace}/left-alone goes on" in err
+    assert process.wait(timeout=60) == 101
+    assert f"detached; {launcher.namespace}/left-alone goes on" in heard.read_text()
+    launcher("wait", "left-alone", "--timeout", "1", code=101)
     launcher("status", "left-alone", code=101)
     launcher("cancel", "left-alone")
 
