@@ -52,7 +52,6 @@ MAY = {
     "serviceaccounts": {"get"},
     "pods": LOOK,
     "events": LOOK,
-    "resourcequotas": LOOK,
     "workloads": LOOK,
     "localqueues": LOOK,
     "podgroups": LOOK,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from datascaler.cluster.api import Api, Json, RefusedError
+from datascaler.cluster.api import Api, Json
 from datascaler.cluster.cancel import delete_runs, is_driver
 from datascaler.cluster.defaults import look_around
 from datascaler.cluster.look import find_runs, list_runs, look
@@ -13,7 +13,7 @@ from datascaler.cluster.record import record_of
 from datascaler.cluster.run_values import flag_value, without_flags
 from datascaler.cluster.send import check_by_server, send
 from datascaler.cluster.state import RunState, State, expand_ranges
-from datascaler.cluster.submission import Submission, describe_submission
+from datascaler.cluster.submission import describe_submission
 from datascaler.errors import ClusterError
 
 _FAILED = (State.FAILED, State.PARTLY_FAILED)
@@ -44,22 +44,13 @@ def retry(api: Api, namespace: str, name: str, say: Callable[[str], None] = lamb
             values = _only(values, left, again)
             say(f"{state.name}: {len(left)} of {state.wanted} indexes are left: {ranges(left)}")
         submission = describe_submission(state.group if left is None else again, namespace, [values], kubernetes)
-        _check(api, submission)
+        # What the server would refuse is refused before an old run is given up for it.
+        check_by_server(api, submission)
         if left is None:
             delete_runs(api, namespace, [run], say=say)
         send(api, submission, say)
         started.append(again)
     return started
-
-
-def _check(api: Api, submission: Submission) -> None:
-    """What the server would refuse is refused before an old run is given up for it."""
-    try:
-        check_by_server(api, submission)
-    except RefusedError as error:
-        # It exists, which is only found out when all else is right.
-        if error.status != 409:
-            raise
 
 
 def ranges(numbers: list[int]) -> str:
