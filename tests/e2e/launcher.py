@@ -44,7 +44,8 @@ class Launcher:
 
     def start(self, *arguments: str, out: Any = subprocess.PIPE) -> "subprocess.Popen[str]":
         environment = os.environ | self.environment | {"KUBECONFIG": str(self.kubeconfig)}
-        command = [str(Path(sys.executable).parent / "datascaler"), *arguments]
+        # A shell that starts tests in the background has them ignore Ctrl-C, and their children inherit that.
+        command = ["env", "--default-signal=INT", str(Path(sys.executable).parent / "datascaler"), *arguments]
         err = subprocess.STDOUT if out is not subprocess.PIPE else subprocess.PIPE
         return subprocess.Popen(command, env=environment, stdout=out, stderr=err, text=True)
 
