@@ -43,7 +43,7 @@ def test_ctrl_c_detaches(launcher: Launcher, data: Data, tmp_path: Path) -> None
     heard = tmp_path / "heard.log"
     with heard.open("w") as target:
         process = launcher.start(*arguments, "--wait", out=target)
-    until(lambda: "suspended: " in heard.read_text(), "it waits", 60, heard.read_text)
+    until(lambda: "suspended (0 of 1 done): " in heard.read_text(), "it waits", 60, heard.read_text)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 101
     assert f"detached; {launcher.namespace}/left-alone goes on" in heard.read_text()

@@ -72,9 +72,9 @@ def submit_pipeline(**given: Any) -> None:
     if cluster is None:
         print_manifests(driver, given["form"] or "yaml")
     elif given["dry_run"] == "server":
-        from datascaler.cluster.send import check_by_server
+        from datascaler.cluster.send import rehearse
 
-        check_by_server(cluster.api, driver)
+        rehearse(cluster.api, driver)
         print_manifests(driver, given["form"] or "yaml")
     elif given["wait"]:
         _drive(cluster, steps, given)
