@@ -1,5 +1,7 @@
 """What is wrong, in one line, and the exit code that goes with it."""
 
+from typing import Any
+
 import pytest
 
 from datascaler import storage
@@ -19,7 +21,12 @@ def science(data: Data) -> list[str]:
 
 def reason(launcher: Launcher, name: str, wanted: str, code: int) -> str:
     """The one line of `status`, once it says what is wanted; the exit code is checked."""
-    line = launcher.await_state(name, lambda run: wanted in run["reason"], f"the reason {wanted!r}", 180)["reason"]
+
+    def is_told(run: Any) -> bool:
+        # The pod's end is seen a moment before the Job gives up for it.
+        return wanted in run["reason"] and (run["state"] == "failed") == (code == 100)
+
+    line = launcher.await_state(name, is_told, f"the reason {wanted!r}", 180)["reason"]
     assert "\n" not in line
     launcher("status", name, code=code)
     return str(line)
