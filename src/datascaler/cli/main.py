@@ -66,7 +66,18 @@ def main() -> None:
         cli(prog_name="datascaler")
     except DatascalerError as error:
         click.echo(f"datascaler: error: {error}", err=True)
-        sys.exit(error.exit_code)
+        _leave(error.exit_code)
+
+
+def _leave(exit_code: int) -> None:
+    """One process of several leaves with its group's threads alive, on which the interpreter's own way out may abort:
+    the one that started it would see a signal, and try again what no retry will mend.
+    """
+    if "LOCAL_RANK" not in os.environ:
+        sys.exit(exit_code)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
