@@ -1,7 +1,5 @@
 """Flags that several verbs share, and the number forms that they accept."""
 
-import re
-from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 from functools import wraps
@@ -10,7 +8,7 @@ from typing import Any
 import click
 
 from datascaler.errors import ConfigError
-from datascaler.spec.numbers import parse_bool, parse_count, parse_fraction
+from datascaler.spec.numbers import parse_bool, parse_count, parse_fraction, parse_indexes
 
 
 class _Parsed(click.ParamType[Any]):
@@ -31,26 +29,9 @@ def _fraction(value: str | Fraction) -> Fraction:
     return value if isinstance(value, Fraction) else parse_fraction(value)
 
 
-def _indexes(text: str) -> list[int]:
-    """`3,17,20-22` -> 3, 17, 20, 21, 22; each once."""
-    found: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
-        if not match:
-            raise ConfigError(f"not a list of indexes: {text!r} (write 3,17,20-22)")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
-            raise ConfigError(f"the range {first}-{last} in {text!r} runs backwards")
-        found += range(first, last + 1)
-    again = sorted(each for each, times in Counter(found).items() if times > 1)
-    if again:
-        raise ConfigError(f"{again[0]} stands twice in {text!r}")
-    return found
-
-
 COUNT = _Parsed("integer", parse_count)
 """128_000_000, 128000000 or 128M."""
-INDEXES = _Parsed("integer,...", _indexes)
+INDEXES = _Parsed("integer,...", parse_indexes)
 FRACTION = _Parsed("fraction", _fraction)
 """0.1875 or 3/16, kept exact."""
 TRUTH = _Parsed("boolean", parse_bool)

@@ -13,9 +13,8 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic import DynamicClient
 from urllib3.exceptions import HTTPError, MaxRetryError
 
+from datascaler.cluster.paths import Json
 from datascaler.errors import ClusterError
-
-Json = dict[str, Any]
 
 PAGE = 500
 _TIMEOUT_SECONDS = (10, 60)

@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable, Sequence
 
-from datascaler.cluster.api import Api, Json
+from datascaler.cluster.api import Api
 from datascaler.cluster.look import find_runs, list_runs
 from datascaler.cluster.names import INSTANCE, PART_OF, VERB
-from datascaler.cluster.paths import path_of, path_of_object
+from datascaler.cluster.paths import Json, path_of, path_of_object
 from datascaler.cluster.state import run_label
 from datascaler.errors import NotFinishedError, RunNotFoundError
 

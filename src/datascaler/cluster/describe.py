@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from datascaler.cluster.api import Api, Json
+from datascaler.cluster.api import Api
 from datascaler.cluster.logs import index_of
 from datascaler.cluster.look import find_runs, list_pods, look
 from datascaler.cluster.names import VALUES
-from datascaler.cluster.paths import path_of
+from datascaler.cluster.paths import Json, path_of
 from datascaler.cluster.record import record_of
 from datascaler.cluster.state import RunState, run_label
 

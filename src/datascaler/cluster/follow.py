@@ -6,9 +6,9 @@ from contextlib import closing
 from functools import partial
 from threading import Event, Thread
 
-from datascaler.cluster.api import Api, Json, is_passing
+from datascaler.cluster.api import Api, is_passing
 from datascaler.cluster.logs import LogQuery, asked_of, pods_of, prefix_of, read_log
-from datascaler.cluster.paths import path_of
+from datascaler.cluster.paths import Json, path_of
 from datascaler.cluster.state import RunState
 from datascaler.cluster.wait import is_over, look_again, patiently
 from datascaler.errors import ClusterError

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
-from datascaler.cluster.api import Api, Json, RefusedError
+from datascaler.cluster.api import Api, RefusedError
 from datascaler.cluster.look import find_runs, list_pods
-from datascaler.cluster.paths import path_of
+from datascaler.cluster.paths import Json, path_of
 from datascaler.cluster.state import RunState, run_label, state_of
 
 INDEX_LABELS = ("batch.kubernetes.io/job-completion-index", "training.kubeflow.org/replica-index")

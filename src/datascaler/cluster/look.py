@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from datascaler.cluster.api import PAGE, Api, Json, RefusedError
+from datascaler.cluster.api import PAGE, Api, RefusedError
 from datascaler.cluster.names import INSTANCE, PART_OF, PIPELINE, RUN, handle
-from datascaler.cluster.paths import JOB, PYTORCHJOB, RUN_KINDS, path_of
+from datascaler.cluster.paths import JOB, PYTORCHJOB, RUN_KINDS, Json, path_of
 from datascaler.cluster.state import RunState, State, missing_pods, run_label, state_of
 from datascaler.cluster.why import last_end, permanent_failure, why_events, why_pods, why_workload
 from datascaler.errors import RunNotFoundError

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+Json = dict[str, Any]
+"""An object, as the API gives and takes it."""
+
 JOB, PYTORCHJOB, SERVICE = "Job", "PyTorchJob", "Service"
 
 _FOLDERS = {
@@ -27,5 +30,5 @@ def path_of(kind: str, namespace: str, name: str = "") -> str:
     return f"/{group}/namespaces/{namespace}/{plural}" + (f"/{name}" if name else "")
 
 
-def path_of_object(found: dict[str, Any]) -> str:
+def path_of_object(found: Json) -> str:
     return path_of(found["kind"], found["metadata"]["namespace"], found["metadata"]["name"])

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-from datascaler.cluster.api import Api, Json
+from datascaler.cluster.api import Api
 from datascaler.cluster.cancel import delete_runs, is_driver
 from datascaler.cluster.defaults import look_around
 from datascaler.cluster.look import find_runs, list_runs, look
 from datascaler.cluster.merge import Values, merged
 from datascaler.cluster.names import LONGEST, PART_OF, PIPELINE, RUN
+from datascaler.cluster.paths import Json
 from datascaler.cluster.record import record_of
 from datascaler.cluster.run_values import flag_value, without_flags
 from datascaler.cluster.send import check_by_server, send

@@ -1,8 +1,8 @@
 """Changing how many pods work on a run while it goes on."""
 
-from datascaler.cluster.api import Api, Json
+from datascaler.cluster.api import Api
 from datascaler.cluster.look import find_runs
-from datascaler.cluster.paths import PYTORCHJOB, path_of_object
+from datascaler.cluster.paths import PYTORCHJOB, Json, path_of_object
 from datascaler.cluster.record import record_of
 from datascaler.cluster.state import state_of
 from datascaler.errors import ClusterError, ConfigError

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any
 
-from datascaler.cluster.api import Api, Json, RefusedError
+from datascaler.cluster.api import Api, RefusedError
 from datascaler.cluster.merge import differences
 from datascaler.cluster.names import INSTANCE, RUN, VALUES, handle
-from datascaler.cluster.paths import RUN_KINDS, path_of, path_of_object
+from datascaler.cluster.paths import RUN_KINDS, Json, path_of, path_of_object
 from datascaler.cluster.state import state_of
 from datascaler.cluster.submission import Submission
 from datascaler.errors import ClusterError

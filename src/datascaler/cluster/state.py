@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from datascaler.cluster.names import INSTANCE, RUN, VERB
-from datascaler.cluster.paths import JOB, PYTORCHJOB
-
-Json = dict[str, Any]
+from datascaler.cluster.paths import JOB, PYTORCHJOB, Json
+from datascaler.spec.numbers import parse_indexes
 
 
 class State(StrEnum):
@@ -77,7 +75,7 @@ def state_of(run: Json) -> RunState:
         active=counts.get("active") or 0,
         succeeded=counts.get("succeeded") or 0,
         # A pod that was lost and made anew is no failed part of the work.
-        failed=_count(status.get("failedIndexes", "")) if _is_shared(run) else counts.get("failed") or 0,
+        failed=len(expand_ranges(status.get("failedIndexes", ""))) if _is_shared(run) else counts.get("failed") or 0,
         failed_indexes=status.get("failedIndexes", ""),
         created=metadata.get("creationTimestamp", ""),
         started=status.get("startTime", ""),
@@ -97,7 +95,7 @@ def missing_pods(run: Json) -> int:
     if run["kind"] != JOB or "SuccessCriteriaMet" in _true_conditions(run):
         return 0
     spec, status = run["spec"], run.get("status") or {}
-    left = wanted_pods(run) - (status.get("succeeded") or 0) - _count(status.get("failedIndexes", ""))
+    left = wanted_pods(run) - (status.get("succeeded") or 0) - len(expand_ranges(status.get("failedIndexes", "")))
     # One that is being stopped is replaced when it is gone.
     present = (status.get("active") or 0) + (status.get("terminating") or 0)
     return max(0, min(int(spec.get("parallelism", 1)), left) - present)
@@ -163,15 +161,6 @@ def _finished(status: Json) -> str:
     return str(ends[0].get("lastTransitionTime", "")) if ends else ""
 
 
-def _count(ranges: str) -> int:
-    """`1,3-5` holds 4."""
-    return sum(1 for _ in expand_ranges(ranges))
-
-
 def expand_ranges(ranges: str) -> list[int]:
-    """`1,3-5` -> [1, 3, 4, 5]."""
-    found: list[int] = []
-    for part in filter(None, ranges.split(",")):
-        first, _, last = part.partition("-")
-        found += range(int(first), int(last or first) + 1)
-    return found
+    """Indexes as Kubernetes lists them: `1,3-5` -> [1, 3, 4, 5]; none at all is an empty text."""
+    return parse_indexes(ranges) if ranges else []

@@ -3,9 +3,8 @@
 import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
 
-Json = dict[str, Any]
+from datascaler.cluster.paths import Json
 
 PERMANENT = {2: "wrong usage", 65: "bad input", 78: "wrong configuration", 79: "diverged"}
 """Exit codes of a worker that no retry will change."""

@@ -1,5 +1,7 @@
-"""Number forms that flags accept: 128_000_000, 128M, 0.1875, 3/16, true."""
+"""Number forms that flags accept: 128_000_000, 128M, 0.1875, 3/16, true; and lists of indexes, 3,17,20-22."""
 
+import re
+from collections import Counter
 from fractions import Fraction
 
 from datascaler.errors import ConfigError
@@ -39,6 +41,23 @@ def parse_bool(text: str | bool) -> bool:
     if word in _TRUE | _FALSE:
         return word in _TRUE
     raise ConfigError(f"not a truth value: {text!r} (write true or false)")
+
+
+def parse_indexes(text: str) -> list[int]:
+    """`3,17,20-22` -> 3, 17, 20, 21, 22; each once."""
+    found: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        if not match:
+            raise ConfigError(f"not a list of indexes: {text!r} (write 3,17,20-22)")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise ConfigError(f"the range {first}-{last} in {text!r} runs backwards")
+        found += range(first, last + 1)
+    again = sorted(each for each, times in Counter(found).items() if times > 1)
+    if again:
+        raise ConfigError(f"{again[0]} stands twice in {text!r}")
+    return found
 
 
 def format_fraction(value: Fraction) -> str:
