@@ -7,6 +7,7 @@ import click
 
 from datascaler.cli.options import COUNT
 from datascaler.cli.output import note
+from datascaler.cli.run_argument import find_cluster, where_options
 from datascaler.cli.usage import config_errors_are_usage_errors
 from datascaler.cli.watching import follow_until_end
 from datascaler.errors import ConfigError, RunNotFoundError
@@ -26,9 +27,7 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
 
 @click.command()
 @click.argument("run", metavar="RUN")
-@click.option("--namespace", "-n", help="[default: the context's]")
-@click.option("--context", help="Of the kubeconfig.")
-@click.option("--kubeconfig", help="[default: $KUBECONFIG, else ~/.kube/config]")
+@where_options
 @click.option("--follow", "-f", is_flag=True, help="Until the run ends, also of pods that come later.")
 @click.option("--index", type=COUNT, help="Only this index or worker.")
 @click.option("--since", callback=_seconds, help="Only the last 90s, 10m, 2h, 1d.")
@@ -70,14 +69,11 @@ def logs(
     if follow and previous:
         raise ConfigError("--follow shows what is said now; leave out --previous")
 
-    from datascaler.cluster.connect import connect
     from datascaler.cluster.logs import LogQuery, print_logs
     from datascaler.cluster.look import find_runs
-    from datascaler.cluster.names import split_handle
     from datascaler.cluster.record import record_of
 
-    own, name = split_handle(run)
-    cluster = connect(own or namespace, context, kubeconfig)
+    cluster, name = find_cluster(run, namespace, context, kubeconfig)
     query = LogQuery(index=index, since_seconds=since, tail=tail, previous=previous)
     if follow:
         follow_until_end(cluster, name, query=query)

@@ -1,14 +1,17 @@
-"""The argument of the commands that look at a run: its handle, and the cluster that it is in."""
+"""What the commands of the cluster take: which cluster is meant, and which run in it."""
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from datascaler.cli.usage import config_errors_are_usage_errors
 
-_WHERE = (
+if TYPE_CHECKING:
+    from datascaler.cluster.connect import Cluster
+
+WHERE = (
     click.option("--namespace", "-n", help="[default: the context's]"),
     click.option("--context", help="Of the kubeconfig."),
     click.option("--kubeconfig", help="[default: $KUBECONFIG, else ~/.kube/config]"),
@@ -24,7 +27,7 @@ def in_cluster(command: Callable[..., Any]) -> Callable[..., Any]:
 
         return command(cluster=connect(namespace, context, kubeconfig), **options)
 
-    return _with(_WHERE, connected)
+    return _with(WHERE, connected)
 
 
 def of_run(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -32,14 +35,25 @@ def of_run(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def found(*, run: str, namespace: str | None, context: str | None, kubeconfig: str | None, **options: Any) -> Any:
-        from datascaler.cluster.connect import connect
-        from datascaler.cluster.names import split_handle
-
         with config_errors_are_usage_errors():
-            own, name = split_handle(run)
-            return command(cluster=connect(own or namespace, context, kubeconfig), name=name, **options)
+            cluster, name = find_cluster(run, namespace, context, kubeconfig)
+            return command(cluster=cluster, name=name, **options)
 
-    return _with((click.argument("run", metavar="RUN"), *_WHERE), found)
+    return _with((click.argument("run", metavar="RUN"), *WHERE), found)
+
+
+def where_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The flags alone, for a command that may not need a cluster."""
+    return _with(WHERE, command)
+
+
+def find_cluster(run: str, namespace: str | None, context: str | None, kubeconfig: str | None) -> tuple["Cluster", str]:
+    """The cluster, at the handle's namespace if it names one, and the run's name. Raises ConfigError, ClusterError."""
+    from datascaler.cluster.connect import connect
+    from datascaler.cluster.names import split_handle
+
+    own, name = split_handle(run)
+    return connect(own or namespace, context, kubeconfig), name
 
 
 def _with(options: tuple[Callable[..., Any], ...], command: Callable[..., Any]) -> Callable[..., Any]:

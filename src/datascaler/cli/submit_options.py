@@ -9,6 +9,7 @@ import click
 from datascaler.cli.cluster_options import flags_of, read_values, values_of_flags
 from datascaler.cli.evaluate import evaluate
 from datascaler.cli.options import json_option
+from datascaler.cli.run_argument import WHERE
 from datascaler.cli.score import score
 from datascaler.cli.subset import subset
 from datascaler.cli.sweep import sweep
@@ -32,9 +33,7 @@ _EXAMPLES = {
 
 COMMON = (
     click.option("--name", help="Of the run.  [default: VERB-...-<hash of the command>]"),
-    click.option("--namespace", "-n", help="[default: the context's]"),
-    click.option("--context", help="Of the kubeconfig."),
-    click.option("--kubeconfig", help="[default: $KUBECONFIG, else ~/.kube/config]"),
+    *WHERE,
     click.option("--values", "value_files", multiple=True, help="YAML file of the chart's values, below the flags."),
     click.option("--defaults", help="YAML file in place of the cluster's ConfigMap datascaler-defaults."),
     click.option("--logs", help="Folder URL that the pods' output is also kept in.  [default: OUTPUT_DIR/logs]"),
