@@ -68,6 +68,9 @@ def submit_pipeline(**given: Any) -> None:
     # All of them, before the first: a wrong flag of the last is found now.
     for line in steps.outlook():
         note(line)
+    if cluster and given["wait"] and given["dry_run"] == "none":
+        _drive(cluster, steps, given)
+        return
     driver = _driver(given, steps)
     if cluster is None:
         print_manifests(driver, given["form"] or "yaml")
@@ -76,8 +79,6 @@ def submit_pipeline(**given: Any) -> None:
 
         rehearse(cluster.api, driver)
         print_manifests(driver, given["form"] or "yaml")
-    elif given["wait"]:
-        _drive(cluster, steps, given)
     else:
         from datascaler.cluster.carry_out import send_anew
 
