@@ -17,6 +17,7 @@ from datascaler import storage
 from datascaler.cli.main import cli, main
 from datascaler.cli.options import COUNT, FRACTION, TRUTH, list_of
 from datascaler.cli.submit_options import SubmitCommand
+from datascaler.cli.verb_group import VerbGroup
 from datascaler.data.run_folder import RunSummary, finish_run, run_url, start_run
 from datascaler.errors import ConfigError
 from datascaler.spec.train import TrainSpec, datacomp_recipe
@@ -33,7 +34,11 @@ def commands(group: click.Group = cli, path: tuple[str, ...] = ()) -> Iterator[t
 
 
 COMMANDS = dict(commands())
-VERBS = {path: command for path, command in COMMANDS.items() if not isinstance(command, click.Group)}
+VERBS = {
+    path: command
+    for path, command in COMMANDS.items()
+    if isinstance(command, VerbGroup) or not isinstance(command, click.Group)
+}
 
 
 @pytest.mark.parametrize("path", [(), *COMMANDS], ids=" ".join)

@@ -88,6 +88,9 @@ class Step:
         """Of the verb, as they were typed."""
         self.given = given
         self._command, self._parent = verb, ctx
+        if isinstance(verb, click.Group) and self.arguments and self.arguments[0] in verb.commands:
+            words = f"{verb.name} {self.arguments[0]}"
+            raise click.UsageError(f"{words} is no work for pods: run `datascaler {words} ...` here")
         for word in self.arguments:
             if word.partition("=")[0] in ("--index", "--indexes"):
                 raise click.UsageError(f"{word}: each pod gets its own; `datascaler retry` runs some of them again")

@@ -6,9 +6,10 @@ import click
 
 from datascaler.cli.options import COUNT, FRACTION, json_option
 from datascaler.cli.output import print_result
+from datascaler.cli.verb_group import VerbGroup
 
 
-@click.command()
+@click.group(cls=VerbGroup)
 @click.option("--output-dir", required=True, help="The folder that `datascaler score` wrote into.")
 @click.option("--method", required=True, help="Whose scores: clip, dfn; or random, a baseline.")
 @click.option("--fraction", type=FRACTION, required=True, help="Part of the whole pool to keep: above 0, at most 1.")
