@@ -6,6 +6,8 @@ import click
 
 from datascaler.cli.options import COUNT, FRACTION, json_option
 from datascaler.cli.output import print_result
+from datascaler.cli.subset_combine import combine
+from datascaler.cli.subset_convert import convert
 from datascaler.cli.verb_group import VerbGroup
 
 
@@ -56,3 +58,7 @@ def subset(
     if coverage.duplicate_rows:
         result["duplicate_rows"] = coverage.duplicate_rows
     print_result(result, as_json=as_json)
+
+
+for command in (convert, combine):
+    subset.add_command(command)

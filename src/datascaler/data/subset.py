@@ -53,13 +53,17 @@ def write_subset(base: str, uids: NDArray[np.void], recipe: dict[str, Any], form
         if name not in _FORMATS:
             raise ConfigError(f"unknown subset format {name!r}; known: {', '.join(FORMATS)}")
     refuse_repeats(uids, formats)
+    digest = subset_digest(uids)
+    before = read_recipe(f"{base}.npy")
+    there = before.get("formats", []) if before and before["digest"] == digest else []
     urls = []
     for name in formats:
         url = f"{base}.{name}"
         with storage.publish(url) as file:
             _FORMATS[name].write(file, uids)
         urls.append(url)
-    storage.publish_json(f"{base}.json", {**recipe, "digest": subset_digest(uids), "formats": formats})
+    listed = [name for name in FORMATS if name in {*formats, *there}]
+    storage.publish_json(f"{base}.json", {**recipe, "digest": digest, "formats": listed})
     return urls
 
 
