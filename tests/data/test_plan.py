@@ -179,7 +179,7 @@ def test_an_empty_pool_has_a_plan_too(tmp_path: Path) -> None:
 
 
 def test_a_plan_is_small(tmp_path: Path) -> None:
-    """0.2 byte a pool sample, at DataComp's 10,000 samples of 35 kB a shard."""
+    """A quarter of a byte a pool sample, at DataComp's 10,000 samples of 35 kB a shard."""
     generator = random.Random(0)
     uids = uids_of(20_000)
     lengths = [512 * generator.randint(10, 128) for _ in uids]
@@ -189,7 +189,7 @@ def test_a_plan_is_small(tmp_path: Path) -> None:
     ]
     plan, _ = build_plan(shards, str(tmp_path), sorted_uids(uids[::3]))
     # A hundred bytes a shard for its name and etag, and a header of 1.5 kB once.
-    assert sum(array.nbytes for array in plan.arrays.values()) / len(uids) < 0.21
+    assert sum(array.nbytes for array in plan.arrays.values()) / len(uids) < 0.24
     write_plan(f"{tmp_path}/x.plan", plan)
     assert (tmp_path / "x.plan").stat().st_size / len(uids) < 0.3
 
@@ -220,7 +220,7 @@ def test_match_shards_names_the_shard_that_does_not_fit(tmp_path: Path) -> None:
 
 def test_files_that_are_no_plans(tmp_path: Path) -> None:
     path = tmp_path / "x.plan"
-    header = b'{"__metadata__":{"plan_version":"1","pool_digest":"","subset_digest":"","wanted":"0"},"bits":5}'
+    header = b'{"__metadata__":{"plan_version":"2","pool_digest":"","subset_digest":"","wanted":"0"},"bits":5}'
     contents = [
         b"",
         b"short",
@@ -252,8 +252,8 @@ def test_a_plan_that_was_cut_or_is_of_another_version(tmp_path: Path) -> None:
     path.write_bytes(whole + b"12345678")
     with pytest.raises(ConfigError, match="longer than its header says"):
         open_plan(path)
-    path.write_bytes(whole.replace(b'"plan_version":"1"', b'"plan_version":"9"'))
-    with pytest.raises(ConfigError, match="version 9, this code reads 1"):
+    path.write_bytes(whole.replace(b'"plan_version":"2"', b'"plan_version":"9"'))
+    with pytest.raises(ConfigError, match="version 9, this code reads 2"):
         open_plan(path)
 
 

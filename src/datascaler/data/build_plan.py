@@ -1,20 +1,24 @@
-"""Subset + tables (scores or index) -> plan."""
+"""Subset + what is known of every shard -> plan."""
 
-import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from datascaler.data.in_order import in_order
+from datascaler.data.multiset import distinct_counts, first_of_each
 from datascaler.data.plan import BLOCK_BYTES, Plan
-from datascaler.data.pool import Shard, pool_digest
-from datascaler.data.samples import OK
-from datascaler.data.score_table import read_table, table_url
+from datascaler.data.plan_arrays import PlanArrays
+from datascaler.data.pool import Shard
+from datascaler.data.shard_rows import ShardRows, rows_of_table
 from datascaler.data.subset import subset_digest
 from datascaler.data.uids import find_sorted, uid_pairs
-from datascaler.errors import ConfigError
+from datascaler.progress import progress
+
+_THREADS = 8
+"""More than cores: they wait for an object store most of the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,122 +38,100 @@ class Coverage:
 
 
 def build_plan(shards: list[Shard], tables_folder: str, uids: NDArray[np.void] | None) -> tuple[Plan, Coverage]:
-    """Compile a subset (`u8,u8`, ascending, repeats allowed; None keeps everything) for a pool with tables.
+    """The plan of a pool that has a score or index table for every shard. For `uids` see `compile_plan`."""
+    return compile_plan(shards, partial(rows_of_table, tables_folder), uids)
 
-    Rows count only if their status is ok. Where the pool holds a uid twice, its first row is used.
+
+def compile_plan(
+    shards: list[Shard], rows_of: Callable[[Shard], ShardRows], uids: NDArray[np.void] | None
+) -> tuple[Plan, Coverage]:
+    """Compile a subset (`u8,u8`, ascending, repeats allowed; None keeps everything) for a pool.
+
+    `rows_of` is called by several threads; what it raises is raised here. Rows count only if they are usable. Where
+    the pool holds a uid twice, its first row in the order of `shards` is used, whichever thread came first.
     """
     wanted = None if uids is None else _Wanted.of(uids)
-    builder = _Builder()
+    arrays = PlanArrays()
     duplicates = 0
-    for number, shard in enumerate(shards):
-        table, footer = read_table(
-            table_url(tables_folder, shard), ["uid_high", "uid_low", "status", "offset", "length"]
-        )
-        if (footer.size, footer.etag) != (shard.size, shard.etag):
-            raise ConfigError(
-                f"the table of {shard.name} in {tables_folder} was made from another version of the shard"
-            )
-        usable = table["status"].to_numpy() == OK
-        counts = usable.astype(np.int64)
-        if wanted is not None:
-            pairs = uid_pairs(table["uid_high"].to_numpy(), table["uid_low"].to_numpy())
-            counts, again = wanted.take(pairs, usable)
-            duplicates += again
-        builder.add_shard(number, table, counts)
-    total = builder.kept if wanted is None else wanted.total
-    plan = builder.plan(shards, "" if uids is None else subset_digest(uids), total)
-    return plan, Coverage(wanted=total, present=plan.samples, duplicate_rows=duplicates)
+    with progress(len(shards), "plan", unit="shard") as bar:
+        looked = in_order(partial(_look, rows_of=rows_of, wanted=wanted), shards, _THREADS)
+        for shard, look in zip(shards, looked, strict=True):
+            if wanted is None:
+                counts = look.rows.usable.astype(np.int64)
+            else:
+                counts, again = wanted.take(look)
+                duplicates += again
+            arrays.add_shard(shard, look.rows, look.first_rows, counts)
+            bar.update()
+    total = arrays.kept if wanted is None else wanted.total
+    plan = arrays.plan("" if uids is None else subset_digest(uids), total)
+    return plan, Coverage(wanted=total, present=arrays.kept, duplicate_rows=duplicates)
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a thread finds out of a shard for itself, without the shards before it."""
+
+    rows: ShardRows
+    first_rows: NDArray[np.int64]
+    """Of each block."""
+    hits: NDArray[np.int64]
+    """[k] usable rows that the subset wants, the first of each uid, ascending."""
+    places: NDArray[np.int64]
+    """[k] their places in the subset."""
+    duplicates: int
+    """Further rows with these uids."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Wanted:
-    """The subset as columns of distinct uids, with how often each is wanted and whether a row was found for it."""
+    """The subset's distinct uids as columns, with how often each is wanted and whether a row was found for it."""
 
     high: NDArray[np.uint64]
     low: NDArray[np.uint64]
-    counts: NDArray[np.int64]
+    counts: NDArray[np.int64] | None
+    """None where each is wanted once."""
     taken: NDArray[np.bool_]
     total: int
 
     @classmethod
     def of(cls, uids: NDArray[np.void]) -> "_Wanted":
-        first = np.ones(len(uids), dtype=bool)
-        first[1:] = uids[1:] != uids[:-1]
-        starts = np.flatnonzero(first)
-        counts = np.diff(np.append(starts, len(uids)))
-        distinct = uids[starts]
-        high, low = np.ascontiguousarray(distinct["f0"]), np.ascontiguousarray(distinct["f1"])
-        return cls(high, low, counts, np.zeros(len(distinct), dtype=bool), len(uids))
+        counts = None
+        total = len(uids)
+        if not first_of_each(uids).all():
+            uids, counts = distinct_counts(uids)
+        # The low halves are looked at for hits only, so they may stay where they are: in a mapped file, if it is one.
+        return cls(np.ascontiguousarray(uids["f0"]), uids["f1"], counts, np.zeros(len(uids), dtype=bool), total)
 
-    def take(self, pairs: NDArray[np.void], usable: NDArray[np.bool_]) -> tuple[NDArray[np.int64], int]:
-        """How often each row [n] is to be kept, and how many rows repeat a uid that was taken before."""
-        at = find_sorted(pairs, self.high, self.low)
-        rows = np.flatnonzero((at >= 0) & usable)
-        _, first_in_shard = np.unique(at[rows], return_index=True)
-        first_rows = rows[np.sort(first_in_shard)]
-        fresh = first_rows[~self.taken[at[first_rows]]]
-        self.taken[at[fresh]] = True
-        counts = np.zeros(len(pairs), dtype=np.int64)
-        counts[fresh] = self.counts[at[fresh]]
-        return counts, len(rows) - len(fresh)
+    def take(self, look: _Look) -> tuple[NDArray[np.int64], int]:
+        """How often each row of the shard is to be kept [n], and how many rows repeat a uid that was taken before."""
+        fresh = ~self.taken[look.places]
+        places = look.places[fresh]
+        self.taken[places] = True
+        counts = np.zeros(len(look.rows.usable), dtype=np.int64)
+        counts[look.hits[fresh]] = 1 if self.counts is None else self.counts[places]
+        return counts, look.duplicates + len(fresh) - len(places)
 
 
-class _Builder:
-    """Collects the arrays of a plan, shard after shard."""
-
-    def __init__(self) -> None:
-        self.kept = 0
-        self._rows: list[int] = []
-        self._ends: list[int] = []
-        self._bits: list[NDArray[np.uint8]] = []
-        self._repeats: list[NDArray[np.int64]] = []
-        self._blocks: list[NDArray[np.int64]] = []
-
-    def add_shard(self, number: int, table: pa.Table, counts: NDArray[np.int64]) -> None:
-        offsets = table["offset"].to_numpy().astype(np.int64)
-        ends = offsets + table["length"].to_numpy().astype(np.int64)
-        self.kept += int(counts.sum())
-        self._rows.append(len(counts))
-        self._ends.append(int(ends[-1]) if len(ends) else 0)
-        self._bits.append(np.packbits(counts > 0, bitorder="little"))
-        repeated = np.flatnonzero(counts > 1)
-        self._repeats.append(np.stack([np.full(len(repeated), number), repeated, counts[repeated]], axis=1))
-        self._blocks.append(_blocks(offsets, ends, counts))
-
-    def plan(self, shards: list[Shard], digest: str, wanted: int) -> Plan:
-        repeats = np.concatenate([np.empty((0, 3), np.int64), *self._repeats])
-        blocks = np.concatenate([np.empty((0, 3), np.int64), *self._blocks])
-        names = json.dumps([[shard.name, shard.size, shard.etag] for shard in shards]).encode()
-        arrays: dict[str, NDArray[Any]] = {
-            "shard_rows": np.array(self._rows, np.uint32),
-            "shard_bits": _starts([len(bits) for bits in self._bits]),
-            "shard_end": np.array(self._ends, np.uint64),
-            "shard_blocks": _starts([len(blocks) for blocks in self._blocks]),
-            "bits": np.concatenate([np.empty(0, np.uint8), *self._bits]),
-            "repeat_shard": repeats[:, 0].astype(np.uint32),
-            "repeat_row": repeats[:, 1].astype(np.uint32),
-            "repeat_count": repeats[:, 2].astype(np.uint32),
-            "block_start": blocks[:, 0].astype(np.uint64),
-            "block_row": blocks[:, 1].astype(np.uint32),
-            "block_kept": blocks[:, 2].astype(np.uint32),
-            "shard_list": np.frombuffer(names, np.uint8),
-        }
-        return Plan(pool_digest(shards), digest, wanted, arrays)
+def _look(shard: Shard, rows_of: Callable[[Shard], ShardRows], wanted: _Wanted | None) -> _Look:
+    rows = rows_of(shard)
+    none = np.empty(0, np.int64)
+    if wanted is None:
+        return _Look(rows, _first_rows(rows), none, none, 0)
+    at = find_sorted(uid_pairs(rows.high, rows.low), wanted.high, wanted.low)
+    found = np.flatnonzero((at >= 0) & rows.usable)
+    _, first = np.unique(at[found], return_index=True)
+    hits = found[np.sort(first)]
+    return _Look(rows, _first_rows(rows), hits, at[hits], len(found) - len(hits))
 
 
-def _blocks(offsets: NDArray[np.int64], ends: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """[n] samples of a shard -> [b, 3]: first byte, first row and kept samples of each block of at most BLOCK_BYTES."""
+def _first_rows(rows: ShardRows) -> NDArray[np.int64]:
+    """The first row of each block of at most BLOCK_BYTES; where offsets are unknown there is one block."""
+    if rows.starts is None or rows.ends is None:
+        return np.zeros(min(1, len(rows.usable)), np.int64)
     first_rows = []
     row = 0
-    while row < len(offsets):
+    while row < len(rows.starts):
         first_rows.append(row)
-        row = max(row + 1, int(np.searchsorted(ends, offsets[row] + BLOCK_BYTES, side="right")))
-    if not first_rows:
-        return np.empty((0, 3), np.int64)
-    kept = np.add.reduceat(counts, first_rows)
-    return np.stack([offsets[first_rows], np.array(first_rows), kept], axis=1)
-
-
-def _starts(lengths: list[int]) -> NDArray[np.uint64]:
-    """Lengths [s] -> start positions [s + 1], the total last."""
-    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.uint64)
+        row = max(row + 1, int(np.searchsorted(rows.ends, rows.starts[row] + BLOCK_BYTES, side="right")))
+    return np.array(first_rows, np.int64)

@@ -1,8 +1,8 @@
 """The plan: which rows of which shard to train on, as bitmaps, and which byte ranges (blocks) hold them.
 
-It is the subset compiled for one pool: 0.2 byte per pool sample where a list of uids takes 16 and a Python set 100.
-On disk it is a safetensors file: a JSON header and raw arrays, so it opens by mapping it into memory, and all loader
-workers of a node share the pages.
+It is the subset compiled for one pool: a quarter of a byte per pool sample where a list of uids takes 16 and a Python
+set 100. On disk it is a safetensors file: a JSON header and raw arrays, so it opens by mapping it into memory, and all
+loader workers of a node share the pages.
 """
 
 import json
@@ -14,36 +14,58 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save
 
 from datascaler import storage
 from datascaler.data.pool import Shard
 from datascaler.errors import ConfigError
 
-PLAN_VERSION = 1
-BLOCK_BYTES = 8 << 20
-"""Upper size of a block: one request to an object store, and a piece that several streams can share."""
+PLAN_VERSION = 2
+BLOCK_BYTES = 4 << 20
+"""Upper size of a block: one request to an object store, and a piece that several streams can share.
 
+Only a sample that is longer by itself, or a shard whose offsets nobody knows, makes a longer one.
+"""
+UNIT_BYTES = 512
+"""Of all positions in a plan: tar headers begin at multiples of it."""
+RANGES_BELOW = 0.25
+"""Kept fraction of a shard below which a plan says where each kept row lies, so that it can be read alone."""
+
+# Sizes fall, so that every array of a mapped file is aligned.
 _ARRAYS = {
-    "shard_rows": np.uint32,
     "shard_bits": np.uint64,
     "shard_end": np.uint64,
     "shard_blocks": np.uint64,
-    "bits": np.uint8,
+    "shard_ranges": np.uint64,
+    "shard_rows": np.uint32,
     "repeat_shard": np.uint32,
     "repeat_row": np.uint32,
     "repeat_count": np.uint32,
-    "block_start": np.uint64,
+    "block_start": np.uint32,
     "block_row": np.uint32,
     "block_kept": np.uint32,
+    "range_start": np.uint16,
+    "range_length": np.uint16,
+    "bits": np.uint8,
     "shard_list": np.uint8,
 }
-_BLOCK_ARRAYS = ("block_start", "block_row", "block_kept")
+_TOTALS = {
+    "bits": "shard_bits",
+    "block_start": "shard_blocks",
+    "block_row": "shard_blocks",
+    "block_kept": "shard_blocks",
+    "range_start": "shard_ranges",
+    "range_length": "shard_ranges",
+}
+"""Array -> the one that says how many entries of it each shard has."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Arrays over s shards and b blocks; blocks and bits of a shard lie together, in shard order."""
+    """Arrays over s shards and b blocks; bits, blocks and ranges of a shard lie together, in shard order.
+
+    `block_start` is in UNIT_BYTES, `block_kept` counts repeats. A range is a distinct kept row: its start relative to
+    its block and its length in UNIT_BYTES, where 0 is "to the end of the block"; shards that keep much have none.
+    """
 
     pool_digest: str
     subset_digest: str
@@ -67,12 +89,25 @@ class Plan:
     def rows(self) -> int:
         return int(self.arrays["shard_rows"].sum(dtype=np.int64))
 
+    @property
+    def kept_bytes(self) -> float:
+        """Bytes of the distinct kept samples, if those of a block were all of one size."""
+        blocks = self.arrays["shard_blocks"].astype(np.int64)
+        full = np.flatnonzero(np.diff(blocks))
+        rows_before = np.concatenate([[0], np.cumsum(self.arrays["shard_rows"], dtype=np.int64)])
+        block_row = self.arrays["block_row"] + np.repeat(rows_before[:-1], np.diff(blocks))
+        starts = self.arrays["block_start"].astype(np.int64) * UNIT_BYTES
+        ends = np.append(starts[1:], 0)
+        ends[blocks[full + 1] - 1] = self.arrays["shard_end"][full]
+        distinct = self.arrays["block_kept"].astype(np.int64)
+        repeated = rows_before[self.arrays["repeat_shard"]] + self.arrays["repeat_row"]
+        again = self.arrays["repeat_count"].astype(np.int64) - 1
+        np.subtract.at(distinct, np.searchsorted(block_row, repeated, side="right") - 1, again)
+        return float(((ends - starts) / np.diff(block_row, append=rows_before[-1]) * distinct).sum())
+
     def kept_rows(self, shard: int, first: int, count: int) -> NDArray[np.int64]:
         """Kept rows among `count` rows of a shard from `first` on, ascending; a repeated row appears that often."""
-        start = int(self.arrays["shard_bits"][shard])
-        piece = self.arrays["bits"][start + first // 8 : start + (first + count + 7) // 8]
-        bits = np.unpackbits(piece, bitorder="little")[first % 8 : first % 8 + count]
-        rows = np.flatnonzero(bits) + first
+        rows = np.flatnonzero(self._bits(shard, first, count)) + first
         return np.repeat(rows, self._counts(shard, rows)) if len(self.arrays["repeat_shard"]) else rows
 
     def block(self, number: int) -> "Block":
@@ -81,8 +116,28 @@ class Plan:
         starts, rows = self.arrays["block_start"], self.arrays["block_row"]
         last = number + 1 == int(self.arrays["shard_blocks"][shard + 1])
         end_row = int(self.arrays["shard_rows"][shard]) if last else int(rows[number + 1])
-        end = int(self.arrays["shard_end"][shard]) if last else int(starts[number + 1])
-        return Block(shard=shard, start=int(starts[number]), end=end, first_row=int(rows[number]), end_row=end_row)
+        end = int(self.arrays["shard_end"][shard]) if last else int(starts[number + 1]) * UNIT_BYTES
+        start = int(starts[number]) * UNIT_BYTES
+        return Block(shard=shard, start=start, end=end, first_row=int(rows[number]), end_row=end_row)
+
+    def ranges(self, number: int) -> NDArray[np.int64] | None:
+        """Bytes [start, end) of the shard for each distinct kept row of a block, [k, 2]; None where none are stored."""
+        block = self.block(number)
+        first, last = (int(total) for total in self.arrays["shard_ranges"][block.shard : block.shard + 2])
+        if first == last:
+            return None
+        bits = self._bits(block.shard, 0, block.end_row)
+        before = first + np.count_nonzero(bits[: block.first_row])
+        inside = slice(before, before + np.count_nonzero(bits[block.first_row :]))
+        starts = block.start + self.arrays["range_start"][inside].astype(np.int64) * UNIT_BYTES
+        lengths = self.arrays["range_length"][inside].astype(np.int64) * UNIT_BYTES
+        return np.stack([starts, np.where(lengths == 0, block.end, starts + lengths)], axis=1)
+
+    def _bits(self, shard: int, first: int, count: int) -> NDArray[np.uint8]:
+        """[count] ones and zeros, from row `first` on: whether each row is kept."""
+        start = int(self.arrays["shard_bits"][shard])
+        piece = self.arrays["bits"][start + first // 8 : start + (first + count + 7) // 8]
+        return np.unpackbits(piece, bitorder="little")[first % 8 : first % 8 + count]
 
     def _counts(self, shard: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """How often each of these kept rows is wanted."""
@@ -106,13 +161,26 @@ class Block:
 
 
 def write_plan(url: str, plan: Plan) -> None:
-    header = {
+    """Publish a plan; array after array, since a large one must not be in memory twice."""
+    metadata = {
         "plan_version": str(PLAN_VERSION),
         "pool_digest": plan.pool_digest,
         "subset_digest": plan.subset_digest,
         "wanted": str(plan.wanted),
     }
-    storage.publish_bytes(url, save(plan.arrays, metadata=header))
+    header: dict[str, Any] = {"__metadata__": metadata}
+    end = 0
+    for name in _ARRAYS:
+        array = plan.arrays[name]
+        start, end = end, end + array.nbytes
+        bits = 8 * array.dtype.itemsize
+        header[name] = {"dtype": f"U{bits}", "shape": [len(array)], "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with storage.publish(url) as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in _ARRAYS:
+            file.write(np.ascontiguousarray(plan.arrays[name]).data)
 
 
 def open_plan(path: Path) -> Plan:
@@ -139,20 +207,15 @@ def open_plan(path: Path) -> Plan:
 
 def _check_lengths(arrays: dict[str, NDArray[Any]]) -> None:
     """Whether the arrays speak of the same shards, rows and blocks."""
-    shards = len(arrays["shard_rows"])
-    expected = {
-        "shard_end": shards,
-        "shard_bits": shards + 1,
-        "shard_blocks": shards + 1,
-        "repeat_row": len(arrays["repeat_shard"]),
-        "repeat_count": len(arrays["repeat_shard"]),
-    }
+    shards, repeats = len(arrays["shard_rows"]), len(arrays["repeat_shard"])
+    expected = {"shard_end": shards, "repeat_row": repeats, "repeat_count": repeats}
+    expected |= dict.fromkeys(("shard_bits", "shard_blocks", "shard_ranges"), shards + 1)
     for name, length in expected.items():
         if len(arrays[name]) != length:
             raise ValueError(f"{name} has {len(arrays[name])} entries, not {length}")
-    for name, total in (("bits", "shard_bits"), *((name, "shard_blocks") for name in _BLOCK_ARRAYS)):
-        if len(arrays[name]) != arrays[total][-1]:
-            raise ValueError(f"{name} has {len(arrays[name])} entries, not {arrays[total][-1]}")
+    for name, totals in _TOTALS.items():
+        if len(arrays[name]) != arrays[totals][-1]:
+            raise ValueError(f"{name} has {len(arrays[name])} entries, not {arrays[totals][-1]}")
 
 
 def match_shards(plan: Plan, shards: Sequence[Shard]) -> list[Shard]:

@@ -62,10 +62,12 @@ def find_sorted(
 ) -> NDArray[np.int64]:
     """Position of each needle's first occurrence in the sorted haystack, or -1. Both shapes [n] -> [n].
 
-    The high halves are searched alone (plain integers, vectorised); the few needles whose high half is shared by
-    several ids are then walked forward until the low half matches.
+    The high halves are searched alone (plain integers, vectorised), in ascending order, so that one search finds in
+    cache what the last one read; the few needles whose high half is shared by several ids are then walked forward until
+    the low half matches.
     """
-    high, low = np.ascontiguousarray(needles["f0"]), np.ascontiguousarray(needles["f1"])
+    order = np.argsort(needles["f0"])
+    high, low = needles["f0"][order], needles["f1"][order]
     position = np.searchsorted(haystack_high, high, side="left").astype(np.int64)
     found = np.full(len(needles), -1, dtype=np.int64)
     open_ = np.flatnonzero(position < len(haystack_high))
@@ -74,7 +76,7 @@ def find_sorted(
         open_ = open_[haystack_high[at] == high[open_]]
         at = position[open_]
         hit = haystack_low[at] == low[open_]
-        found[open_[hit]] = at[hit]
+        found[order[open_[hit]]] = at[hit]
         open_ = open_[~hit & (haystack_low[at] < low[open_])]
         position[open_] += 1
         open_ = open_[position[open_] < len(haystack_high)]
