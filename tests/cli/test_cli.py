@@ -251,6 +251,8 @@ def test_impossible_values(flag: str, message: str, trained: list[TrainSpec]) ->
         {"subset_file": "a.npy", "plan_file": "a.plan", "method": "clip", "fraction": Fraction(1, 3)},
         {"lr": 1 / 3, "weight_decay": 0.1, "warmup_steps": 7, "beta2": 0.95, "seed": 3, "precision": "bf16"},
         {"device_batch_size": 4, "min_coverage": 0.5, "num_checkpoints": 2, "log_every_steps": 3, "num_workers": 9},
+        {"decode": "fast", "cache_dir": "/nvme", "cache_bytes": 7, "storage_client": "obstore", "num_workers": 1},
+        {"no_plan": True},
     ],
     ids=str,
 )

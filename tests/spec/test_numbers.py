@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 
 from datascaler.errors import ConfigError
-from datascaler.spec.numbers import format_fraction, parse_bool, parse_count, parse_fraction
+from datascaler.spec.numbers import format_fraction, parse_bool, parse_bytes, parse_count, parse_fraction
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,33 @@ def test_counts(text: str | int, value: int) -> None:
 def test_what_is_no_count(text: str) -> None:
     with pytest.raises(ConfigError, match="not a whole number"):
         parse_count(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("50G", 50 * 10**9),
+        ("50GB", 50 * 10**9),
+        ("50Gi", 50 * 2**30),
+        ("50gib", 50 * 2**30),
+        ("1.5 K", 1500),
+        ("0.5Ki", 512),
+        ("2T", 2 * 10**12),
+        ("8_000M", 8 * 10**9),
+        ("12B", 12),
+        ("7", 7),
+        (7, 7),
+    ],
+)
+def test_sizes(text: str | int, value: int) -> None:
+    assert parse_bytes(text) == value
+    assert type(parse_bytes(text)) is int
+
+
+@pytest.mark.parametrize("text", ["", "G", "-1G", "1P", "1e9", "1 G B", "1.2.3K", "0.5", "0.3Ki", "1/2G", "."])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"not a size: .*write 50G, 50Gi or a number of bytes"):
+        parse_bytes(text)
 
 
 @pytest.mark.parametrize(

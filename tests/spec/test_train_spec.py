@@ -2,13 +2,14 @@
 
 import json
 import math
+from dataclasses import fields
 from fractions import Fraction
 
 import pytest
 
 from datascaler.errors import ConfigError
 from datascaler.spec.scales import SCALES, scale_named
-from datascaler.spec.train import TrainSpec, datacomp_recipe
+from datascaler.spec.train import RUNTIME_FIELDS, TrainSpec, datacomp_recipe
 
 
 def recipe(**overrides: object) -> TrainSpec:
@@ -81,6 +82,13 @@ def test_an_unknown_scale_names_the_known_ones() -> None:
         ({"fraction": Fraction(3, 2)}, "fraction must be above 0 and at most 1, got 1.5"),
         ({"fraction": Fraction(3, 10)}, "fraction 0.3 needs the subset to train on: give --subset-file"),
         ({"precision": "fp16"}, "precision must be auto, fp32 or bf16, got 'fp16'"),
+        ({"decode": "slow"}, "decode must be bicubic or fast, got 'slow'"),
+        ({"storage_client": "boto3"}, "storage_client must be fsspec or obstore, got 'boto3'"),
+        ({"storage_client": "obstore", "num_workers": 0}, "in loader processes only: set num_workers to 1 or more"),
+        ({"cache_bytes": 0}, "cache_bytes must be above 0, got 0"),
+        ({"no_plan": True, "plan_file": "a.plan"}, "plan_file a.plan needs a plan: leave out no_plan, or plan_file"),
+        ({"no_plan": True, "cache_dir": "/tmp/c"}, "cache_dir /tmp/c needs a plan: leave out no_plan, or cache_dir"),
+        ({"no_plan": True, "min_coverage": 0.5}, "min_coverage 0.5 needs a plan: leave out no_plan, or min_coverage"),
         ({"train_num_samples": 100, "batch_size": 101}, "not one step would be taken"),
     ],
 )
@@ -93,6 +101,12 @@ def test_refused_values(overrides: dict[str, object], message: str) -> None:
 @pytest.mark.parametrize("given", [{"subset_file": "a.npy"}, {"plan_file": "a.plan"}])
 def test_a_part_of_the_pool_needs_its_subset_or_plan(given: dict[str, object]) -> None:
     assert recipe(fraction=Fraction(3, 10), **given).fraction == Fraction(3, 10)
+
+
+def test_how_a_run_is_carried_out_is_no_part_of_what_it_is() -> None:
+    assert {"cache_dir", "cache_bytes", "storage_client"} < RUNTIME_FIELDS
+    assert not {"decode", "no_plan", "seed"} & RUNTIME_FIELDS
+    assert {each.name for each in fields(TrainSpec)} > RUNTIME_FIELDS
 
 
 def test_whole_batches_only() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from datascaler.errors import ConfigError
-from datascaler.spec.numbers import parse_bool, parse_count, parse_fraction, parse_indexes
+from datascaler.spec.numbers import parse_bool, parse_bytes, parse_count, parse_fraction, parse_indexes
 
 
 class _Parsed(click.ParamType[Any]):
@@ -31,6 +31,8 @@ def _fraction(value: str | Fraction) -> Fraction:
 
 COUNT = _Parsed("integer", parse_count)
 """128_000_000, 128000000 or 128M."""
+BYTES = _Parsed("size", parse_bytes)
+"""50G, 50Gi or a number of bytes."""
 INDEXES = _Parsed("integer,...", parse_indexes)
 FRACTION = _Parsed("fraction", _fraction)
 """0.1875 or 3/16, kept exact."""

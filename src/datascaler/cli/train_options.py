@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
-from datascaler.cli.options import COUNT, FRACTION, data_dir_option, truth_option
+from datascaler.cli.options import BYTES, COUNT, FRACTION, data_dir_option, truth_option
 from datascaler.spec.scales import SCALES
+from datascaler.spec.train import DECODERS, STORAGE_CLIENTS
 
 _OPTIONS = (
     data_dir_option,
@@ -18,9 +19,10 @@ _OPTIONS = (
         "--subset-file",
         "--subset-file-path",
         "subset_file",
-        help="Uids to train on (.npy, .pkl or .trie); none trains on the whole pool.",
+        help="Uids to train on, in any format of `subset convert`; none trains on the whole pool.",
     ),
     click.option("--plan", "plan_file", help="A plan made for this pool and subset; found or made if not given."),
+    truth_option("--no-plan", default=False, help="Stream the whole pool instead; on one node."),
     click.option("--model-arch", help="open_clip architecture.  [default: the scale's, ViT-B-32]"),
     click.option("--width-mult", type=FRACTION, default="1", show_default=True, help="Width of the model."),
     click.option("--min-width-mult", type=FRACTION, help="muP's base width.  [default: width-mult]"),
@@ -30,8 +32,24 @@ _OPTIONS = (
     click.option("--device-batch-size", type=COUNT, default=0, help="Most samples in one forward pass."),
     click.option("--beta2", type=float, help="Of AdamW.  [default: the scale's]"),
     click.option("--seed", type=COUNT, default=0, show_default=True),
+    click.option(
+        "--decode",
+        type=click.Choice(DECODERS),
+        default="bicubic",
+        show_default=True,
+        help="How images are made small: as open_clip does it, or nearly so and faster.",
+    ),
     click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True),
     click.option("--num-workers", type=COUNT, default=4, show_default=True, help="Loader processes per process."),
+    click.option("--cache-dir", help="Folder on each node that keeps the samples read, for later passes."),
+    click.option("--cache-size", "cache_bytes", type=BYTES, default="50G", show_default=True, help="Of --cache-dir."),
+    click.option(
+        "--storage-client",
+        type=click.Choice(STORAGE_CLIENTS),
+        default="fsspec",
+        show_default=True,
+        help="How loader processes read object stores; obstore costs a fraction of the CPU.",
+    ),
     click.option("--num-checkpoints", type=COUNT, default=5, show_default=True),
     click.option(
         "--checkpoint-minutes",

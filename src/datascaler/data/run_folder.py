@@ -38,17 +38,14 @@ def start_run(spec: TrainSpec, inputs: dict[str, object], command: str) -> None:
         storage.publish_json(url, record)
         return
     before = storage.read_json(url)
-    _require_same(spec, before["spec"], spec.record())
+    _require_same(spec, _spec_of(before, url).record(), spec.record())
     _require_same(spec, before["inputs"], inputs)
 
 
 def read_run(url: str) -> TrainSpec:
     """The spec of the run in a folder."""
-    record = storage.read_json(storage.join(url, "run.json"))
-    try:
-        return TrainSpec.from_record(record["spec"])
-    except (KeyError, TypeError) as error:
-        raise ConfigError(f"{url}/run.json is not a run of this version ({error})") from error
+    record_url = storage.join(url, "run.json")
+    return _spec_of(storage.read_json(record_url), record_url)
 
 
 def finished(url: str) -> RunSummary | None:
@@ -60,8 +57,7 @@ def finished_run(spec: TrainSpec) -> RunSummary | None:
     """The summary of exactly this run, if it is complete. Raises ConfigError where another run has its folder."""
     summary = finished(run_url(spec))
     if summary:
-        record = storage.read_json(storage.join(run_url(spec), "run.json"))
-        _require_same(spec, record["spec"], spec.record())
+        _require_same(spec, read_run(run_url(spec)).record(), spec.record())
     return summary
 
 
@@ -98,6 +94,14 @@ def finish_run(spec: TrainSpec, summary: RunSummary) -> None:
     """Publish the summary, last: its existence says that the run is complete."""
     _write_datacomp_info(spec, summary.checkpoint)
     storage.publish_json(storage.join(run_url(spec), "summary.json"), asdict(summary))
+
+
+def _spec_of(record: dict[str, Any], url: str) -> TrainSpec:
+    """What a record of an earlier version does not name yet was as the default is."""
+    try:
+        return TrainSpec.from_record(record["spec"])
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f"{url} is not a run of this version ({error})") from error
 
 
 def _divergence_url(spec: TrainSpec) -> str:

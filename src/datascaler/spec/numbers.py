@@ -7,6 +7,11 @@ from fractions import Fraction
 from datascaler.errors import ConfigError
 
 _SUFFIXES = {"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
+_BYTES = {
+    f"{letter}{binary}": base**power
+    for power, letter in enumerate("KMGT", start=1)
+    for binary, base in (("", 1000), ("I", 1024))
+}
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 
 
@@ -24,6 +29,15 @@ def parse_count(text: str | int) -> int:
     if value.denominator != 1:
         raise ConfigError(f"not a whole number: {text!r} is {float(value)}")
     return int(value)
+
+
+def parse_bytes(text: str | int) -> int:
+    """A size: `50G` and `50GB` are 50 * 10^9 bytes, `50Gi` and `50GiB` 50 * 2^30; plain digits are bytes."""
+    match = re.fullmatch(r"\s*(\d[\d_]*(?:\.\d+)?)\s*([KMGT]I?)?B?\s*", str(text).upper())
+    size = Fraction(match[1]) * _BYTES.get(match[2], 1) if match else Fraction(1, 2)
+    if size.denominator != 1:
+        raise ConfigError(f"not a size: {text!r} (write 50G, 50Gi or a number of bytes)")
+    return int(size)
 
 
 def parse_fraction(text: str | float | Fraction) -> Fraction:

@@ -8,8 +8,14 @@ from datascaler.errors import ConfigError
 from datascaler.spec.numbers import format_fraction
 from datascaler.spec.scales import scale_named
 
+DECODERS = ("bicubic", "fast")
+STORAGE_CLIENTS = ("fsspec", "obstore")
+
 RUNTIME_FIELDS = frozenset(
-    {"device_batch_size", "num_workers", "log_every_steps", "num_checkpoints", "checkpoint_minutes", "min_coverage"}
+    {
+        *("device_batch_size", "num_workers", "log_every_steps", "num_checkpoints", "checkpoint_minutes"),
+        *("min_coverage", "cache_dir", "cache_bytes", "storage_client"),
+    }
 )
 """How a run is carried out, not what it computes: a resumed run may change these."""
 
@@ -25,6 +31,8 @@ class TrainSpec:
     subset_file: str | None = None
     """None trains on the whole pool."""
     plan_file: str | None = None
+    no_plan: bool = False
+    """Stream the whole pool instead, on one node: the same samples in an epoch, in another order."""
     model_arch: str = "ViT-B-32"
     width_mult: Fraction = Fraction(1)
     min_width_mult: Fraction = Fraction(1)
@@ -42,6 +50,8 @@ class TrainSpec:
     beta2: float = 0.98
     eps: float = 1e-6
     seed: int = 0
+    decode: str = "bicubic"
+    """bicubic is open_clip's resizing, pixel for pixel; fast is nearly that for much less work."""
     precision: str = "auto"
     """auto is bf16 autocast where the accelerator has it, else fp32."""
     device_batch_size: int = 0
@@ -54,9 +64,14 @@ class TrainSpec:
     """The most that a killed run loses; 0 saves at even steps only."""
     log_every_steps: int = 10
     min_coverage: float = 0.0
+    cache_dir: str | None = None
+    """A folder on each node for samples that were read, so that later passes need not fetch them."""
+    cache_bytes: int = 50 * 10**9
+    storage_client: str = "fsspec"
+    """What the loader processes read object stores with."""
 
     def __post_init__(self) -> None:
-        for name in ("train_num_samples", "batch_size", "lr", "num_checkpoints", "log_every_steps"):
+        for name in ("train_num_samples", "batch_size", "lr", "num_checkpoints", "log_every_steps", "cache_bytes"):
             if not 0 < getattr(self, name) < inf:
                 raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}")
         for name in (
@@ -82,13 +97,28 @@ class TrainSpec:
                 f"fraction {float(self.fraction):g} needs the subset to train on: give --subset-file "
                 "(`datascaler subset` writes one), or --fraction 1.0 for the whole pool"
             )
-        if self.precision not in ("auto", "fp32", "bf16"):
-            raise ConfigError(f"precision must be auto, fp32 or bf16, got {self.precision!r}")
+        for name, known in (
+            ("precision", ("auto", "fp32", "bf16")),
+            ("decode", DECODERS),
+            ("storage_client", STORAGE_CLIENTS),
+        ):
+            if getattr(self, name) not in known:
+                text = f"{', '.join(known[:-1])} or {known[-1]}"
+                raise ConfigError(f"{name} must be {text}, got {getattr(self, name)!r}")
+        if self.storage_client == "obstore" and self.num_workers == 0:
+            raise ConfigError("storage_client obstore works in loader processes only: set num_workers to 1 or more")
+        if self.no_plan:
+            self._refuse_what_needs_a_plan()
         if self.batch_size > self.train_num_samples:
             raise ConfigError(
                 f"batch_size {self.batch_size} is more than train_num_samples {self.train_num_samples}: "
                 "not one step would be taken"
             )
+
+    def _refuse_what_needs_a_plan(self) -> None:
+        for name in ("plan_file", "cache_dir", "min_coverage"):
+            if getattr(self, name):
+                raise ConfigError(f"{name} {getattr(self, name)} needs a plan: leave out no_plan, or {name}")
 
     @property
     def steps(self) -> int:
@@ -119,6 +149,7 @@ class TrainSpec:
         flags = {
             "plan_file": "plan",
             "warmup_steps": "warmup",
+            "cache_bytes": "cache-size",
         }
         arguments = []
         for name, value in self.record().items():
