@@ -397,9 +397,9 @@ def test_the_plan_beside_the_subset_is_taken(pool: str, tmp_path: Path, monkeypa
     chosen = uids_of(pool)[::2]
     subset = subset_of(tmp_path, chosen)
     Path(plan_of(pool, tmp_path, chosen)).rename(tmp_path / "best.plan")
-    from datascaler.train import find_plan
+    from datascaler.data import make_plan
 
-    monkeypatch.setattr(find_plan, "index_pool", refuse)
+    monkeypatch.setattr(make_plan, "index_pool", refuse)
     said: list[str] = []
     train(tiny_spec(pool, str(tmp_path / "out"), subset_file=subset, train_num_samples=BATCH), say=said.append)
     assert "32 of 32 uids present in this pool (100.0%)" in said
@@ -418,9 +418,9 @@ def test_a_subset_from_elsewhere_gets_a_plan_by_index_once(
     train(spec, say=said.append)
     assert "20 of 20 uids present in this pool (100.0%)" in said
     assert len(list((tmp_path / "out" / "plans").iterdir())) == 1
-    from datascaler.train import find_plan
+    from datascaler.data import make_plan
 
-    monkeypatch.setattr(find_plan, "index_pool", refuse)
+    monkeypatch.setattr(make_plan, "index_pool", refuse)
     train(replace(spec, lr=5e-4))
 
 

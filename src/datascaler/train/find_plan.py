@@ -1,33 +1,34 @@
-"""A run always has a plan: the one it is given, the one beside its subset, or one made now."""
+"""The plan of a run: the one it is given, the one beside its subset, or one made now."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datascaler import storage
-from datascaler.data.build_plan import build_plan
-from datascaler.data.index import index_pool
-from datascaler.data.plan import Plan, match_shards, open_plan, write_plan
+from datascaler.data.make_plan import cached_plan
+from datascaler.data.plan import Plan, match_shards, open_plan
 from datascaler.data.pool import Shard, find_shards, pool_digest
-from datascaler.data.score_table import table_url
 from datascaler.data.subset import read_recipe, read_subset, subset_digest
 from datascaler.errors import ConfigError
 from datascaler.spec.numbers import format_fraction, parse_fraction
 from datascaler.spec.train import TrainSpec
 
 
-def find_or_make_plan(spec: TrainSpec) -> tuple[str, list[Shard]]:
-    """The URL of the run's plan, and the pool's shards. A subset that does not fit is refused here, before training."""
+def find_or_make_plan(spec: TrainSpec, say: Callable[[str], None] = lambda _: None) -> tuple[str, list[Shard]]:
+    """The URL of the run's plan, and the pool's shards. A subset that does not fit is refused here, before training.
+
+    It is `--plan`, else the plan beside the subset if it was made for just these uids and shards, else one made from
+    (the first that is there) the score tables that the recipe names, the pool's index, the parquet files of DataComp's
+    downloader beside the shards, or a pass over the shards. `say` is told what a plan was made from.
+    """
     shards = find_shards(spec.data_dir)
-    if spec.subset_file is None:
+    uids, recipe = read_wanted(spec)
+    if spec.subset_file is None or uids is None:
         if spec.plan_file:
             match_shards(_read(spec.plan_file), shards)
-        return spec.plan_file or _make(spec, shards, uids=None, recipe=None), shards
-    recipe = read_recipe(spec.subset_file)
-    if recipe:
-        _check_recipe(spec, recipe)
-    uids = read_subset(spec.subset_file)
+        return spec.plan_file or _make(spec, shards, uids, recipe, say), shards
     digest = subset_digest(uids)
     if spec.plan_file:
         plan = _read(spec.plan_file)
@@ -36,9 +37,22 @@ def find_or_make_plan(spec: TrainSpec) -> tuple[str, list[Shard]]:
             raise ConfigError(f"the plan {spec.plan_file} was made for another subset than {spec.subset_file}")
         return spec.plan_file, shards
     beside = spec.subset_file.rpartition(".")[0] + ".plan"
-    if storage.exists(beside) and _serves(_read(beside), digest, shards):
+    if storage.exists(beside) and _serves(beside, digest, shards):
         return beside, shards
-    return _make(spec, shards, uids, recipe), shards
+    return _make(spec, shards, uids, recipe, say), shards
+
+
+def read_wanted(spec: TrainSpec) -> tuple[NDArray[np.void] | None, dict[str, Any] | None]:
+    """The uids of the run's subset (`u8,u8`, ascending; None is the whole pool), and the recipe beside it if any.
+
+    Raises ConfigError where the run's method or fraction is another than the recipe's.
+    """
+    if spec.subset_file is None:
+        return None, None
+    recipe = read_recipe(spec.subset_file)
+    if recipe:
+        _check_recipe(spec, recipe)
+    return read_subset(spec.subset_file), recipe
 
 
 def check_coverage(plan: Plan, spec: TrainSpec) -> str:
@@ -52,20 +66,16 @@ def check_coverage(plan: Plan, spec: TrainSpec) -> str:
     return sentence
 
 
-def _make(spec: TrainSpec, shards: list[Shard], uids: NDArray[np.void] | None, recipe: dict[str, Any] | None) -> str:
-    """From the score tables that the subset was chosen by, or else from an index of the pool."""
-    digest = subset_digest(uids) if uids is not None else "all"
-    pool = pool_digest(shards)
-    url = storage.join(spec.output_dir, "plans", f"{pool}-{digest}.plan")
-    if not storage.exists(url):
-        storage.check_writable(spec.output_dir)
-        tables = recipe["tables"] if recipe and recipe.get("pool_digest") == pool else None
-        if tables is None or not storage.exists(table_url(tables, shards[0])):
-            tables = storage.join(spec.output_dir, "index", pool)
-            index_pool(shards, tables, max(1, spec.num_workers))
-        plan, _ = build_plan(shards, tables, uids)
-        write_plan(url, plan)
-    return url
+def _make(
+    spec: TrainSpec,
+    shards: list[Shard],
+    uids: NDArray[np.void] | None,
+    recipe: dict[str, Any] | None,
+    say: Callable[[str], None],
+) -> str:
+    tables = recipe.get("tables") if recipe and recipe.get("pool_digest") == pool_digest(shards) else None
+    workers = max(1, spec.num_workers)
+    return cached_plan(spec.output_dir, shards, uids, tables=tables, num_workers=workers, say=say)
 
 
 def _read(url: str) -> Plan:
@@ -73,7 +83,12 @@ def _read(url: str) -> Plan:
         return open_plan(path)
 
 
-def _serves(plan: Plan, digest: str, shards: list[Shard]) -> bool:
+def _serves(url: str, digest: str, shards: list[Shard]) -> bool:
+    """Whether a plan is of this subset and pool, and of this version."""
+    try:
+        plan = _read(url)
+    except ConfigError:
+        return False
     return plan.subset_digest == digest and plan.pool_digest == pool_digest(shards)
 
 
