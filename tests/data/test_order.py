@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import groupby, zip_longest
 
 import numpy as np
 import pytest
 
-from datascaler.data.order import MAX_STREAMS, Draw, Order, Window
+from datascaler.data.order import MAX_STREAMS, Draw, Order, Window, streams_for
 from datascaler.errors import ConfigError
 
 Sample = tuple[int, int]
@@ -19,38 +20,27 @@ def permuted(count: int, seed: int, epoch: int, purpose: int) -> list[int]:
     return sorted(range(count), key=lambda place: raw[place])
 
 
-def reference_epoch(block_kept: Sequence[int], seed: int, epoch: int) -> list[Sample]:
+def reference_epoch(block_kept: Sequence[int], seed: int, epoch: int, streams: int) -> list[Sample]:
     """The samples of an epoch in the order of their draws: everything written out, nothing looked up."""
     full = [block for block, kept in enumerate(block_kept) if kept]
     laid_out = [
         (full[at], sample) for at in permuted(len(full), seed, epoch, 0) for sample in range(block_kept[full[at]])
     ]
-    streams = min(max(len(full) // 2, 1), 128)
-    size = len(laid_out) // streams
-    columns = []
+    columns, end = [], 0
     for stream in range(streams):
+        start, end = end, end + len(laid_out) // streams + (stream < len(laid_out) % streams)
         column: list[Sample] = []
-        position, end = stream * size, (stream + 1) * size
-        while position < end:
-            # A window: what is left of the block that the position is in, and the block after it.
-            blocks: list[int] = []
-            window: list[Sample] = []
-            for sample in laid_out[position:end]:
-                if sample[0] not in blocks:
-                    blocks.append(sample[0])
-                if len(blocks) > 2:
-                    break
-                window.append(sample)
-            column += [window[at] for at in permuted(len(window), seed, epoch, 1 + position)]
-            position += len(window)
+        for _, run in groupby(range(start, end), key=lambda at: laid_out[at][0]):
+            window = list(run)
+            column += [laid_out[window[at]] for at in permuted(len(window), seed, epoch, 1 + window[0])]
         columns.append(column)
-    return [column[position] for position in range(size) for column in columns]
+    rows = zip_longest(*columns)
+    return [sample for row in rows for sample in row if sample is not None]
 
 
 def sample_at(order: Order, draw: Draw) -> Sample:
     window = next(order.windows(draw.epoch, draw.stream, draw.position))
-    inside = [(each.block, sample) for each in window.segments for sample in range(each.first, each.last)]
-    return inside[int(window.shuffle[draw.position - window.start])]
+    return window.block, window.first + int(window.shuffle[draw.position - window.start])
 
 
 def kept_of(blocks: int, seed: int = 0, most: int = 9) -> list[int]:
@@ -71,36 +61,32 @@ POOLS = {
 }
 
 
-def order_of(block_kept: Sequence[int], seed: int = 0) -> Order:
-    return Order(np.array(block_kept, np.uint32), seed)
+def order_of(block_kept: Sequence[int], seed: int = 0, streams: int | None = None) -> Order:
+    samples = sum(block_kept)
+    return Order(np.array(block_kept, np.uint32), seed, streams or streams_of(samples))
+
+
+def streams_of(samples: int) -> int:
+    """Some number that divides nothing."""
+    return max(1, min(11, samples // 3))
 
 
 @pytest.mark.parametrize("name", POOLS)
 def test_the_order_is_the_slow_one(name: str) -> None:
     order = order_of(POOLS[name], seed=7)
-    expected = [sample for epoch in (0, 1) for sample in reference_epoch(POOLS[name], 7, epoch)]
-    assert len(expected) == 2 * order.epoch_size
+    expected = [sample for epoch in (0, 1) for sample in reference_epoch(POOLS[name], 7, epoch, order.streams)]
+    assert len(expected) == 2 * order.samples
     assert [sample_at(order, order.draw(number)) for number in range(len(expected))] == expected
 
 
 @pytest.mark.parametrize("name", POOLS)
-def test_an_epoch_draws_each_sample_at_most_once(name: str) -> None:
-    order = order_of(POOLS[name])
-    everything = {(block, sample) for block, kept in enumerate(POOLS[name]) for sample in range(kept)}
+@pytest.mark.parametrize("streams", [1, 2, 7])
+def test_an_epoch_draws_each_sample_exactly_once(name: str, streams: int) -> None:
+    order = order_of(POOLS[name], streams=streams)
+    everything = [(block, sample) for block, kept in enumerate(POOLS[name]) for sample in range(kept)]
     for epoch in range(3):
-        drawn = [sample_at(order, order.draw(epoch * order.epoch_size + number)) for number in range(order.epoch_size)]
-        assert len(set(drawn)) == len(drawn) == order.epoch_size
-        assert set(drawn) <= everything
-        assert len(everything) - order.epoch_size < order.streams
-
-
-def test_what_an_epoch_leaves_out_is_another_sample_each_time() -> None:
-    block_kept = kept_of(40, seed=3)
-    order = order_of(block_kept)
-    everything = {(block, sample) for block, kept in enumerate(block_kept) for sample in range(kept)}
-    left_out = [everything - set(reference_epoch(block_kept, 0, epoch)) for epoch in range(20)]
-    assert all(len(out) == order.samples - order.epoch_size for out in left_out)
-    assert len(set().union(*left_out)) > len(left_out[0])
+        drawn = [sample_at(order, order.draw(epoch * order.samples + number)) for number in range(order.samples)]
+        assert sorted(drawn) == everything
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 4, 5, 6, 7, 16])
@@ -131,10 +117,10 @@ def test_any_draw_number_can_be_resumed_from(name: str) -> None:
     numbers = [
         0,
         1,
-        straight.epoch_size - 1,
-        straight.epoch_size,
-        2 * straight.epoch_size + 1,
-        10 * straight.epoch_size,
+        straight.samples - 1,
+        straight.samples,
+        2 * straight.samples + 1,
+        10 * straight.samples,
     ]
     expected = {number: sample_at(straight, straight.draw(number)) for number in range(numbers[-1] + 1)}
     for number in reversed(numbers):
@@ -156,11 +142,11 @@ def sorted_share(order: Order, first: int, batch: int) -> list[Draw]:
 
 def test_epochs_and_seeds_have_orders_of_their_own() -> None:
     block_kept = POOLS["many"]
-    orders = [reference_epoch(block_kept, seed, epoch) for seed in (0, 1, 2**63) for epoch in (0, 1, 2)]
+    orders = [reference_epoch(block_kept, seed, epoch, 11) for seed in (0, 1, 2**63) for epoch in (0, 1, 2)]
     for number, one in enumerate(orders):
         for other in orders[:number]:
             assert sum(a == b for a, b in zip(one, other, strict=True)) < len(one) / 5
-    order = order_of(block_kept, seed=2**63)
+    order = order_of(block_kept, seed=2**63, streams=11)
     assert sample_at(order, order.draw(0)) == orders[6][0]
 
 
@@ -171,33 +157,51 @@ def test_windows_tile_the_streams(name: str) -> None:
         windows = list(order.windows(0, stream))
         position = 0
         for window in windows:
-            size = sum(segment.last - segment.first for segment in window.segments)
             assert window.start == position
-            assert sorted(window.shuffle.tolist()) == list(range(size))
-            assert 1 <= len(window.segments) <= 2
-            assert all(0 <= each.first < each.last <= POOLS[name][each.block] for each in window.segments)
-            position += size
-        assert position == order.stream_size
-        for position in range(order.stream_size):
+            assert sorted(window.shuffle.tolist()) == list(range(window.last - window.first))
+            assert 0 <= window.first < window.last <= POOLS[name][window.block]
+            position = window.end
+        assert position == order.stream_size(stream)
+        for position in range(order.stream_size(stream)):
             later = list(order.windows(0, stream, position))
             assert as_values(later) == as_values([window for window in windows if ends_after(window, position)])
 
 
 def ends_after(window: Window, position: int) -> bool:
-    return window.start + len(window.shuffle) > position
+    return window.end > position
 
 
 def as_values(windows: list[Window]) -> list[object]:
-    return [(window.start, window.segments, window.shuffle.tolist()) for window in windows]
+    return [(window.start, window.block, window.first, window.last, window.shuffle.tolist()) for window in windows]
 
 
 def test_repeats_are_samples_of_their_own() -> None:
     """A sample that the subset names three times is three kept samples of its block, so three draws of an epoch."""
     order = order_of([3, 3])
-    assert order.streams == 1
-    drawn = Counter(sample_at(order, order.draw(number)) for number in range(order.epoch_size))
+    drawn = Counter(sample_at(order, order.draw(number)) for number in range(order.samples))
     assert set(drawn.values()) == {1}
-    assert order.epoch_size == 6
+    assert order.samples == 6
+
+
+@pytest.mark.parametrize(
+    ("blocks", "batch", "expected"),
+    [
+        (100_000, 4096, MAX_STREAMS),
+        (100_000, 90_112, MAX_STREAMS),
+        (100_000, 1000, 250),  # the largest divisor
+        (100_000, 1009, MAX_STREAMS),  # a prime
+        (100_000, 96, 96),
+        (12, 4096, 2),  # blocks on a border are read twice
+        (3, 4096, 1),
+    ],
+)
+def test_streams_divide_the_batch_where_they_can(blocks: int, batch: int, expected: int) -> None:
+    assert streams_for(blocks, blocks * 4e6, batch) == expected
+
+
+def test_the_windows_of_all_streams_fit_in_memory() -> None:
+    assert streams_for(10_000, 10_000 * (100 << 20), 4096) == 8
+    assert streams_for(10_000, 10_000 * (10 << 30), 4096) == 1
 
 
 @pytest.mark.parametrize("block_kept", [[], [0], [0, 0, 0]])
@@ -208,6 +212,6 @@ def test_a_plan_that_keeps_nothing_is_refused(block_kept: list[int]) -> None:
 
 def test_the_order_of_a_seed_never_changes() -> None:
     """Checkpoints outlive releases: a change of this sequence would break every run that is resumed across it."""
-    order = order_of([3, 1, 2, 2, 4])
+    order = order_of([3, 1, 2, 2, 4], streams=2)
     drawn = [sample_at(order, order.draw(number)) for number in range(12)]
-    assert drawn == [(2, 1), (4, 2), (0, 2), (3, 1), (0, 0), (4, 3), (0, 1), (3, 0), (2, 0), (4, 1), (1, 0), (4, 0)]
+    assert drawn == [(0, 2), (4, 2), (0, 0), (4, 3), (0, 1), (4, 1), (2, 0), (4, 0), (2, 1), (3, 0), (1, 0), (3, 1)]

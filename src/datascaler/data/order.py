@@ -1,11 +1,12 @@
-"""The order of training samples: a pure function of (plan, seed), never of nodes, processes or loader workers.
+"""The order of training samples: a pure function of (plan, seed, batch size), never of nodes, processes or workers.
 
-Training draws samples 0, 1, 2, ...; draw `g` belongs to epoch `g // epoch_size`, to stream `g % streams`, and is that
-stream's next sample. The batch of a step is `batch_size` consecutive draws. So the state of the data is one number,
-the samples seen so far, and it stays valid when the batch or the number of processes changes.
+Training draws samples 0, 1, 2, ...; draw `g` belongs to epoch `g // samples` and is draw `w` of it; it goes to stream
+`w % streams`, and is that stream's next sample. The batch of a step is `batch_size` consecutive draws. So the state of
+the data is one number, the samples seen so far, and an epoch holds every kept sample exactly once.
 
 In an epoch the plan's blocks are permuted and laid end to end, and the streams own equal contiguous parts of the
-result. A stream shuffles its samples inside windows of a few blocks, which bounds what must be in memory.
+result. A stream shuffles its samples inside a window: one block, or the part of one that it owns. Memory is bounded by
+that, and a resumed run reads at most one block of each stream again.
 """
 
 from collections.abc import Iterator
@@ -15,12 +16,16 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from datascaler.data.plan import Plan
 from datascaler.data.randomness import shuffled
 from datascaler.errors import ConfigError
 
-MAX_STREAMS = 128
-WINDOW_BLOCKS = 2
-"""Whole blocks that a window spans; also the fewest blocks worth a stream of their own."""
+MAX_STREAMS = 256
+"""So many processes (ranks x loader workers) can share a run's reading before two of them must read the same block."""
+BLOCKS_PER_STREAM = 4
+"""At least: a block that lies on a border between streams is read by both."""
+WINDOW_MEMORY = 1 << 30
+"""Bytes of kept samples that the windows of all streams may hold together, so that one process can run them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,63 +41,77 @@ class Draw:
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
-    """Kept samples [first, last) of a block, counted in tar order."""
+class Window:
+    """Kept samples [first, last) of a block, in tar order; the stream's positions [start, end) draw them shuffled."""
 
+    start: int
     block: int
     first: int
     last: int
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Consecutive segments of a stream, holding its positions [start, start + size) in shuffled order."""
-
-    start: int
-    segments: tuple[Segment, ...]
     shuffle: NDArray[np.int64]
-    """[size]: the sample at position start + i is the window's sample number shuffle[i] in segment order."""
+    """[last - first]: the sample at position start + i is the window's sample number shuffle[i] in tar order."""
+
+    @property
+    def end(self) -> int:
+        return self.start + self.last - self.first
 
 
 class Order:
     """The order of one run. `block_kept` [b] is the number of kept samples of each block of the plan."""
 
-    def __init__(self, block_kept: NDArray[np.uint32], seed: int) -> None:
+    def __init__(self, block_kept: NDArray[np.uint32], seed: int, streams: int) -> None:
         self._blocks = np.flatnonzero(block_kept)
         self._kept = block_kept[self._blocks].astype(np.int64)
         self._seed = seed
         self.samples = int(self._kept.sum())
+        """The size of an epoch; repeats count."""
         if self.samples == 0:
             raise ConfigError("the subset matches no sample of this pool: nothing to train on")
-        self.streams = int(np.clip(len(self._blocks) // WINDOW_BLOCKS, 1, MAX_STREAMS))
-        self.stream_size = self.samples // self.streams
-        self.epoch_size = self.stream_size * self.streams
-        """Up to `streams - 1` samples are left out of each epoch, others each time."""
+        self.streams = streams
+        # The first `extra` streams own one sample more than the others.
+        self._size, self._extra = divmod(self.samples, streams)
+
+    @classmethod
+    def of(cls, plan: Plan, seed: int, batch_size: int) -> "Order":
+        block_kept = plan.arrays["block_kept"]
+        return cls(block_kept, seed, streams_for(int(np.count_nonzero(block_kept)), plan.kept_bytes, batch_size))
 
     def draw(self, number: int) -> Draw:
-        epoch, within = divmod(number, self.epoch_size)
+        epoch, within = divmod(number, self.samples)
         position, stream = divmod(within, self.streams)
         return Draw(number=number, epoch=epoch, stream=stream, position=position)
 
     def share(self, first: int, count: int, index: int, of: int) -> list[Draw]:
         """Part `index` of `of` of the draws [first, first + count), as equal as can be.
 
-        The draws are ordered by stream before they are cut, so that a part reads as few streams as possible.
+        The draws are ordered by stream before they are cut, so that a part reads as few streams as possible, and the
+        same ones in every step if the streams divide the batch.
         """
-        draws = sorted(map(self.draw, range(first, first + count)), key=lambda draw: (draw.stream, draw.number))
-        return draws[count * index // of : count * (index + 1) // of]
+        numbers = np.arange(first, first + count)
+        epochs, within = np.divmod(numbers, self.samples)
+        positions, streams = np.divmod(within, self.streams)
+        mine = np.lexsort((numbers, streams))[count * index // of : count * (index + 1) // of]
+        columns = (each[mine].tolist() for each in (numbers, epochs, streams, positions))
+        return [Draw(*values) for values in zip(*columns, strict=True)]
+
+    def stream_size(self, stream: int) -> int:
+        return self._size + (stream < self._extra)
 
     def windows(self, epoch: int, stream: int, position: int = 0) -> Iterator[Window]:
         """The windows of a stream in an epoch, from the one that holds `position` on."""
         permutation, ends = self._epoch(epoch)
-        first, last = stream * self.stream_size, (stream + 1) * self.stream_size
-        at = first
+        first = stream * self._size + min(stream, self._extra)
+        last = first + self.stream_size(stream)
+        at = first + position
+        index = int(np.searchsorted(ends, at, side="right"))
         while at < last:
-            index = int(np.searchsorted(ends, at, side="right"))
-            window_end = min(int(ends[min(index + WINDOW_BLOCKS, len(ends)) - 1]), last)
-            if window_end - first > position:
-                yield self._window(epoch, permutation, ends, (at, window_end), first)
-            at = window_end
+            block = int(permutation[index])
+            block_start = int(ends[index] - self._kept[block])
+            start, stop = max(block_start, first), min(int(ends[index]), last)
+            # The permutation of the epoch's blocks has purpose 0, so windows begin at 1.
+            shuffle = shuffled(stop - start, (self._seed, epoch), purpose=1 + start)
+            yield Window(start - first, int(self._blocks[block]), start - block_start, stop - block_start, shuffle)
+            at, index = stop, index + 1
 
     @lru_cache(maxsize=2)  # noqa: B019  an Order lives as long as its run
     def _epoch(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -100,17 +119,10 @@ class Order:
         permutation = shuffled(len(self._blocks), (self._seed, epoch))
         return permutation, np.cumsum(self._kept[permutation])
 
-    def _window(
-        self, epoch: int, permutation: NDArray[np.int64], ends: NDArray[np.int64], span: tuple[int, int], first: int
-    ) -> Window:
-        segments = []
-        at, window_end = span
-        while at < window_end:
-            index = int(np.searchsorted(ends, at, side="right"))
-            block_first = int(ends[index] - self._kept[permutation[index]])
-            stop = min(int(ends[index]), window_end)
-            segments.append(Segment(int(self._blocks[permutation[index]]), at - block_first, stop - block_first))
-            at = stop
-        # The blocks of the epoch have purpose 0, so windows begin at 1.
-        shuffle = shuffled(span[1] - span[0], (self._seed, epoch), purpose=1 + span[0])
-        return Window(start=span[0] - first, segments=tuple(segments), shuffle=shuffle)
+
+def streams_for(full_blocks: int, kept_bytes: float, batch_size: int) -> int:
+    """As many streams as can be, and a divisor of the batch where one is near: then every process keeps its streams."""
+    by_memory = int(WINDOW_MEMORY * full_blocks / max(1.0, kept_bytes))
+    limit = max(1, min(MAX_STREAMS, full_blocks // BLOCKS_PER_STREAM, by_memory, batch_size))
+    divisor = next(each for each in range(limit, 0, -1) if batch_size % each == 0)
+    return divisor if 2 * divisor >= limit else limit

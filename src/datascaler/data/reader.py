@@ -1,88 +1,167 @@
-"""Draws -> samples: reads the blocks that a process needs, keeps what the plan keeps, a window ahead of its use."""
+"""Draws -> samples: every stream's windows are read ahead of their use, the next needed first, in bounded memory."""
 
-import io
+import heapq
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain, count, islice
 
-from datascaler import storage
-from datascaler.data.order import Draw, Order, Segment, Window
+from datascaler.data.block_cache import BlockCache
+from datascaler.data.order import Draw, Order, Window
 from datascaler.data.plan import Plan
 from datascaler.data.pool import Shard
-from datascaler.data.samples import OK, Sample, read_samples
+from datascaler.data.read_block import BlockReader
+from datascaler.data.samples import Sample
 from datascaler.errors import BadInputError
 
-_READ_THREADS = 8
+AHEAD_BYTES = 128 << 20
+"""Of windows on their way or waiting for their turn, in all streams of this process."""
+AHEAD_WINDOWS = 8
+"""For each stream of this process, on average; where windows are small, this is the limit that counts."""
+STAND_IN_WINDOWS = 16
+"""Of the same stream, searched for a good sample where a whole window has none."""
+_READ_THREADS = 16
+
+_Place = tuple[int, int]
+"""Epoch, and position in the stream: what is needed sooner is smaller."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    epoch: int
+    window: Window
+    size: int
+    samples: "Future[list[Sample]]"
 
 
 @dataclass(slots=True)
 class _Cursor:
-    """Where a stream is: its window in hand, and the next one on its way."""
+    """Where a stream is: its window in hand, those on their way, and those still to be asked for."""
 
-    epoch: int
-    windows: Iterator[Window]
-    window: Window
-    samples: list[Sample]
-    ahead: "Future[tuple[Window, list[Sample]] | None]"
+    upcoming: Iterator[tuple[int, Window]]
+    pending: deque[_Pending] = field(default_factory=deque)
+    current: _Pending | None = None
 
 
 class Reader:
     """Gives the samples of draws. A stream whose draws come in rising order is read once, ahead of its use."""
 
-    def __init__(self, plan: Plan, shards: Sequence[Shard], order: Order) -> None:
-        self._plan = plan
-        self._shards = shards
+    def __init__(
+        self,
+        plan: Plan,
+        shards: Sequence[Shard],
+        order: Order,
+        *,
+        end: int | None = None,
+        cache: BlockCache | None = None,
+    ) -> None:
+        """`shards` are in the plan's order; no window is read ahead for draws from number `end` on."""
         self._order = order
+        self._end = end
+        self._blocks = BlockReader(plan, shards, cache)
+        self._threads = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="read")
         self._cursors: dict[int, _Cursor] = {}
-        self._blocks = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="read-block")
-        self._ahead = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="read-ahead")
+        self._soonest: list[tuple[_Place, int, _Cursor]] = []
+        """A heap of the streams by where their last window on the way ends; the number only breaks ties."""
+        self._ahead_bytes = 0
+        self._ahead_windows = 0
+        self._opened = count()
+
+    def start(self, draws: Sequence[Draw]) -> None:
+        """Begin to read what these draws need, all streams at once."""
+        for draw in draws:
+            if self._is_behind(draw):
+                self._open(draw)
 
     def candidates(self, draw: Draw) -> Iterator[Sample]:
-        """The sample of a draw, then its stand-ins should it not decode: the rest of its window, in order."""
-        cursor = self._cursor_at(draw)
-        at = draw.position - cursor.window.start
-        shuffle = cursor.window.shuffle
-        for step in range(len(shuffle)):
-            yield cursor.samples[shuffle[(at + step) % len(shuffle)]]
+        """The sample of a draw, then its stand-ins should it not decode: the rest of its window, in order, then the
+        windows that follow in the stream. A sample that can't be read is among them, without an image.
+
+        Raises BadInputError when they run out.
+        """
+        samples, window = self._window_at(draw)
+        at = draw.position - window.start
+        turned = [*range(at, len(samples)), *range(at)]
+        for place in turned:
+            yield samples[window.shuffle[place]]
+        tried = len(samples)
+        later = self._order.windows(draw.epoch, draw.stream, window.end)
+        for other in islice(chain(later, self._order.windows(draw.epoch, draw.stream)), STAND_IN_WINDOWS):
+            samples = self._load(other)
+            for place in other.shuffle:
+                yield samples[place]
+            tried += len(samples)
+        faults = {sample.detail for sample in samples if sample.detail}
+        reason = f"; the shards have changed since they were planned ({faults.pop()})" if faults else ""
+        raise BadInputError(f"none of the {tried} samples around draw {draw.number} can be read and decoded{reason}")
 
     def close(self) -> None:
-        self._ahead.shutdown(cancel_futures=True)
-        self._blocks.shutdown(cancel_futures=True)
+        self._threads.shutdown(cancel_futures=True)
 
-    def _cursor_at(self, draw: Draw) -> _Cursor:
+    def _is_behind(self, draw: Draw) -> bool:
+        """Whether the stream is not open, or is past the draw."""
         cursor = self._cursors.get(draw.stream)
-        if cursor is None or cursor.epoch != draw.epoch or draw.position < cursor.window.start:
-            cursor = self._cursors[draw.stream] = self._open(draw)
-        while draw.position >= cursor.window.start + len(cursor.window.shuffle):
-            loaded = cursor.ahead.result()
-            assert loaded is not None, "a draw lies inside its stream's part of the epoch"
-            cursor.window, cursor.samples = loaded
-            cursor.ahead = self._ahead.submit(self._load_next, cursor.windows)
-        return cursor
+        if cursor is None:
+            return True
+        first = cursor.current or cursor.pending[0]
+        return (draw.epoch, draw.position) < (first.epoch, first.window.start)
 
-    def _open(self, draw: Draw) -> _Cursor:
-        windows = self._order.windows(draw.epoch, draw.stream, draw.position)
-        loaded = self._load_next(windows)
-        assert loaded is not None, "a draw lies inside its stream's part of the epoch"
-        return _Cursor(draw.epoch, windows, *loaded, ahead=self._ahead.submit(self._load_next, windows))
+    def _window_at(self, draw: Draw) -> tuple[list[Sample], Window]:
+        if self._is_behind(draw):
+            self._open(draw)
+        cursor, place = self._cursors[draw.stream], (draw.epoch, draw.position)
+        while cursor.current is None or place >= (cursor.current.epoch, cursor.current.window.end):
+            if not cursor.pending:
+                self._ask(cursor)
+            cursor.current = cursor.pending.popleft()
+            self._ahead_bytes -= cursor.current.size
+            self._ahead_windows -= 1
+            self._read_ahead()
+        return cursor.current.samples.result(), cursor.current.window
 
-    def _load_next(self, windows: Iterator[Window]) -> tuple[Window, list[Sample]] | None:
-        window = next(windows, None)
-        if window is None:
-            return None
-        pieces = self._blocks.map(self._read_segment, window.segments)
-        return window, [sample for piece in pieces for sample in piece]
+    def _open(self, draw: Draw) -> None:
+        abandoned = self._cursors.get(draw.stream)
+        if abandoned:
+            self._ahead_bytes -= sum(pending.size for pending in abandoned.pending)
+            self._ahead_windows -= len(abandoned.pending)
+            abandoned.pending.clear()
+            abandoned.current = None
+        cursor = self._cursors[draw.stream] = _Cursor(self._upcoming(draw))
+        self._ask(cursor)
 
-    def _read_segment(self, segment: Segment) -> list[Sample]:
-        block = self._plan.block(segment.block)
-        shard = self._shards[block.shard]
-        content = storage.read_bytes(shard.url, block.start, block.end)
-        found = {sample.row: sample for sample in read_samples(io.BytesIO(content), block.start, block.first_row)}
-        rows = self._plan.kept_rows(block.shard, block.first_row, block.end_row - block.first_row)
-        # Every planned row was good when the plan was made, so one that is not means other bytes.
-        wrong = next((row for row in rows if row not in found or found[row].status != OK), None)
-        if wrong is not None:
-            reason = found[wrong].status if wrong in found else "not there"
-            place = f"row {wrong} in bytes {block.start}-{block.end}"
-            raise BadInputError(f"{shard.url} has changed since it was planned: {place}: {reason}")
-        return [found[row] for row in rows[segment.first : segment.last]]
+    def _upcoming(self, draw: Draw) -> Iterator[tuple[int, Window]]:
+        """The stream's windows from a draw's on, epoch after epoch."""
+        for epoch in count(draw.epoch):
+            position = draw.position if epoch == draw.epoch else 0
+            for window in self._order.windows(epoch, draw.stream, position):
+                yield epoch, window
+
+    def _ask(self, cursor: _Cursor) -> None:
+        """Send the stream's next window on its way."""
+        epoch, window = next(cursor.upcoming)
+        size = self._blocks.window_bytes(window.block, window.last - window.first)
+        cursor.pending.append(_Pending(epoch, window, size, self._threads.submit(self._load, window)))
+        self._ahead_bytes += size
+        self._ahead_windows += 1
+        heapq.heappush(self._soonest, ((epoch, window.end), next(self._opened), cursor))
+
+    def _read_ahead(self) -> None:
+        most_windows = AHEAD_WINDOWS * len(self._cursors)
+        while self._soonest and self._ahead_bytes < AHEAD_BYTES and self._ahead_windows < most_windows:
+            (epoch, position), _, cursor = heapq.heappop(self._soonest)
+            last = cursor.pending[-1] if cursor.pending else cursor.current
+            if (
+                last is None
+                or (last.epoch, last.window.end) != (epoch, position)
+                or not self._is_wanted(epoch, position)
+            ):
+                continue  # another window of the stream was asked for since, or the run ends before
+            self._ask(cursor)
+
+    def _is_wanted(self, epoch: int, position: int) -> bool:
+        """Whether any stream's draw at this position comes before the end."""
+        return self._end is None or epoch * self._order.samples + position * self._order.streams < self._end
+
+    def _load(self, window: Window) -> list[Sample]:
+        return self._blocks.samples(window.block, window.first, window.last)

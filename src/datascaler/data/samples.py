@@ -33,7 +33,8 @@ class Sample:
     length: int
     """Bytes to the end of its last member, padding included."""
     uid: tuple[int, int] = (0, 0)
-    image: bytes = b""
+    image: bytes | memoryview = b""
+    """Encoded. Of a sample that was read by a plan, a view into the block that it came in."""
     caption: str = ""
     status: str = OK
     detail: str = ""
@@ -41,7 +42,9 @@ class Sample:
 
 
 @dataclass(slots=True)
-class _Group:
+class Group:
+    """The members of a sample, by suffix."""
+
     key: str
     members: dict[str, Member] = field(default_factory=dict)
 
@@ -53,23 +56,23 @@ def read_samples(file: IO[bytes], base: int = 0, first_row: int = 0) -> Iterator
     fault cut is that row.
     """
     row = first_row
-    group: _Group | None = None
+    group: Group | None = None
     end = base
     try:
         for member in walk_tar(file, base):
             key, suffix = split_name(member.name)
             if group is not None and (key != group.key or suffix in group.members):
-                yield _sample(row, group)
+                yield sample_of(row, group)
                 row += 1
                 group = None
-            group = group or _Group(key)
+            group = group or Group(key)
             group.members[suffix] = member
             end = member.end
     except TarDamageError as damage:
         # A group that is not whole belongs to the sample that the fault cut: one row for both.
         start, key = end, ""
         if group is not None:
-            sample = _sample(row, group)
+            sample = sample_of(row, group)
             if sample.status == OK:
                 yield sample
                 row += 1
@@ -78,7 +81,7 @@ def read_samples(file: IO[bytes], base: int = 0, first_row: int = 0) -> Iterator
         yield Sample(row=row, key=key, offset=start, length=end - start, status=DAMAGED_TAR, detail=str(damage))
         return
     if group is not None:
-        yield _sample(row, group)
+        yield sample_of(row, group)
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -88,7 +91,8 @@ def split_name(name: str) -> tuple[str, str]:
     return folder + slash + stem, suffix.lower()
 
 
-def _sample(row: int, group: _Group) -> Sample:
+def sample_of(row: int, group: Group) -> Sample:
+    """A sample and its status; nothing is decoded."""
     members = list(group.members.values())
     sample = Sample(row=row, key=group.key, offset=members[0].offset, length=members[-1].end - members[0].offset)
     record = _read_json(sample, group.members.get("json"))
