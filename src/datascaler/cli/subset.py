@@ -8,6 +8,7 @@ from datascaler.cli.options import COUNT, FRACTION, json_option
 from datascaler.cli.output import print_result
 from datascaler.cli.subset_combine import combine
 from datascaler.cli.subset_convert import convert
+from datascaler.cli.subset_sample import sample
 from datascaler.cli.verb_group import VerbGroup
 
 
@@ -60,5 +61,5 @@ def subset(
     print_result(result, as_json=as_json)
 
 
-for command in (convert, combine):
+for command in (convert, combine, sample):
     subset.add_command(command)

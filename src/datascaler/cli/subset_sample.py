@@ -1,0 +1,76 @@
+"""`datascaler subset sample`."""
+
+import click
+
+from datascaler.cli.options import COUNT, json_option
+from datascaler.cli.output import print_result
+from datascaler.spec.sampler import DEFAULT_BATCH, DEFAULT_PENALTY, Sampler
+
+
+@click.command()
+@click.option("--output-dir", required=True, help="The folder that `datascaler score` wrote into.")
+@click.option("--method", required=True, help="Whose scores: clip, dfn.")
+@click.option("--score-name", help="Which tables, if the method has several.")
+@click.option("--sampler", type=click.Choice(["scs", "hcs"], case_sensitive=False), required=True)
+@click.option("--draws", type=COUNT, required=True, help="Samples in all, repeats counted: 128M.")
+@click.option(
+    "--penalty", type=float, help=f"Of scs: off a score at each draw, in the score's unit.  [{DEFAULT_PENALTY}]"
+)
+@click.option("--max-repeats", type=COUNT, help="Of hcs: times that a uid can be drawn.")
+@click.option("--batch-size", type=COUNT, default=DEFAULT_BATCH, show_default=True, help="No uid is in a batch twice.")
+@click.option("--temperature", type=float, default=1.0, show_default=True, help="Below 1: the best more often.")
+@click.option("--seed", type=COUNT, default=0, show_default=True)
+@click.option("--subset-name", help="Name of the files below OUTPUT_DIR/subsets.  [METHOD-SAMPLER-nDRAWS-sSEED]")
+@click.option("--overwrite", is_flag=True, help="Replace a subset of that name that holds something else.")
+@json_option
+def sample(
+    output_dir: str,
+    method: str,
+    score_name: str | None,
+    sampler: str,
+    draws: int,
+    penalty: float | None,
+    max_repeats: int | None,
+    batch_size: int,
+    temperature: float,
+    seed: int,
+    subset_name: str | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Draw a subset in which good samples repeat.
+
+    Batch after batch is drawn without replacement by softmax(score / temperature) over the whole scored pool (FLYT,
+    arXiv 2503.08805). scs, soft cap: what was drawn loses --penalty of its score, so the best come often and the
+    others still come. hcs, hard cap: scores stay, and nobody comes more than --max-repeats times. The penalty's
+    default was found for FLYT's own scores; cosine similarities lie closer together and want a lower temperature and
+    a smaller penalty.
+
+    Writes the uids (.npy, repeats in it), the recipe and the plan. The same scores and seed give the same subset.
+    Needs some 50 bytes of memory a sample of the pool.
+
+    \b
+    datascaler subset sample --output-dir s3://out --method dfn --sampler scs --draws 128M
+    """
+    from datascaler.data.make_sample import make_sample
+
+    soft = sampler == "scs"
+    if soft and max_repeats is not None:
+        raise click.UsageError("--max-repeats belongs to --sampler hcs; scs takes a --penalty")
+    if not soft and (penalty is not None or max_repeats is None):
+        raise click.UsageError("--sampler hcs takes --max-repeats, and no --penalty")
+    how = Sampler(
+        draws=draws,
+        penalty=(DEFAULT_PENALTY if penalty is None else penalty) if soft else None,
+        max_repeats=max_repeats,
+        batch=batch_size,
+        temperature=temperature,
+        seed=seed,
+    )
+    made = make_sample(
+        output_dir, how, method=method.lower(), score_name=score_name, name=subset_name, overwrite=overwrite
+    )
+    shown = ("usable_uids", "kept_uids", "distinct_uids", "most_repeated", "rule")
+    coverage = f"{made.coverage.present:,} of {made.coverage.wanted:,} uids present in this pool"
+    result = {"files": made.files, "plan": made.plan, **{key: made.recipe[key] for key in shown}, "coverage": coverage}
+    print_result(result, as_json=as_json)
