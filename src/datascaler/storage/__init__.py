@@ -4,7 +4,9 @@ A plain path, `file://`, `s3://`, `memory://` and any other fsspec URL work alik
 the usual environment (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE, workload identity).
 """
 
-from datascaler.storage.filesystem import translated_errors
+from datascaler.storage.client import ClientName, use_client
+from datascaler.storage.failures import translated_errors
+from datascaler.storage.info import FileInfo, exists, list_files, list_folders, require_bucket, stat
 from datascaler.storage.publish import (
     check_writable,
     publish,
@@ -14,23 +16,14 @@ from datascaler.storage.publish import (
     publish_text,
     remove,
 )
-from datascaler.storage.read import (
-    FileInfo,
-    exists,
-    list_files,
-    list_folders,
-    local_copy,
-    open_read,
-    read_bytes,
-    read_json,
-    read_text,
-    require_bucket,
-    stat,
-)
+from datascaler.storage.read import local_copy, open_read, read_bytes, read_json, read_ranges, read_text
+from datascaler.storage.retry import assume_answers
 from datascaler.storage.urls import basename, is_local, join, parent, relative_to
 
 __all__ = [
+    "ClientName",
     "FileInfo",
+    "assume_answers",
     "basename",
     "check_writable",
     "exists",
@@ -48,10 +41,12 @@ __all__ = [
     "publish_text",
     "read_bytes",
     "read_json",
+    "read_ranges",
     "read_text",
     "relative_to",
     "remove",
     "require_bucket",
     "stat",
     "translated_errors",
+    "use_client",
 ]

@@ -5,11 +5,14 @@ import os
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any, cast
 
+from fsspec.spec import AbstractBufferedFile
+
 from datascaler.errors import StorageError
-from datascaler.storage.filesystem import filesystem, translated_errors
+from datascaler.storage.filesystem import filesystem
+from datascaler.storage.retry import retried
 from datascaler.storage.urls import is_local, join
 
 # Stores where a PUT shows nothing until it is complete; everywhere else a temporary name and a rename are needed.
@@ -22,8 +25,7 @@ def publish(url: str) -> Iterator[IO[bytes]]:
     """A binary file to write; it is published when the body ends and thrown away when the body raises."""
     with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:
         yield cast(IO[bytes], spool)
-        spool.seek(0)
-        _put(url, cast(IO[bytes], spool))
+        retried(url, lambda: _put(url, cast(IO[bytes], spool)))
 
 
 def publish_bytes(url: str, content: bytes) -> None:
@@ -46,25 +48,31 @@ def publish_if_absent(url: str, content: bytes) -> bool:
     stores only offer a check before the write.
     """
     fs, path = filesystem(url)
-    with translated_errors(url):
+    tries = 0
+
+    def act() -> bool:
+        nonlocal tries
+        tries += 1
         if fs.exists(path):
-            return False
+            # The answer to an earlier try may have been lost, not the try.
+            return tries > 1 and bool(fs.cat_file(path) == content)
         if is_local(url):
             return _link_if_absent(fs, path, content)
         if url.startswith(("s3://", "s3a://")):
             try:
                 fs.pipe_file(path, content, mode="create")
             except FileExistsError:
-                return False
+                return tries > 1 and bool(fs.cat_file(path) == content)
             return True
         fs.pipe_file(path, content)
         return True
 
+    return retried(url, act)
+
 
 def remove(url: str) -> None:
     fs, path = filesystem(url)
-    with translated_errors(url):
-        fs.rm_file(path)
+    retried(url, lambda: fs.rm_file(path))
 
 
 def check_writable(folder: str) -> None:
@@ -79,26 +87,23 @@ def check_writable(folder: str) -> None:
 
 def _put(url: str, source: IO[bytes]) -> None:
     fs, path = filesystem(url)
-    with translated_errors(url):
-        scheme = "file" if is_local(url) else url.partition("://")[0]
-        if scheme in _ATOMIC_PUT:
-            with fs.open(path, "wb") as target:
-                _copy(source, target)
-            return
-        fs.makedirs(fs._parent(path), exist_ok=True)
-        temporary = f"{path}.tmp-{uuid.uuid4().hex}"
-        try:
-            with fs.open(temporary, "wb") as target:
-                _copy(source, target)
-            fs.mv(temporary, path)
-        except BaseException:
-            if fs.exists(temporary):
-                fs.rm_file(temporary)
-            raise
+    source.seek(0)
+    scheme = "file" if is_local(url) else url.partition("://")[0]
+    if scheme in _ATOMIC_PUT:
+        _write(fs, path, source)
+        return
+    fs.makedirs(fs._parent(path), exist_ok=True)
+    temporary = f"{path}.tmp-{uuid.uuid4().hex}"
+    try:
+        _write(fs, temporary, source)
+        fs.mv(temporary, path)
+    except BaseException:
+        if fs.exists(temporary):
+            fs.rm_file(temporary)
+        raise
 
 
 def _link_if_absent(fs: Any, path: str, content: bytes) -> bool:
-
     fs.makedirs(fs._parent(path), exist_ok=True)
     temporary = f"{path}.tmp-{uuid.uuid4().hex}"
     fs.pipe_file(temporary, content)
@@ -111,6 +116,18 @@ def _link_if_absent(fs: Any, path: str, content: bytes) -> bool:
     return True
 
 
-def _copy(source: IO[bytes], target: IO[bytes]) -> None:
-    while chunk := source.read(8 << 20):
-        target.write(chunk)
+def _write(fs: Any, path: str, source: IO[bytes]) -> None:
+    target = fs.open(path, "wb")
+    try:
+        while chunk := source.read(8 << 20):
+            target.write(chunk)
+        target.close()
+    except BaseException:
+        if isinstance(target, AbstractBufferedFile):
+            # To close it, as leaving its context would, completes the object with the parts that have arrived.
+            with suppress(Exception):
+                target.discard()
+            target.closed = True
+        else:
+            target.close()
+        raise

@@ -1,85 +1,94 @@
-"""Reading: whole files, ranges, listings, and local copies for libraries that want a path."""
+"""Reading content: whole files, ranges, open files, and local copies for libraries that want a path."""
 
 import json
+import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from datascaler.errors import ConfigError, NotFoundError
-from datascaler.storage.filesystem import filesystem, full_url, translated_errors
+from datascaler.errors import ConfigError, StorageError
+from datascaler.storage.client import fast_store
+from datascaler.storage.failures import empty_past_end, is_past_end, is_transient, translated_errors
+from datascaler.storage.filesystem import filesystem
+from datascaler.storage.info import stat
+from datascaler.storage.obstore_read import open_object, read_object, read_object_ranges
+from datascaler.storage.range_file import RangeFile, open_blocks
+from datascaler.storage.retry import retried
 from datascaler.storage.urls import is_local
 
-
-@dataclass(frozen=True, slots=True)
-class FileInfo:
-    """One file as a listing saw it."""
-
-    url: str
-    size: int
-    """Bytes."""
-    etag: str
-    """Changes when the content does: the store's ETag, or the modification time of a local file."""
-
-
-def exists(url: str) -> bool:
-    fs, path = filesystem(url)
-    with translated_errors(url):
-        return bool(fs.exists(path))
-
-
-def stat(url: str) -> FileInfo:
-    fs, path = filesystem(url)
-    with translated_errors(url):
-        return _info(url, fs.info(path))
-
-
-def require_bucket(url: str) -> None:
-    """Raise ConfigError if the URL's bucket does not exist; a listing only says that there is nothing."""
-    with suppress(NotFoundError):
-        stat(url)
-
-
-def list_files(folder: str, suffix: str = "", *, recursive: bool = False) -> list[FileInfo]:
-    """Files below a folder whose name ends in `suffix`, by URL. A folder that does not exist holds no files."""
-    fs, path = filesystem(folder)
-    with translated_errors(folder):
-        try:
-            found = fs.find(path, maxdepth=None if recursive else 1, detail=True)
-        except FileNotFoundError:
-            return []
-    infos = (_info(full_url(name, folder, path), info) for name, info in found.items() if _is_file(name, info, suffix))
-    return sorted(infos, key=lambda info: info.url)
-
-
-def list_folders(folder: str) -> list[str]:
-    fs, path = filesystem(folder)
-    with translated_errors(folder):
-        try:
-            entries = fs.ls(path, detail=True)
-        except FileNotFoundError:
-            return []
-    return sorted(
-        full_url(entry["name"].rstrip("/"), folder, path) for entry in entries if entry["type"] == "directory"
-    )
+_COPY_PART_BYTES = 8 << 20
+_COPY_PARTS_AT_ONCE = 8
 
 
 def open_read(url: str, block_bytes: int = 8 << 20) -> IO[bytes]:
-    """A seekable binary file that reads ahead in blocks."""
+    """A seekable binary file that reads ahead in blocks. One that changes while it is open is an error."""
+    fast = fast_store(url)
+    if fast:
+        return open_blocks(RangeFile(*open_object(url, *fast)), block_bytes)
     fs, path = filesystem(url)
-    with translated_errors(url):
-        if is_local(url):
+    if is_local(url):
+        with translated_errors(url):
             return fs.open(path, "rb")  # type: ignore[no-any-return]
-        return fs.open(path, "rb", block_size=block_bytes)  # type: ignore[no-any-return]
+    # Its own read-ahead would hide where a read broke off.
+    file = retried(url, lambda: fs.open(path, "rb", block_size=block_bytes, cache_type="none"))
+
+    def fetch(start: int, end: int) -> bytes:
+        def act() -> bytes:
+            file.seek(start)
+            return bytes(file.read(end - start))
+
+        return retried(url, act)
+
+    return open_blocks(RangeFile(int(file.seek(0, os.SEEK_END)), fetch, file.close), block_bytes)
 
 
 def read_bytes(url: str, start: int | None = None, end: int | None = None) -> bytes:
-    """The file's bytes [start, end), or all of them."""
+    """The file's bytes [start, end), or all of them; fewer where the file ends before `end`."""
+    if start is not None and end is not None:
+        return read_ranges(url, [(start, end)])[0]
+    fast = fast_store(url)
+    if fast:
+        return read_object(url, *fast, start or 0, end)
     fs, path = filesystem(url)
-    with translated_errors(url):
-        return bytes(fs.cat_file(path, start=start, end=end))
+    return retried(url, lambda: empty_past_end(lambda: bytes(fs.cat_file(path, start=start, end=end))))
+
+
+def read_ranges(url: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    """The file's byte ranges [start, end), fetched at once, in the order asked for.
+
+    There is one request for each: put what lies close together into one range. A range beyond the file's end gives
+    fewer bytes, or none, and is no error: compare the lengths where that matters.
+
+    Raises NotFoundError, StorageError.
+    """
+    if is_local(url):
+        return _read_local(url, ranges)
+    fast = fast_store(url)
+    if fast:
+        return read_object_ranges(url, *fast, ranges)
+    fs, path = filesystem(url)
+    contents = [b""] * len(ranges)
+    missing = [number for number, (start, end) in enumerate(ranges) if start < end]
+
+    def act() -> None:
+        """What has come stays, when others are asked for again."""
+        starts, ends = [ranges[number][0] for number in missing], [ranges[number][1] for number in missing]
+        failed: list[int] = []
+        errors: list[BaseException] = []
+        for number, answer in zip(missing, fs.cat_ranges([path] * len(missing), starts, ends), strict=True):
+            if not isinstance(answer, BaseException):
+                contents[number] = bytes(answer)
+            elif not is_past_end(answer):
+                failed.append(number)
+                errors.append(answer)
+        missing[:] = failed
+        if errors:
+            raise next((error for error in errors if not is_transient(error)), errors[0])
+
+    retried(url, act)
+    return contents
 
 
 def read_text(url: str) -> str:
@@ -96,24 +105,28 @@ def read_json(url: str) -> Any:
 @contextmanager
 def local_copy(url: str) -> Iterator[Path]:
     """A local path with the file's content: the file itself, or a temporary download that goes with the context."""
-    fs, path = filesystem(url)
+    before = stat(url)
+    _, path = filesystem(url)
     if is_local(url):
-        with translated_errors(url):
-            fs.info(path)
         yield Path(path)
         return
     with tempfile.TemporaryDirectory(prefix="datascaler-") as folder:
         target = Path(folder) / Path(path).name
-        with translated_errors(url):
-            fs.get_file(path, str(target))
+        _download(url, before.size, target)
+        if stat(url) != before:
+            raise StorageError(f"{url}: changed while it was being read; start again")
         yield target
 
 
-def _info(url: str, info: dict[str, Any]) -> FileInfo:
-    etag = next((info[key] for key in ("ETag", "etag", "md5", "mtime", "created") if info.get(key)), "")
-    return FileInfo(url=url, size=int(info.get("size") or 0), etag=str(etag).strip('"'))
+def _read_local(url: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    _, path = filesystem(url)
+    with translated_errors(url), Path(path).open("rb", buffering=0) as file:
+        return [os.pread(file.fileno(), max(end - start, 0), start) for start, end in ranges]
 
 
-def _is_file(name: str, info: dict[str, Any], suffix: str) -> bool:
-    """S3 servers may list a folder that was emptied as an entry of its own."""
-    return info.get("type") != "directory" and name.endswith(suffix)
+def _download(url: str, size: int, target: Path) -> None:
+    """In parts, so that one that breaks off does not cost the others."""
+    parts = [(start, min(start + _COPY_PART_BYTES, size)) for start in range(0, size, _COPY_PART_BYTES)]
+    with target.open("wb") as file:
+        for at in range(0, len(parts), _COPY_PARTS_AT_ONCE):
+            file.writelines(read_ranges(url, parts[at : at + _COPY_PARTS_AT_ONCE]))

@@ -1,0 +1,133 @@
+"""What a storage library's error means: the one place where foreign errors are told apart and become ours."""
+
+import errno
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from datascaler.errors import ConfigError, NotFoundError, StorageError, first_line
+
+
+class Answer(NamedTuple):
+    """What a store answered to a request that failed; (0, "") when there was no answer at all."""
+
+    status: int
+    """HTTP."""
+    code: str
+    """S3's word for the fault, as NoSuchKey."""
+
+
+NO_ANSWER = Answer(0, "")
+
+_PASSING_STATUSES = {408, 409, 425, 429, 500, 502, 503, 504, 509}
+"""409 is S3's word for "others are writing this at the moment"."""
+_THROTTLING = {"SlowDown", "Throttling", "ThrottlingException", "TooManyRequests", "RequestLimitExceeded"}
+_PASSING_CODES = {*_THROTTLING, "RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted"}
+"""Some of them come with status 400."""
+
+_PASSING_ERRNOS = {
+    *(errno.ETIMEDOUT, errno.EPIPE, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.ENETRESET),
+    *(errno.EAGAIN, errno.EBUSY),
+}
+_PASSING_CLASSES = {
+    "botocore.exceptions": {"HTTPClientError", "ConnectionError", "ResponseParserError", "IncompleteReadError"},
+    "botocore.parsers": {"ResponseParserError"},
+    "aiohttp.client_exceptions": {"ClientPayloadError", "ClientConnectionError"},
+}
+"""By name, so that no client library is loaded to ask about its errors."""
+_LASTING_CLASSES = {"SSLError", "ClientSSLError", "ClientConnectorCertificateError"}
+"""These derive from connection errors, but no retry makes a certificate valid."""
+
+_OBSTORE_STATUS = re.compile(r"status code: (\d{3})")
+_OBSTORE_CODE = re.compile(r"<Code>(\w+)</Code>")
+_OBSTORE_BROKEN = re.compile(
+    r"error sending request|HTTP error|error decoding response body|response body error|timed out"
+)
+_BAD_CERTIFICATE = re.compile(r"certificate", re.IGNORECASE)
+
+
+def answer_of(error: BaseException) -> Answer:
+    """The HTTP status and code in an error of s3fs, obstore, or a client that has the status as an attribute."""
+    for source in (error, error.__cause__):
+        response = getattr(source, "response", None)
+        if isinstance(response, dict):
+            status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            return Answer(int(status), str(response.get("Error", {}).get("Code", "")))
+    for name in ("status", "status_code", "code"):
+        status = getattr(error, name, None)
+        if isinstance(status, int) and 400 <= status < 600:
+            return Answer(status, "")
+    said = _OBSTORE_STATUS.search(str(error))
+    if said is None:
+        return NO_ANSWER
+    code = _OBSTORE_CODE.search(str(error))
+    return Answer(int(said[1]), code[1] if code else "")
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same request may well succeed later: the store was busy, or the connection broke."""
+    answer = answer_of(error)
+    if answer != NO_ANSWER:
+        return answer.status in _PASSING_STATUSES or answer.code in _PASSING_CODES
+    names = {(cls.__module__, cls.__name__) for cls in type(error).__mro__}
+    if any(name in _LASTING_CLASSES for _, name in names):
+        return False
+    if isinstance(error, TimeoutError | ConnectionError):
+        return True
+    if isinstance(error, OSError) and error.errno in _PASSING_ERRNOS:
+        return True
+    if _is_of(error, "obstore"):
+        text = str(error)
+        return bool(_OBSTORE_BROKEN.search(text)) and not _BAD_CERTIFICATE.search(text)
+    return any(name in _PASSING_CLASSES.get(module, ()) for module, name in names)
+
+
+def is_throttling(error: BaseException) -> bool:
+    """Whether the store itself asks to come back later."""
+    answer = answer_of(error)
+    return answer.status == 429 or answer.code in _THROTTLING
+
+
+def is_past_end(error: BaseException) -> bool:
+    """Whether a range was asked for that begins where the object has ended."""
+    return answer_of(error).status == 416
+
+
+def empty_past_end(read: Callable[[], bytes]) -> bytes:
+    """What `read` gives; no bytes if it asks for a range beyond the object's end, as a local file would have it."""
+    try:
+        return read()
+    except Exception as error:
+        if is_past_end(error):
+            return b""
+        raise
+
+
+@contextmanager
+def translated_errors(url: str) -> Iterator[None]:
+    """Turn the errors of fsspec and the clients below it into one sentence; leave unknown ones untouched."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if answer_of(error).code == "NoSuchBucket":
+            raise ConfigError(f"the bucket of {url} does not exist: make it, or correct the URL") from error
+        raise NotFoundError(f"{url}: not found (check the bucket or folder and the path)") from error
+    except PermissionError as error:
+        raise StorageError(f"{url}: access denied ({first_line(error)}); check the credentials or the mode") from error
+    except OSError as error:
+        raise StorageError(f"{url}: {first_line(error)}") from error
+    except Exception as error:
+        if _is_of(error, "obstore") and answer_of(error).status in (401, 403):
+            said = answer_of(error).code or first_line(error)
+            raise StorageError(f"{url}: access denied ({said}); check the credentials or the mode") from error
+        if _is_of(error, "obstore") and answer_of(error).status == 412:
+            raise StorageError(f"{url}: changed while it was being read; start again") from error
+        if _is_of(error, "botocore", "aiobotocore", "aiohttp", "obstore"):
+            remedy = "check AWS_ENDPOINT_URL and the AWS credentials in the environment"
+            raise StorageError(f"{url}: {first_line(error)}; {remedy}") from error
+        raise
+
+
+def _is_of(error: BaseException, *packages: str) -> bool:
+    return any(cls.__module__.partition(".")[0] in packages for cls in type(error).__mro__)
