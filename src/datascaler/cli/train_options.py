@@ -1,13 +1,13 @@
 """The flags of a training run, shared by `train` and `sweep`; names are those of the first version's scripts."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from datascaler.cli.options import BYTES, COUNT, FRACTION, data_dir_option, truth_option
 from datascaler.spec.scales import SCALES
-from datascaler.spec.train import DECODERS, STORAGE_CLIENTS
+from datascaler.spec.train import Decoder, StorageClient
 
 _OPTIONS = (
     data_dir_option,
@@ -34,7 +34,7 @@ _OPTIONS = (
     click.option("--seed", type=COUNT, default=0, show_default=True),
     click.option(
         "--decode",
-        type=click.Choice(DECODERS),
+        type=click.Choice(get_args(Decoder)),
         default="bicubic",
         show_default=True,
         help="How images are made small: as open_clip does it, or nearly so and faster.",
@@ -45,7 +45,7 @@ _OPTIONS = (
     click.option("--cache-size", "cache_bytes", type=BYTES, default="50G", show_default=True, help="Of --cache-dir."),
     click.option(
         "--storage-client",
-        type=click.Choice(STORAGE_CLIENTS),
+        type=click.Choice(get_args(StorageClient)),
         default="fsspec",
         show_default=True,
         help="How loader processes read object stores; obstore costs a fraction of the CPU.",

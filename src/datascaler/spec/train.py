@@ -3,13 +3,14 @@
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from math import inf
+from typing import Literal, get_args
 
 from datascaler.errors import ConfigError
 from datascaler.spec.numbers import format_fraction
 from datascaler.spec.scales import scale_named
 
-DECODERS = ("bicubic", "fast")
-STORAGE_CLIENTS = ("fsspec", "obstore")
+Decoder = Literal["bicubic", "fast"]
+StorageClient = Literal["fsspec", "obstore"]
 
 RUNTIME_FIELDS = frozenset(
     {
@@ -50,7 +51,7 @@ class TrainSpec:
     beta2: float = 0.98
     eps: float = 1e-6
     seed: int = 0
-    decode: str = "bicubic"
+    decode: Decoder = "bicubic"
     """bicubic is open_clip's resizing, pixel for pixel; fast is nearly that for much less work."""
     precision: str = "auto"
     """auto is bf16 autocast where the accelerator has it, else fp32."""
@@ -67,7 +68,7 @@ class TrainSpec:
     cache_dir: str | None = None
     """A folder on each node for samples that were read, so that later passes need not fetch them."""
     cache_bytes: int = 50 * 10**9
-    storage_client: str = "fsspec"
+    storage_client: StorageClient = "fsspec"
     """What the loader processes read object stores with."""
 
     def __post_init__(self) -> None:
@@ -99,8 +100,8 @@ class TrainSpec:
             )
         for name, known in (
             ("precision", ("auto", "fp32", "bf16")),
-            ("decode", DECODERS),
-            ("storage_client", STORAGE_CLIENTS),
+            ("decode", get_args(Decoder)),
+            ("storage_client", get_args(StorageClient)),
         ):
             if getattr(self, name) not in known:
                 text = f"{', '.join(known[:-1])} or {known[-1]}"

@@ -1,25 +1,19 @@
 """Steps -> batches of tensors: the loader side of training."""
 
-import multiprocessing
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
-from pathlib import Path
+from functools import partial
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from datascaler.data.images import ImageDecodeError, decode_rgb
-from datascaler.data.order import Draw, Order
-from datascaler.data.plan import match_shards, open_plan
-from datascaler.data.pool import Shard
-from datascaler.data.reader import Reader
-from datascaler.errors import BadInputError, DatascalerError
+from datascaler import storage
+from datascaler.data.samples import Sample
 from datascaler.models.tokenize import Tokenize, tokenizer_for
-from datascaler.train.augment import random_crop
+from datascaler.spec.train import Decoder, StorageClient
+from datascaler.train.augment import decode_crop
+from datascaler.train.feed import Source, first_decoded
+from datascaler.train.loader import iterate_parts
 
 
 @dataclass(slots=True)
@@ -31,7 +25,7 @@ class Batch:
     tokens: Tensor
     """int64 [n, context_length]"""
     substituted: int
-    """Samples that did not decode and were replaced by the next of their window."""
+    """Samples that did not decode and were replaced by others that stand near."""
 
     def pin_memory(self) -> "Batch":
         return Batch(self.images.pin_memory(), self.tokens.pin_memory(), self.substituted)
@@ -41,10 +35,11 @@ class Batch:
 class BatchSource:
     """All that a loader worker needs to make its part of every batch; plain values, so that it can be spawned."""
 
-    plan_path: Path
-    shards: list[Shard]
+    samples: Source
     arch: str
     image_side: int
+    decode: Decoder
+    storage_client: StorageClient
     seed: int
     batch_size: int
     first_draw: int
@@ -52,78 +47,36 @@ class BatchSource:
     rank: int
     world: int
 
-
-class _Parts(IterableDataset["Batch | DatascalerError"]):
-    """Yields one part of the process's batch for every step.
-
-    An error is the last item: torch would raise it in the training process with a traceback for a message.
-    """
-
-    def __init__(self, source: BatchSource) -> None:
-        self._source = source
-
-    def __iter__(self) -> Iterator[Batch | DatascalerError]:
+    def parts(self, worker: int, workers: int) -> Iterator[Batch]:
+        """The worker's part of the process's batch of every step."""
+        storage.use_client(self.storage_client)
+        end = self.first_draw + self.steps * self.batch_size
+        feed = self.samples.open(seed=self.seed, batch_size=self.batch_size, end=end)
+        tokenize = tokenizer_for(self.arch)
+        index, of = self.rank * workers + worker, self.world * workers
         try:
-            yield from self._parts()
-        except DatascalerError as error:
-            yield error
-
-    def _parts(self) -> Iterator[Batch]:
-        source, worker = self._source, get_worker_info()
-        worker_index, workers = (worker.id, worker.num_workers) if worker else (0, 1)
-        plan = open_plan(source.plan_path)
-        order = Order(plan.arrays["block_kept"], source.seed)
-        reader = Reader(plan, match_shards(plan, source.shards), order)
-        tokenize = tokenizer_for(source.arch)
-        try:
-            for step in range(source.steps):
-                first = source.first_draw + step * source.batch_size
-                mine = source.rank * workers + worker_index
-                draws = order.share(first, source.batch_size, mine, source.world * workers)
-                yield _part(draws, reader, tokenize, source)
+            for first in range(self.first_draw, end, self.batch_size):
+                yield self._batch(feed.part(first, self.batch_size, index, of), tokenize)
         finally:
-            reader.close()
+            feed.close()
+
+    def _batch(self, part: Iterator[tuple[int, Iterator[Sample]]], tokenize: Tokenize) -> Batch:
+        images, captions, substituted = [], [], 0
+        for draw, candidates in part:
+            decode = partial(decode_crop, side=self.image_side, seed=self.seed, draw=draw, how=self.decode)
+            image, caption, tried = first_decoded(candidates, decode)
+            images.append(image)
+            captions.append(caption)
+            substituted += tried
+        side = self.image_side
+        stacked = torch.stack(images) if images else torch.empty((0, 3, side, side), dtype=torch.uint8)
+        return Batch(stacked, tokenize(captions), substituted)
 
 
 def iterate_batches(source: BatchSource, num_workers: int) -> Iterator[Batch]:
-    """The process's batch of every step. With workers, each makes a part of every batch, in the canonical order."""
-    parts: list[Batch] = []
-    for part in _started(source, num_workers):
-        if isinstance(part, DatascalerError):
-            raise part
-        parts.append(part)
-        if len(parts) == max(1, num_workers):
-            yield parts[0] if len(parts) == 1 else _join(parts)
-            parts = []
-
-
-def _started(source: BatchSource, num_workers: int) -> Iterator[Batch | DatascalerError]:
-    pinned = torch.cuda.is_available()
-    if num_workers == 0:
-        return iter(DataLoader(_Parts(source), batch_size=None, pin_memory=pinned))
-    # Object store clients do not survive a plain fork; a fork server that has imported torch once starts workers fast.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    loader = DataLoader(
-        _Parts(source), batch_size=None, pin_memory=pinned, num_workers=num_workers, multiprocessing_context=context
-    )
-    with _sigterm_held_back():
-        return iter(loader)
-
-
-@contextmanager
-def _sigterm_held_back() -> Iterator[None]:
-    """Processes started inside never get SIGTERM, and this one gets it afterwards.
-
-    torchrun and job managers signal all processes at once, and the step in hand still needs its loader.
-    """
-    # Some versions of Python start this helper on demand and then let SIGTERM through again.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    """The process's batch of every step. With workers, each makes a part of every batch."""
+    for parts in iterate_parts(source.parts, num_workers):
+        yield parts[0] if len(parts) == 1 else _join(parts)
 
 
 def _join(parts: list[Batch]) -> Batch:
@@ -132,28 +85,3 @@ def _join(parts: list[Batch]) -> Batch:
         torch.cat([part.tokens for part in parts]),
         sum(part.substituted for part in parts),
     )
-
-
-def _part(draws: list[Draw], reader: Reader, tokenize: Tokenize, source: BatchSource) -> Batch:
-    images, captions, substituted = [], [], 0
-    for draw in draws:
-        image, caption, tried = _decode(draw, reader, source)
-        images.append(image)
-        captions.append(caption)
-        substituted += tried
-    side = source.image_side
-    stacked = torch.stack(images) if images else torch.empty((0, 3, side, side), dtype=torch.uint8)
-    return Batch(stacked, tokenize(captions), substituted)
-
-
-def _decode(draw: Draw, reader: Reader, source: BatchSource) -> tuple[Tensor, str, int]:
-    """A bad image never shifts the order: the next sample of the window takes its place, in every run alike."""
-    tried = 0
-    for sample in reader.candidates(draw):
-        try:
-            image = decode_rgb(sample.image)
-        except ImageDecodeError:
-            tried += 1
-            continue
-        return random_crop(image, source.image_side, source.seed, draw.number), sample.caption, tried
-    raise BadInputError(f"none of the {tried} images around draw {draw.number} can be decoded")

@@ -1,13 +1,10 @@
-"""Training, from top to bottom: plan, model, optimizer, resume, data, loop."""
+"""Training, from top to bottom: data, model, optimizer, resume, batches, loop."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
-from pathlib import Path
 
 from datascaler import storage
-from datascaler.data.plan import Plan, open_plan
-from datascaler.data.pool import Shard
 from datascaler.data.run_folder import RunSummary, outcome, record_divergence, run_url, start_run
 from datascaler.errors import DivergedError, StoppedError
 from datascaler.models.build import BuiltClip, check_clip
@@ -19,7 +16,7 @@ from datascaler.train.batches import BatchSource, iterate_batches
 from datascaler.train.checkpoint import Checkpoints, Progress
 from datascaler.train.distributed import World, joined_world, on_main, wait_to_leave
 from datascaler.train.estimate import seconds_per_step
-from datascaler.train.find_plan import check_coverage, find_or_make_plan
+from datascaler.train.open_data import RunData, opened_data
 from datascaler.train.recorder import Recorder
 from datascaler.train.schedule import learning_rate
 from datascaler.train.step import Step
@@ -35,17 +32,13 @@ def train(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambd
         world = stack.enter_context(joined_world())
         url = run_url(spec)
 
-        # ---- plan ----------------------------------------------------------------------------------------------
+        # ---- data ----------------------------------------------------------------------------------------------
         check_clip(spec.model_arch, spec.width_mult, spec.min_width_mult, use_mup=spec.use_mup)
-        plan_url, shards = on_main(lambda: find_or_make_plan(spec), world)
-        plan_path = stack.enter_context(storage.local_copy(plan_url))
-        plan = open_plan(plan_path)
-        coverage = check_coverage(plan, spec)
-        inputs: dict[str, object] = {"pool_digest": plan.pool_digest, "subset_digest": plan.subset_digest}
+        data = stack.enter_context(opened_data(spec, world, say))
         # Rank 0 alone looks, here and for the checkpoint: what all do must not hang on what each finds a moment later.
-        done = on_main(lambda: _begin(spec, inputs, command), world)
+        done = on_main(lambda: _begin(spec, data.inputs, command), world)
         if world.is_main:
-            say(coverage)
+            say(data.coverage)
         if done:
             return done if world.is_main else None
 
@@ -65,11 +58,11 @@ def train(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambd
         if world.is_main:
             storage.publish_text(storage.join(url, "mup.json"), table_to_json(clip.table))
 
-        # ---- data ----------------------------------------------------------------------------------------------
-        batches = iterate_batches(_source(spec, clip, plan_path, shards, world, at), spec.num_workers)
+        # ---- batches -------------------------------------------------------------------------------------------
+        batches = iterate_batches(_source(spec, clip, data, world, at), spec.num_workers)
         seconds = seconds_per_step(step, clip, spec, world) * (spec.steps - first_step)
         if world.is_main:
-            for line in _outlook(spec, plan, clip, world, at, seconds):
+            for line in _outlook(spec, data, clip, world, at, seconds):
                 say(line)
 
         # ---- loop ----------------------------------------------------------------------------------------------
@@ -99,14 +92,13 @@ def _begin(spec: TrainSpec, inputs: dict[str, object], command: str) -> RunSumma
     return outcome(spec)
 
 
-def _source(
-    spec: TrainSpec, clip: BuiltClip, plan_path: Path, shards: list[Shard], world: World, at: Progress
-) -> BatchSource:
+def _source(spec: TrainSpec, clip: BuiltClip, data: RunData, world: World, at: Progress) -> BatchSource:
     return BatchSource(
-        plan_path=plan_path,
-        shards=shards,
+        samples=data.source,
         arch=spec.model_arch,
         image_side=clip.config["vision_cfg"]["image_size"],
+        decode=spec.decode,
+        storage_client=spec.storage_client,
         seed=spec.seed,
         batch_size=spec.batch_size,
         first_draw=at.samples_seen,
@@ -116,15 +108,21 @@ def _source(
     )
 
 
-def _outlook(spec: TrainSpec, plan: Plan, clip: BuiltClip, world: World, at: Progress, seconds: float) -> Iterator[str]:
+def _outlook(
+    spec: TrainSpec, data: RunData, clip: BuiltClip, world: World, at: Progress, seconds: float
+) -> Iterator[str]:
     """What people want to know before they commit hours."""
     parameters = sum(parameter.numel() for parameter in clip.model.parameters())
-    passes = spec.train_num_samples / plan.samples
     yield f"model     {spec.model_arch} x {spec.width_mult}, {parameters / 1e6:.2f}M parameters, {_kind(spec)}"
-    yield f"data      {plan.samples:,} samples, seen {passes:.2f} times"
+    if data.samples:
+        yield f"data      {data.samples:,} samples, seen {spec.train_num_samples / data.samples:.2f} times"
+    else:
+        yield "data      the whole pool as a stream, in every process, for lack of a plan"
     yield f"steps     {spec.steps:,} of {spec.batch_size:,} samples on {world.size} process(es), {world.device.type}"
     if at.samples_seen:
         yield f"resuming  at {at.samples_seen:,} samples"
+        if spec.no_plan:
+            yield "          what was read of the pool up to there is read again, and not decoded"
     yield f"estimate  {timedelta(seconds=round(seconds))} of computing, from one timed step"
 
 

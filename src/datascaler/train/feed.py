@@ -1,0 +1,44 @@
+"""Draws -> samples, with a plan or without: what a loader worker opens, and how it takes the first that decodes."""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeVar
+
+from datascaler.data.images import ImageDecodeError
+from datascaler.data.samples import Sample
+
+Decoded = TypeVar("Decoded")
+
+
+class Feed(Protocol):
+    """Belongs to one worker, whose parts must come in rising order of draws to be cheap."""
+
+    def part(self, first: int, size: int, index: int, of: int) -> Iterator[tuple[int, Iterator[Sample]]]:
+        """Part `index` of `of` of the draws [first, first + size): the number of each, and its sample with those that
+        stand in, in their order, should it not decode. Which samples these are does not depend on index and of.
+
+        Raises BadInputError when the stand-ins run out.
+        """
+
+    def close(self) -> None: ...
+
+
+class Source(Protocol):
+    """What a worker needs to open a feed; plain values, so that it can be sent to another process."""
+
+    def open(self, *, seed: int, batch_size: int, end: int) -> Feed:
+        """`batch_size` is global; nothing is read ahead for draws from number `end` on."""
+
+
+def first_decoded(
+    candidates: Iterator[Sample], decode: Callable[[bytes | memoryview], Decoded]
+) -> tuple[Decoded, str, int]:
+    """The image and the caption of the first sample that decodes, and how many did not: a bad image never shifts the
+    order, the next takes its place, in every run alike.
+    """
+    tried = 0
+    for sample in candidates:
+        try:
+            return decode(sample.image), sample.caption, tried
+        except ImageDecodeError:
+            tried += 1
+    raise AssertionError("a feed that has no more stand-ins raises")

@@ -1,0 +1,77 @@
+"""Loader processes: every worker makes a part of every batch, so a batch does not depend on how many there are."""
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from typing import Generic, TypeVar
+
+import torch
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from datascaler.errors import DatascalerError
+
+Part = TypeVar("Part")
+
+_PRELOAD = ["datascaler.train.batches"]
+"""Brings torch and open_clip, which take seconds, into the fork server."""
+
+
+def iterate_parts(make: Callable[[int, int], Iterator[Part]], num_workers: int) -> Iterator[list[Part]]:
+    """The parts of every batch, in the order of the workers.
+
+    `make(worker, workers)` yields the worker's part of each batch; it must be picklable. With no workers it runs here,
+    as the only one. An error of ours in a worker is raised here as it is.
+    """
+    parts: list[Part] = []
+    for part in _started(make, num_workers):
+        if isinstance(part, DatascalerError):
+            raise part
+        parts.append(part)
+        if len(parts) == max(1, num_workers):
+            yield parts
+            parts = []
+
+
+class _Parts(IterableDataset["Part | DatascalerError"], Generic[Part]):
+    """An error is the last item: torch would raise it in the training process with a traceback for a message."""
+
+    def __init__(self, make: Callable[[int, int], Iterator[Part]]) -> None:
+        self._make = make
+
+    def __iter__(self) -> Iterator[Part | DatascalerError]:
+        worker = get_worker_info()
+        try:
+            yield from self._make(worker.id, worker.num_workers) if worker else self._make(0, 1)
+        except DatascalerError as error:
+            yield error
+
+
+def _started(make: Callable[[int, int], Iterator[Part]], num_workers: int) -> Iterator[Part | DatascalerError]:
+    pinned = torch.cuda.is_available()
+    if num_workers == 0:
+        return iter(DataLoader(_Parts(make), batch_size=None, pin_memory=pinned))
+    # Object store clients do not survive a plain fork; a fork server that has imported torch once starts workers fast.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOAD)
+    loader = DataLoader(
+        _Parts(make), batch_size=None, pin_memory=pinned, num_workers=num_workers, multiprocessing_context=context
+    )
+    with _sigterm_held_back():
+        return iter(loader)
+
+
+@contextmanager
+def _sigterm_held_back() -> Iterator[None]:
+    """Processes started inside never get SIGTERM, and this one gets it afterwards.
+
+    torchrun and job managers signal all processes at once, and the step in hand still needs its loader.
+    """
+    # Some versions of Python start this helper on demand and then let SIGTERM through again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,80 @@
+"""The data of a run: its plan, or the pool as a stream, ready for the loader workers of this process."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from datascaler import storage
+from datascaler.data.plan import match_shards, open_plan
+from datascaler.data.pool import find_shards, pool_digest
+from datascaler.data.subset import subset_digest
+from datascaler.data.uid_filter import save_filter
+from datascaler.errors import ConfigError
+from datascaler.spec.train import TrainSpec
+from datascaler.train.distributed import World, on_main
+from datascaler.train.feed import Source
+from datascaler.train.find_plan import check_coverage, find_or_make_plan, read_wanted
+from datascaler.train.planned import Planned
+from datascaler.train.unplanned import Unplanned
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunData:
+    source: Source
+    inputs: dict[str, object]
+    """What the run is made from, for run.json."""
+    coverage: str
+    """A sentence on how much of the subset is in the pool."""
+    samples: int | None
+    """In an epoch; without a plan nobody knows before one is over."""
+
+
+@contextmanager
+def opened_data(spec: TrainSpec, world: World, say: Callable[[str], None] = lambda _: None) -> Iterator[RunData]:
+    """A subset or a plan that does not fit the pool is refused here, before anything is trained.
+
+    `say` is told, on rank 0, what a plan was made from.
+    """
+    with ExitStack() as stack:
+        if spec.no_plan:
+            _require_one_node(world)
+            yield on_main(lambda: _unplanned(spec, stack), world)
+            return
+        url, shards = on_main(lambda: find_or_make_plan(spec, say), world)
+        path = stack.enter_context(storage.local_copy(url))
+        plan = open_plan(path)
+        coverage = check_coverage(plan, spec)
+        matched = match_shards(plan, shards)
+        yield RunData(
+            source=Planned(plan_path=path, shards=matched, cache_dir=spec.cache_dir, cache_bytes=spec.cache_bytes),
+            inputs={"pool_digest": plan.pool_digest, "subset_digest": plan.subset_digest},
+            coverage=coverage,
+            samples=plan.samples,
+        )
+
+
+def _unplanned(spec: TrainSpec, stack: ExitStack) -> RunData:
+    shards = find_shards(spec.data_dir)
+    uids, _ = read_wanted(spec)
+    folder = None
+    if uids is not None:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="datascaler-")))
+        save_filter(folder, uids)
+    wanted = "all samples" if uids is None else f"{len(uids):,} uids"
+    return RunData(
+        source=Unplanned(shards=shards, filter_folder=folder),
+        inputs={"pool_digest": pool_digest(shards), "subset_digest": "" if uids is None else subset_digest(uids)},
+        coverage=f"{wanted} wanted; without a plan it is not known how many this pool has",
+        samples=None,
+    )
+
+
+def _require_one_node(world: World) -> None:
+    if int(os.environ.get("LOCAL_WORLD_SIZE", world.size)) < world.size:
+        raise ConfigError(
+            "--no-plan has every process read the whole pool, which is for one node, and this run has several: "
+            "drop --no-plan"
+        )

@@ -1,0 +1,44 @@
+"""Samples by a plan: read where they are wanted, in the canonical order."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from datascaler.data.block_cache import BlockCache
+from datascaler.data.order import Order
+from datascaler.data.plan import open_plan
+from datascaler.data.pool import Shard
+from datascaler.data.reader import Reader
+from datascaler.data.samples import Sample
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Planned:
+    """A plan and its pool, to be opened in a loader worker."""
+
+    plan_path: Path
+    """A local file; the workers of a node share its pages."""
+    shards: Sequence[Shard]
+    """In the plan's order."""
+    cache_dir: str | None = None
+    cache_bytes: int = 0
+
+    def open(self, *, seed: int, batch_size: int, end: int) -> "PlannedFeed":
+        plan = open_plan(self.plan_path)
+        order = Order.of(plan, seed, batch_size)
+        cache = BlockCache(Path(self.cache_dir), self.cache_bytes) if self.cache_dir else None
+        return PlannedFeed(order, Reader(plan, self.shards, order, end=end, cache=cache))
+
+
+class PlannedFeed:
+    def __init__(self, order: Order, reader: Reader) -> None:
+        self._order, self._reader = order, reader
+
+    def part(self, first: int, size: int, index: int, of: int) -> Iterator[tuple[int, Iterator[Sample]]]:
+        draws = self._order.share(first, size, index, of)
+        self._reader.start(draws)
+        for draw in draws:
+            yield draw.number, self._reader.candidates(draw)
+
+    def close(self) -> None:
+        self._reader.close()

@@ -1,0 +1,90 @@
+"""webdataset's reading of a shard against our own walker, on tars of every kind."""
+
+import io
+import logging
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from datascaler import storage
+from datascaler.data.pool import Shard, find_shards
+from datascaler.data.samples import OK, Sample, read_samples
+from datascaler.errors import ConfigError
+from datascaler.train import tar_stream
+from datascaler.train.tar_stream import stream_shard
+from tests.data.tars import members_of, shard_of, tar_of
+
+PLAIN = shard_of(members_of(number) for number in range(6))
+LAST = max(sample.offset for sample in read_samples(io.BytesIO(PLAIN)))
+
+
+def odd_members() -> list[tuple[str, bytes]]:
+    """Folders, dots, names that come twice, a member order of its own, and rows that are not ok."""
+    rows = [members_of(number) for number in range(9)]
+    rows[2]["txt"] = b"\xff"
+    rows[3]["json"] = b"{"
+    rows[4] = {"txt": b"no image", "json": rows[4]["json"]}
+    rows[5]["png"] = b""
+    rows[6] = {"png": rows[6]["png"], "json": rows[6]["json"]}
+    members = [(f"a.b/{number}.{suffix}", data) for number, row in enumerate(rows) for suffix, data in row.items()]
+    members += [(f"same.{suffix}", data) for row in (members_of(10), members_of(11)) for suffix, data in row.items()]
+    members += [("no suffix", b"x"), (".hidden", b"y"), ("__meta__/x.txt", b"z"), ("UPPER.PNG", rows[0]["png"])]
+    members += [("UPPER.TXT", b"up"), ("UPPER.Json", rows[7]["json"])]
+    return [*members, *((f"{'long' * 40}.{suffix}", data) for suffix, data in members_of(12).items())]
+
+
+TARS = {
+    "plain": PLAIN,
+    "gnu": tar_of(odd_members(), tarfile.GNU_FORMAT),
+    "pax": tar_of(odd_members(), tarfile.PAX_FORMAT),
+    "without samples": tar_of([]),
+    "empty": b"",
+    "cut in a member": PLAIN[: LAST + 600],
+    "cut in a header": PLAIN[: LAST + 100],
+    "cut between samples": PLAIN[:LAST],
+    "a bad header": PLAIN[: LAST + 3] + b"!" + PLAIN[LAST + 4 :],
+    "no tar": b"garbage!" * 1000,
+    "zeros": bytes(2048),
+}
+
+
+def pinned(path: Path, content: bytes) -> Shard:
+    path.write_bytes(content)
+    return find_shards(str(path))[0]
+
+
+def comparable(sample: Sample) -> Sample:
+    return replace(sample, row=0, offset=0, length=0)
+
+
+@pytest.mark.parametrize("kind", TARS)
+def test_the_usable_samples_are_those_of_the_walker(kind: str, tmp_path: Path) -> None:
+    expected = [comparable(sample) for sample in read_samples(io.BytesIO(TARS[kind])) if sample.status == OK]
+    assert [comparable(sample) for sample in stream_shard(pinned(tmp_path / "0.tar", TARS[kind]))] == expected
+    if kind in ("plain", "gnu", "pax"):
+        assert len(expected) == {"plain": 6}.get(kind, 9)
+
+
+def test_damage_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tar_stream._warn.cache_clear()
+    shard = pinned(tmp_path / "0.tar", TARS["cut in a member"])
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            assert len(list(stream_shard(shard))) == 5
+    assert len(caplog.messages) == 1
+    assert "0.tar is damaged (unexpected end of data" in caplog.messages[0]
+
+
+def test_a_shard_that_was_replaced_is_refused(tmp_path: Path) -> None:
+    shard = pinned(tmp_path / "0.tar", PLAIN)
+    (tmp_path / "0.tar").write_bytes(PLAIN + bytes(512))
+    with pytest.raises(ConfigError, match=r"shard .*0\.tar has changed"):
+        list(stream_shard(shard))
+
+
+def test_a_shard_in_object_storage(s3_url: str) -> None:
+    storage.publish_bytes(f"{s3_url}/0.tar", PLAIN)
+    (shard,) = find_shards(s3_url)
+    assert [sample.caption for sample in stream_shard(shard)] == [f"caption {number}" for number in range(6)]
