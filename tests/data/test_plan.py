@@ -1,7 +1,8 @@
-"""Plans against sets and loops over every row, and plan files that are not what they should be."""
+"""Plans against sets and loops over every row."""
 
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,15 @@ import pytest
 from numpy.typing import NDArray
 
 from datascaler.data import build_plan as build_plan_module
-from datascaler.data.build_plan import build_plan
-from datascaler.data.plan import Plan, match_shards, open_plan, write_plan
-from datascaler.data.pool import Shard, pool_digest
+from datascaler.data.build_plan import build_plan, compile_plan
+from datascaler.data.plan import Plan, open_plan, write_plan
+from datascaler.data.pool import Shard
 from datascaler.data.samples import BAD_IMAGE, OK
+from datascaler.data.shard_rows import ShardRows
 from datascaler.data.subset import subset_digest
 from datascaler.data.uids import sort_order, uid_array
 from datascaler.errors import ConfigError
-from tests.data.tables import add_table, shard_named, uids_of
+from tests.data.tables import add_table, uids_of
 
 ROWS = [40, 0, 1, 64, 17, 0]
 """Rows of each shard: some are empty, one holds a single sample."""
@@ -148,26 +150,31 @@ def test_blocks_tile_their_shards(
     assert int(plan.arrays["block_kept"].sum()) == plan.samples
 
 
-def test_a_plan_comes_back_from_its_file_as_a_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build_plan_module, "BLOCK_BYTES", 10_000)
-    shards, content = pool_of(tmp_path, seed=3)
-    plan, _ = build_plan(shards, str(tmp_path), sorted_uids(wanted_from(content, seed=3)))
-    write_plan(f"{tmp_path}/x.plan", plan)
-    opened = open_plan(tmp_path / "x.plan")
-    for name, array in plan.arrays.items():
-        assert opened.arrays[name].dtype == array.dtype
-        assert np.array_equal(opened.arrays[name], array)
-        assert isinstance(opened.arrays[name], np.memmap)
-        assert not opened.arrays[name].flags.writeable
-    assert (opened.pool_digest, opened.subset_digest, opened.wanted) == (
-        plan.pool_digest,
-        plan.subset_digest,
-        plan.wanted,
-    )
-    assert opened.pool_digest == pool_digest(shards)
-    assert kept_in(opened) == kept_in(plan)
-    assert [opened.block(number) for number in range(3)] == [plan.block(number) for number in range(3)]
-    assert match_shards(opened, shards) == shards
+@pytest.mark.parametrize(("kept", "stored"), [(1, 1), (9, 9), (10, 0), (40, 0)])
+def test_only_a_shard_of_which_less_than_a_quarter_is_kept_has_ranges(tmp_path: Path, kept: int, stored: int) -> None:
+    uids = uids_of(80)
+    shards = [add_table(str(tmp_path), name, uids[first : first + 40]) for name, first in (("a", 0), ("b", 40))]
+    plan, _ = build_plan(shards, str(tmp_path), sorted_uids(uids[40 : 40 + kept] * 2))
+    assert plan.samples == 2 * kept
+    assert plan.arrays["shard_ranges"].tolist() == [0, 0, stored]
+    assert plan.ranges(0) is None
+    expected = [[1536 * row, 1536 * (row + 1)] for row in range(stored)]
+    found = plan.ranges(1)
+    assert (found.tolist() if found is not None else []) == expected
+
+
+def test_offsets_that_no_tar_has_are_refused(tmp_path: Path) -> None:
+    shard = add_table(str(tmp_path), "a", uids_of(3), lengths=[512, 100, 512])
+    with pytest.raises(ConfigError, match=r"a\.parquet holds offsets that no tar can have: remove it"):
+        build_plan([shard], str(tmp_path), None)
+
+
+def test_a_tar_beyond_the_reach_of_a_plan_is_refused(tmp_path: Path) -> None:
+    shard = replace(add_table(str(tmp_path), "a", uids_of(3)), size=1 << 42)
+    halves = np.zeros(3, np.uint64)
+    rows = ShardRows(halves, halves, np.ones(3, bool))
+    with pytest.raises(ConfigError, match=r"nowhere/a\.tar has 4,398,046,511,104 bytes: a plan reaches"):
+        compile_plan([shard], lambda _: rows, None)
 
 
 def test_an_empty_pool_has_a_plan_too(tmp_path: Path) -> None:
@@ -175,7 +182,7 @@ def test_an_empty_pool_has_a_plan_too(tmp_path: Path) -> None:
     plan, coverage = build_plan(shards, str(tmp_path), None)
     write_plan(f"{tmp_path}/x.plan", plan)
     opened = open_plan(tmp_path / "x.plan")
-    assert (opened.samples, opened.rows, coverage.fraction) == (0, 0, 0.0)
+    assert (opened.samples, opened.rows, opened.kept_bytes, coverage.fraction) == (0, 0, 0.0, 0.0)
 
 
 def test_a_plan_is_small(tmp_path: Path) -> None:
@@ -199,69 +206,3 @@ def test_a_table_of_another_version_of_the_shard_is_refused(tmp_path: Path) -> N
     changed = Shard(url=shards[3].url, name=shards[3].name, size=shards[3].size, etag="another")
     with pytest.raises(ConfigError, match=r"the table of shards/00000003\.tar .* was made from another version"):
         build_plan([*shards[:3], changed], str(tmp_path), None)
-
-
-def test_match_shards_names_the_shard_that_does_not_fit(tmp_path: Path) -> None:
-    shards, _ = pool_of(tmp_path, seed=1)
-    plan, _ = build_plan(shards, str(tmp_path), None)
-    moved = [
-        Shard(url=f"s3://elsewhere/{each.name}", name=each.name, size=each.size, etag=each.etag) for each in shards
-    ]
-    assert match_shards(plan, [*moved[::-1], shard_named("one-more")]) == moved
-    with pytest.raises(ConfigError, match=r"needs shard shards/00000002\.tar, which this pool does not have"):
-        match_shards(plan, shards[:2] + shards[3:])
-    for size, etag in ((1, shards[4].etag), (shards[4].size, "another")):
-        changed = Shard(url=shards[4].url, name=shards[4].name, size=size, etag=etag)
-        with pytest.raises(
-            ConfigError, match=r"shard nowhere/shards/00000004\.tar is not the one .* make the plan anew"
-        ):
-            match_shards(plan, [*shards[:4], changed, *shards[5:]])
-
-
-def test_files_that_are_no_plans(tmp_path: Path) -> None:
-    path = tmp_path / "x.plan"
-    header = b'{"__metadata__":{"plan_version":"2","pool_digest":"","subset_digest":"","wanted":"0"},"bits":5}'
-    contents = [
-        b"",
-        b"short",
-        b"\xff" * 100,
-        b"PK\x03\x04" + bytes(200),
-        (2).to_bytes(8, "little") + b"{}",
-        (2).to_bytes(8, "little") + b"[]",
-        (4).to_bytes(8, "little") + b"null" + b"more",
-        len(header).to_bytes(8, "little") + header + b"more",
-    ]
-    for content in contents:
-        path.write_bytes(content)
-        with pytest.raises(ConfigError, match="is not a plan of this version"):
-            open_plan(path)
-    with pytest.raises(ConfigError, match="is not a plan of this version"):
-        open_plan(tmp_path / "missing.plan")
-
-
-def test_a_plan_that_was_cut_or_is_of_another_version(tmp_path: Path) -> None:
-    shards, content = pool_of(tmp_path, seed=4)
-    plan, _ = build_plan(shards, str(tmp_path), sorted_uids(wanted_from(content, seed=4)))
-    path = tmp_path / "x.plan"
-    write_plan(str(path), plan)
-    whole = path.read_bytes()
-    for cut in [*range(0, len(whole), 37), len(whole) - 1, len(whole) - 8]:
-        path.write_bytes(whole[:cut])
-        with pytest.raises(ConfigError, match=r"x\.plan is not a plan of this version .* build it anew"):
-            open_plan(path)
-    path.write_bytes(whole + b"12345678")
-    with pytest.raises(ConfigError, match="longer than its header says"):
-        open_plan(path)
-    path.write_bytes(whole.replace(b'"plan_version":"2"', b'"plan_version":"9"'))
-    with pytest.raises(ConfigError, match="version 9, this code reads 2"):
-        open_plan(path)
-
-
-@pytest.mark.parametrize("name", ["shard_end", "shard_bits", "bits", "block_kept", "repeat_row"])
-def test_a_plan_whose_arrays_disagree(tmp_path: Path, name: str) -> None:
-    shards, content = pool_of(tmp_path, seed=4)
-    plan, _ = build_plan(shards, str(tmp_path), sorted_uids(wanted_from(content, seed=4)))
-    plan.arrays[name] = plan.arrays[name][:-1]
-    write_plan(f"{tmp_path}/x.plan", plan)
-    with pytest.raises(ConfigError, match=f"{name} has .* entries|entries, not"):
-        open_plan(tmp_path / "x.plan")
