@@ -1,15 +1,13 @@
 """A folder of images and a captions table -> a pool in DataComp's layout."""
 
 import posixpath
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from functools import partial
 from itertools import count, islice
-from typing import TypeVar
 
 from datascaler import storage
 from datascaler.data.captions import CaptionColumns, CaptionRow, CaptionTable
+from datascaler.data.in_order import in_order
 from datascaler.data.pool_rows import (
     FAILED_TO_DOWNLOAD,
     PoolRow,
@@ -29,9 +27,6 @@ from datascaler.data.write_pool import (
     write_shards,
 )
 from datascaler.errors import ConfigError, StorageError
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 def make_pool(
@@ -58,25 +53,22 @@ def make_pool(
         raise ConfigError(f"num-workers must be at least 1, got {num_workers}")
     table = CaptionTable(captions, columns)
     images = list_images(images_dir)
-    with ThreadPoolExecutor(num_workers) as executor:
 
-        def stored(batch: list[CaptionRow]) -> Iterator[PoolRow]:
-            return map_ahead(
-                lambda row: _stored(row, images.get(_normal(row.file)), max_side), batch, executor, 4 * num_workers
-            )
+    def stored(batch: list[CaptionRow]) -> Iterator[PoolRow]:
+        return in_order(lambda row: _stored(row, images.get(_normal(row.file)), max_side), batch, num_workers)
 
-        def jobs() -> Iterator[ShardJob]:
-            rows = iter(table)
-            for number in count():
-                batch = list(islice(rows, samples_per_shard))
-                if not batch:
-                    return
-                found = [images.get(_normal(row.file)) for row in batch]
-                if number == 0 and not any(found):
-                    raise _nothing_found(captions, images_dir, batch, next(iter(images)))
-                yield ShardJob(_inputs(batch, found, max_side), len(batch), partial(stored, batch))
+    def jobs() -> Iterator[ShardJob]:
+        rows = iter(table)
+        for number in count():
+            batch = list(islice(rows, samples_per_shard))
+            if not batch:
+                return
+            found = [images.get(_normal(row.file)) for row in batch]
+            if number == 0 and not any(found):
+                raise _nothing_found(captions, images_dir, batch, next(iter(images)))
+            yield ShardJob(_inputs(batch, found, max_side), len(batch), partial(stored, batch))
 
-        return write_shards(output_dir, jobs(), samples_per_shard, name=name, overwrite=overwrite, total=table.rows)
+    return write_shards(output_dir, jobs(), samples_per_shard, name=name, overwrite=overwrite, total=table.rows)
 
 
 def list_images(images_dir: str) -> dict[str, storage.FileInfo]:
@@ -85,23 +77,6 @@ def list_images(images_dir: str) -> dict[str, storage.FileInfo]:
     if not infos:
         raise ConfigError(f"no files in {images_dir}: it must be a folder that holds the images")
     return {storage.relative_to(info.url, images_dir): info for info in infos}
-
-
-def map_ahead(
-    function: Callable[[Item], Result], items: Iterable[Item], executor: ThreadPoolExecutor, ahead: int
-) -> Iterator[Result]:
-    """Ordered results of a function over items in threads, never more than `ahead` of them waiting."""
-    running: deque[Future[Result]] = deque()
-    try:
-        for item in items:
-            running.append(executor.submit(function, item))
-            if len(running) > ahead:
-                yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
-    finally:
-        for future in running:
-            future.cancel()
 
 
 def _stored(row: CaptionRow, info: storage.FileInfo | None, max_side: int | None) -> PoolRow:
