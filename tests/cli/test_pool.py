@@ -104,6 +104,30 @@ def test_long_lists_are_shortened_for_people(pictures: tuple[str, str], tmp_path
     assert len(json.loads(run("check", "--data-dir", str(target), "--json").stdout)["missing_shards"]) == 16
 
 
+def test_index_by_parts_on_s3(pictures: tuple[str, str], s3_url: str) -> None:
+    run_json(*make_arguments(pictures, f"{s3_url}/pool"), "--samples-per-shard", "4")
+    arguments = ["index", "--data-dir", f"{s3_url}/pool", "--output-dir", f"{s3_url}/out"]
+    part = run_json(*arguments, "--index", "1", "--count", "2", "--num-workers", "1")
+    assert re.fullmatch(rf"{s3_url}/out/index/[0-9a-f]{{16}}", part.pop("tables"))
+    assert part == {"shards": 1, "skipped": 0, "rows": 2, "ok": 2, "bad": {}, "damaged": []}
+    every = run(*arguments)
+    assert every.exit_code == 0
+    assert re.search(r"^skipped +1$", every.stdout, re.MULTILINE)
+    assert re.search(r"^ok +6$", every.stdout, re.MULTILINE)
+
+
+def test_index_of_a_pool_that_lost_a_shard_exits_with_65(pictures: tuple[str, str], tmp_path: Path) -> None:
+    target = tmp_path / "pool"
+    run_json(*make_arguments(pictures, str(target)), "--samples-per-shard", "3")
+    arguments = ["index", "--data-dir", str(target), "--output-dir", str(tmp_path / "out")]
+    run_json(*arguments, "--index", "0", "--count", "2")
+    (target / "shards" / "00000001.tar").unlink()
+    result = run(*arguments)
+    assert isinstance(result.exception, BadInputError)
+    assert result.exception.exit_code == 65
+    assert "1 of 2 shards are gone, the others are indexed" in str(result.exception)
+
+
 def test_make_evalset_of_both_kinds(pictures: tuple[str, str], s3_url: str) -> None:
     images, captions = pictures
     templates = ["--template", "a {c}.", "--template", "one {c}"]
@@ -136,7 +160,7 @@ def test_numbers_that_are_none_are_usage_errors(tmp_path: Path) -> None:
         assert "not a whole number" in result.output
 
 
-@pytest.mark.parametrize("command", ["make", "make-evalset", "check"])
+@pytest.mark.parametrize("command", ["make", "make-evalset", "check", "index"])
 def test_help_has_a_worked_example(command: str) -> None:
     result = run(command, "--help")
     assert result.exit_code == 0
