@@ -4,7 +4,6 @@
 machine (seen with pyarrow 19 to 26: "terminate called without an active exception"). `ParquetFile` does not.
 """
 
-import io
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -14,9 +13,12 @@ from datascaler import storage
 from datascaler.errors import ConfigError
 
 
-def read_parquet(url: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """The named columns, or all. Raises ConfigError for a file that is not parquet or lacks a column."""
-    return decode_parquet(storage.read_bytes(url), url, columns)
+def read_parquet(url: str, columns: Sequence[str] | None = None, dictionaries: Sequence[str] = ()) -> pa.Table:
+    """The named columns, or all. Raises ConfigError for a file that is not parquet or lacks a column.
+
+    String columns named in `dictionaries` come as codes and their few values, which is several times faster.
+    """
+    return decode_parquet(storage.read_bytes(url), url, columns, dictionaries)
 
 
 def read_parquet_schema(url: str) -> pa.Schema:
@@ -28,9 +30,11 @@ def read_parquet_schema(url: str) -> pa.Schema:
         raise ConfigError(f"{url} is not a readable parquet file ({error})") from error
 
 
-def decode_parquet(content: bytes, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+def decode_parquet(
+    content: bytes, name: str, columns: Sequence[str] | None = None, dictionaries: Sequence[str] = ()
+) -> pa.Table:
     try:
-        with pq.ParquetFile(io.BytesIO(content)) as file:
+        with pq.ParquetFile(pa.BufferReader(content), read_dictionary=list(dictionaries)) as file:
             missing = set(columns or ()) - set(file.schema_arrow.names)
             if missing:
                 raise ConfigError(f"{name} has no column {sorted(missing)[0]!r}; it has {file.schema_arrow.names}")

@@ -30,6 +30,8 @@ _PIECES = pa.schema(
         ("status", pa.string()),
     ]
 )
+_ENCODINGS = {"key": "DELTA_BYTE_ARRAY", "offset": "DELTA_BINARY_PACKED"}
+"""Keys and offsets hardly differ from the row before. Only a status repeats, so only that gets a dictionary."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,17 +83,20 @@ def write_table(url: str, footer: Footer, samples: Sequence[Sample], scores: Seq
         "length": [sample.length for sample in samples],
         "status": [sample.status for sample in samples],
     }
-    bad: dict[str, int] = {}
-    for sample in samples:
-        if sample.status != OK:
-            bad[sample.status] = bad.get(sample.status, 0) + 1
-    counted = {**asdict(footer), "rows": len(samples), "ok": len(samples) - sum(bad.values()), "bad": bad}
     table = pa.table(columns, schema=_PIECES)
     if scores is not None:
         table = table.append_column("score", pa.array(scores, pa.float32()))
+    return publish_table(url, footer, table)
+
+
+def publish_table(url: str, footer: Footer, table: pa.Table) -> Footer:
+    """The same of rows that are columns already: those of `write_table`, and any that a method adds."""
+    statuses = table["status"].value_counts().to_pylist()
+    rows = {each["values"]: each["counts"] for each in statuses}
+    counted = {**asdict(footer), "rows": table.num_rows, "ok": rows.pop(OK, 0), "bad": rows}
     table = table.replace_schema_metadata({_FOOTER: json.dumps(counted).encode()})
     with storage.publish(url) as file:
-        pq.write_table(table, file, compression="zstd")
+        pq.write_table(table, file, compression="zstd", use_dictionary=["status"], column_encoding=_ENCODINGS)
     return Footer(**counted)
 
 
@@ -99,8 +104,8 @@ def read_footer(url: str) -> Footer:
     return _footer(read_parquet_schema(url), url)
 
 
-def read_table(url: str, columns: Sequence[str]) -> tuple[pa.Table, Footer]:
-    table = read_parquet(url, columns)
+def read_table(url: str, columns: Sequence[str], dictionaries: Sequence[str] = ()) -> tuple[pa.Table, Footer]:
+    table = read_parquet(url, columns, dictionaries)
     return table, _footer(table.schema, url)
 
 
