@@ -1,51 +1,24 @@
 """From score tables to subset, recipe and plan."""
 
-import json
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from datascaler import storage
-from datascaler.cli.main import cli
 from datascaler.data.make_subset import make_subset
 from datascaler.data.plan import open_plan
-from datascaler.data.samples import OK, Sample
-from datascaler.data.score_table import index_footer, table_url, write_table
-from datascaler.data.shard_list import frozen_shards
 from datascaler.data.subset import read_recipe, read_subset, subset_digest
-from datascaler.data.uids import split_uid, uid_hex
+from datascaler.data.uids import uid_hex
 from datascaler.errors import ConfigError
 from datascaler.spec.numbers import parse_fraction
-from tests.data.tables import uids_of
-
-UIDS = sorted(uids_of(30))
-
-
-def score_pool(folder: str, score_id: str = "clip-x-00000000", method: str = "clip", skip: str = "") -> str:
-    """A pool of three shards whose samples score by their place among the sorted uids, and its output folder."""
-    for name in "abc":
-        storage.publish_bytes(f"{folder}/pool/{name}.tar", name.encode() * 512)
-    out = f"{folder}/out"
-    for number, shard in enumerate(frozen_shards(out, f"{folder}/pool")):
-        if shard.name == skip:
-            continue
-        rows = range(number, 30, 3)
-        samples = [
-            Sample(row=row, key="", offset=row * 512, length=512, uid=split_uid(UIDS[at]), status=OK)
-            for row, at in enumerate(rows)
-        ]
-        footer = replace(index_footer(shard), score_id=score_id, method=method, model="x", weights_hash="w")
-        write_table(table_url(f"{out}/scores/{score_id}", shard), footer, samples, [at / 30 for at in rows])
-    return out
+from tests.data.scored_folder import UIDS, part, score_pool
 
 
 @pytest.mark.parametrize("where", ["local", "s3"])
 def test_the_best_fraction_with_its_recipe_and_plan(request: pytest.FixtureRequest, where: str) -> None:
     out = score_pool(str(request.getfixturevalue("s3_url" if where == "s3" else "tmp_path")))
-    made = make_subset(out, method="clip", fraction=Fraction("0.3"), formats=("npy", "pkl", "trie"))
+    made = make_subset(out, part("0.3"), method="clip", formats=("npy", "pkl", "trie"))
     base = f"{out}/subsets/clip-f0.3"
     assert (made.files, made.plan) == ([f"{base}.{name}" for name in ("npy", "pkl", "trie")], f"{base}.plan")
     assert all(uid_hex(read_subset(url)) == UIDS[21:] for url in made.files)
@@ -63,15 +36,15 @@ def test_the_best_fraction_with_its_recipe_and_plan(request: pytest.FixtureReque
 
 
 def test_a_fraction_without_a_decimal_form_reads_back_exactly(tmp_path: Path) -> None:
-    made = make_subset(score_pool(str(tmp_path)), method="clip", fraction=Fraction(1, 3))
+    made = make_subset(score_pool(str(tmp_path)), part("1/3"), method="clip")
     assert made.plan.endswith("/clip-f1-3.plan")
     assert parse_fraction(made.recipe["fraction"]) == Fraction(1, 3)
 
 
 def test_random_is_named_after_its_seed_and_does_not_look_at_scores(tmp_path: Path) -> None:
     out = score_pool(str(tmp_path))
-    first = make_subset(out, method="random", fraction=Fraction(1, 2), seed=1)
-    second = make_subset(out, method="random", fraction=Fraction(1, 2), seed=2)
+    first = make_subset(out, part("1/2"), method="random", seed=1)
+    second = make_subset(out, part("1/2"), method="random", seed=2)
     assert first.files[0].endswith("/random-f0.5-s1.npy")
     assert first.recipe["seed"] == 1
     kept, other = (uid_hex(read_subset(made.files[0])) for made in (first, second))
@@ -83,41 +56,19 @@ def test_random_is_named_after_its_seed_and_does_not_look_at_scores(tmp_path: Pa
 def test_scores_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
     out = score_pool(str(tmp_path), skip="b.tar")
     with pytest.raises(ConfigError, match=r"1 of 3 shards have no scores yet \(first: .*/b\.parquet\)"):
-        make_subset(out, method="clip", fraction=Fraction(1, 2))
+        make_subset(out, part("1/2"), method="clip")
     score_pool(str(tmp_path))
     with pytest.raises(ConfigError, match=r"no dfn scores in .* \(there: clip-x-00000000\): run `datascaler score`"):
-        make_subset(out, method="dfn", fraction=Fraction(1, 2))
+        make_subset(out, part("1/2"), method="dfn")
     with pytest.raises(ConfigError, match="clip-x-00000000 holds scores of method clip, not dfn"):
-        make_subset(out, method="dfn", fraction=Fraction(1, 2), score_name="clip-x-00000000")
+        make_subset(out, part("1/2"), method="dfn", score_name="clip-x-00000000")
     with pytest.raises(ConfigError, match="3 of 3 shards have no scores yet"):
-        make_subset(out, method="clip", fraction=Fraction(1, 2), score_name="missing")
+        make_subset(out, part("1/2"), method="clip", score_name="missing")
     score_pool(str(tmp_path), "clip-y-11111111")
     with pytest.raises(ConfigError, match=r"choose with --score-name clip-x-00000000 \| clip-y-11111111"):
-        make_subset(out, method="clip", fraction=Fraction(1, 2))
+        make_subset(out, part("1/2"), method="clip")
     with pytest.raises(ConfigError, match="unknown subset format 'csv'; known: npy, pkl, trie"):
-        make_subset(out, method="clip", fraction=Fraction(1, 2), formats=("npy", "csv"))
-    with pytest.raises(ConfigError, match="fraction must be above 0"):
-        make_subset(out, method="clip", fraction=Fraction(0))
+        make_subset(out, part("1/2"), method="clip", formats=("npy", "csv"))
+    with pytest.raises(ConfigError, match=r"give a method .* or a mix of scores, not both"):
+        make_subset(out, part("1/2"))
     assert not storage.exists(f"{out}/subsets")
-
-
-def test_the_command(tmp_path: Path) -> None:
-    out = score_pool(str(tmp_path))
-    arguments = [
-        "subset",
-        "--output-dir",
-        out + "/",
-        "--method",
-        "CLIP",
-        "--fraction",
-        "3/10",
-        "--formats",
-        "npy, trie",
-    ]
-    result = CliRunner().invoke(cli, [*arguments, "--json"])
-    assert result.exit_code == 0, result.output
-    printed = json.loads(result.stdout)
-    assert (printed["kept_rows"], printed["coverage"]) == (9, "9 of 9 uids present in this pool")
-    assert [Path(url).name for url in printed["files"]] == ["clip-f0.3.npy", "clip-f0.3.trie"]
-    result = CliRunner().invoke(cli, [*arguments, "--subset-name", "best", "--json"])
-    assert [Path(url).name for url in json.loads(result.stdout)["files"]] == ["best.npy", "best.trie"]

@@ -1,194 +1,190 @@
 """Selection against a sort of everything, row for row."""
 
 import math
-import random
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from datascaler.data.samples import BAD_IMAGE, OK
-from datascaler.data.select import Selection, check_fraction, select_top
+from datascaler.data.samples import BAD_IMAGE
+from datascaler.data.scored_pool import RandomScores, TableScores
+from datascaler.data.select import select
+from datascaler.data.select_rule import SelectRule
 from datascaler.data.uids import uid_hex
 from datascaler.errors import ConfigError
-from tests.data.tables import add_table, uids_of
+from tests.data.score_rows import NAN, Row, assert_keeps, best_first, mixed_rows, selected, write_rows
+from tests.data.tables import uids_of
 
-NAN = float("nan")
-
-
-@dataclass
-class Row:
-    uid: str
-    score: float
-    status: str = OK
+TINY = 16
+"""Rows that a sort holds in memory: everything is spilled, and merged in many ranges."""
 
 
-def write(folder: Path, rows: list[Row], tables: int = 1) -> list[str]:
-    urls = []
-    for number in range(tables):
-        part = rows[number::tables]
-        add_table(
-            str(folder),
-            f"{number:04d}",
-            [row.uid for row in part],
-            [row.score for row in part],
-            [row.status for row in part],
-        )
-        urls.append(f"{folder}/{number:04d}.parquet")
-    return urls
+def part(text: str) -> SelectRule:
+    return SelectRule(fraction=Fraction(text))
 
 
-def oracle(rows: list[Row], fraction: Fraction) -> tuple[set[str], int, float]:
-    """Kept uids, kept rows and threshold, by sorting all usable rows: best score first, then the smaller uid."""
-    usable = [row for row in rows if row.status == OK and math.isfinite(row.score)]
-    keep = min(int(fraction * len(rows)), len(usable))
-    best = sorted(usable, key=lambda row: (-float(np.float32(row.score)), row.uid))[:keep]
-    return {row.uid for row in best}, keep, float(np.float32(best[-1].score))
-
-
-def assert_as_oracle(found: Selection, rows: list[Row], fraction: Fraction) -> None:
-    uids, keep, threshold = oracle(rows, fraction)
-    assert uid_hex(found.uids) == sorted(uids)
-    assert (found.kept, found.threshold, found.rows) == (keep, threshold, len(rows))
-    usable = [np.float32(row.score) for row in rows if row.status == OK and math.isfinite(row.score)]
-    ties = [score for score in usable if score == np.float32(threshold)]
-    better = [score for score in usable if score > np.float32(threshold)]
-    assert (found.ties, found.kept_ties) == (len(ties), keep - len(better))
-
-
-def mixed_rows(count: int, seed: int) -> list[Row]:
-    """Ties in plenty, both zeros, negative scores, subnormals, bad rows, and uids that come twice."""
-    generator = random.Random(seed)
-    uids = uids_of(count, seed)
-    special = [0.0, -0.0, 0.25, -0.25, 1.0, -1.0, 1e-42, -1e-42, 3e38, -3e38]
-    rows = []
-    for number, uid in enumerate(uids):
-        score = generator.choice(special) if generator.random() < 0.5 else generator.uniform(-1, 1)
-        row = Row(uid if generator.random() < 0.9 else uids[number // 2], score)
-        if generator.random() < 0.1:
-            row.status = BAD_IMAGE
-        if generator.random() < 0.1:
-            row.score = generator.choice([NAN, math.inf, -math.inf])
-        rows.append(row)
-    return rows
-
-
-@pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize(
-    "fraction", [Fraction(1, 400), Fraction(3, 10), Fraction(1, 3), Fraction(79, 100), Fraction(1)]
-)
-def test_the_selection_is_that_of_a_sort(tmp_path: Path, seed: int, fraction: Fraction) -> None:
+@pytest.mark.parametrize("run_rows", [TINY, 1 << 16])
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("fraction", ["1/400", "0.3", "1/3", "0.79", "1"])
+def test_a_fraction_keeps_what_a_sort_has_first(tmp_path: Path, seed: int, fraction: str, run_rows: int) -> None:
     rows = mixed_rows(400, seed)
-    assert_as_oracle(select_top(write(tmp_path, rows, tables=3), fraction), rows, fraction)
+    best = best_first(rows)
+    kept = best[: min(int(Fraction(fraction) * 400), len(best))]
+    found = selected(write_rows(tmp_path, rows, tables=3), part(fraction), tmp_path / "scratch", run_rows)
+    assert_keeps(found, kept, rows)
+    assert found[0].threshold == kept[-1].score32
+
+
+@pytest.mark.parametrize("top", [1, 7, 150, 289])
+def test_top_keeps_exactly_so_many_rows(tmp_path: Path, top: int) -> None:
+    rows = mixed_rows(400, seed=2)
+    found = selected(write_rows(tmp_path, rows, tables=3), SelectRule(top=top), tmp_path / "scratch", TINY)
+    assert_keeps(found, best_first(rows)[:top], rows)
+    assert found[0].kept == top
+
+
+def test_more_than_there_is_is_refused(tmp_path: Path) -> None:
+    rows = [Row(uid, 1.0) for uid in uids_of(5)] + [Row(uids_of(6)[5], NAN)]
+    with pytest.raises(ConfigError, match="top 6 of 6 rows, of which 5 are usable: ask for at most 5"):
+        select(write_rows(tmp_path, rows), SelectRule(top=6), tmp_path / "scratch")
+
+
+@pytest.mark.parametrize("threshold", [-2.9e38, -1.0, -1e-42, -0.0, 0.0, 0.1, 0.25, 0.9, 3e38])
+def test_a_threshold_keeps_every_row_from_it_on(tmp_path: Path, threshold: float) -> None:
+    rows = mixed_rows(400, seed=3)
+    rule = SelectRule(threshold=threshold)
+    kept = [row for row in rows if row.usable and row.score32 >= np.float32(threshold)]
+    assert_keeps(selected(write_rows(tmp_path, rows, tables=3), rule, tmp_path / "scratch", TINY), kept, rows)
+
+
+def test_a_threshold_that_a_selection_printed_selects_the_same(tmp_path: Path) -> None:
+    # Scores without ties: the float32 nearest to 0.7 is below 0.7.
+    rows = [Row(uid, number / 10) for number, uid in enumerate(uids_of(10))]
+    pool = write_rows(tmp_path, rows)
+    top, uids = selected(pool, SelectRule(top=3), tmp_path / "a")
+    assert top.threshold == float(np.float32(0.7)) < 0.7
+    for threshold in (top.threshold, 0.7):
+        assert selected(pool, SelectRule(threshold=threshold), tmp_path / "b")[1] == uids
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("fraction", ["0.001", "0.3", "1/3", "0.29", "0.99"])
+def test_datacomps_rule_bit_for_bit(tmp_path: Path, seed: int, fraction: str) -> None:
+    generator = np.random.default_rng(seed)
+    count = (100, 333, 1000)[seed]
+    scores = np.round(generator.normal(0.2, 0.1, count), 2).astype(np.float32)
+    rows = [Row(uid, float(score)) for uid, score in zip(uids_of(count, seed), scores, strict=True)]
+    # Its two lines: n = int(len(scores) * fraction), threshold = -np.sort(-scores)[n].
+    n = int(len(scores) * float(Fraction(fraction)))
+    threshold = -np.sort(-scores)[n]
+    kept = [row for row in rows if np.float32(row.score) >= threshold]
+    rule = SelectRule(fraction=Fraction(fraction), compat="datacomp")
+    found = selected(write_rows(tmp_path, rows, tables=3), rule, tmp_path / "scratch", TINY)
+    assert_keeps(found, kept, rows)
+    assert found[0].threshold == float(threshold)
+
+
+def test_datacomps_rule_counts_usable_rows_and_has_no_element_past_the_last(tmp_path: Path) -> None:
+    uids = uids_of(8)
+    rows = [Row(uid, number) for number, uid in enumerate(uids[:5])] + [Row(uid, NAN) for uid in uids[5:]]
+    pool = write_rows(tmp_path, rows)
+    found = selected(pool, SelectRule(fraction=Fraction("0.5"), compat="datacomp"), tmp_path / "half")
+    assert_keeps(found, rows[2:5], rows)  # int(5 * 0.5) = 2: the third-best, not the fifth-best of eight
+    with pytest.raises(ConfigError, match="element 5 of 5 descending scores, which is past the last one, for fraction"):
+        select(pool, SelectRule(fraction=Fraction(1), compat="datacomp"), tmp_path / "all")
 
 
 def test_the_count_is_exact_where_floats_are_not(tmp_path: Path) -> None:
     # In binary 0.3 * 10 is 3.0000000000000004 or 2.9999999999999996, as it falls; 0.29 * 100 is 28.999999999999996.
-    ten = [Row(uid, number) for number, uid in enumerate(uids_of(10))]
-    assert select_top(write(tmp_path / "a", ten), Fraction("0.3")).kept == 3
-    assert select_top(write(tmp_path / "a", ten), Fraction("0.39")).kept == 3
-    hundred = [Row(uid, number) for number, uid in enumerate(uids_of(100))]
-    assert select_top(write(tmp_path / "b", hundred), Fraction("0.29")).kept == 29
+    ten = write_rows(tmp_path / "a", [Row(uid, number) for number, uid in enumerate(uids_of(10))])
+    assert selected(ten, part("0.3"), tmp_path / "c")[0].kept == 3
+    assert selected(ten, part("0.39"), tmp_path / "d")[0].kept == 3
+    hundred = write_rows(tmp_path / "b", [Row(uid, number) for number, uid in enumerate(uids_of(100))])
+    assert selected(hundred, part("0.29"), tmp_path / "e")[0].kept == 29
+    # DataComp's own arithmetic is that of floats: int(28.999999999999996) = 28, counted from 0.
+    rule = SelectRule(fraction=Fraction("0.29"), compat="datacomp")
+    assert selected(hundred, rule, tmp_path / "f")[0].kept == 29
 
 
 def test_bad_rows_count_in_the_pool_and_are_never_kept(tmp_path: Path) -> None:
     uids = uids_of(10)
     rows = [Row(uid, 5.0, BAD_IMAGE) for uid in uids[:4]] + [Row(uids[4], NAN), Row(uids[5], math.inf)]
     rows += [Row(uid, -1.0) for uid in uids[6:]]
-    tables = write(tmp_path, rows, tables=2)
-    half, everything = select_top(tables, Fraction(3, 10)), select_top(tables, Fraction(1))
-    assert (half.kept, everything.kept) == (3, 4)
-    assert uid_hex(half.uids) == sorted(uids[6:])[:3]
-    assert uid_hex(everything.uids) == sorted(uids[6:])
-    assert (everything.rows, everything.usable) == (10, 4)
+    pool = write_rows(tmp_path, rows, tables=2)
+    some, everything = selected(pool, part("0.3"), tmp_path / "a"), selected(pool, part("1"), tmp_path / "b")
+    assert (some[0].kept, everything[0].kept) == (3, 4)
+    assert some[1] == sorted(uids[6:])[:3]
+    assert everything[1] == sorted(uids[6:])
+    assert (everything[0].rows, everything[0].usable) == (10, 4)
 
 
-def test_ties_go_to_the_smaller_uids_over_all_tables(tmp_path: Path) -> None:
+@pytest.mark.parametrize("run_rows", [TINY, 1 << 16])
+def test_ties_go_to_the_smaller_uids_over_all_tables(tmp_path: Path, run_rows: int) -> None:
     uids = uids_of(60)
     # Uids with the same high half differ in the low half only.
     uids[:4] = [uids[0][:16] + f"{low:016x}" for low in (2**64 - 1, 7, 2**63, 0)]
     rows = [Row(uid, 0.5) for uid in uids]
-    found = select_top(write(tmp_path, rows, tables=4), Fraction(1, 2))
-    assert uid_hex(found.uids) == sorted(uids)[:30]
+    found, kept = selected(write_rows(tmp_path, rows, tables=4), part("1/2"), tmp_path / "scratch", run_rows)
+    assert kept == sorted(uids)[:30]
     assert (found.kept_ties, found.ties, found.threshold) == (30, 60, 0.5)
 
 
 def test_both_zeros_are_one_score(tmp_path: Path) -> None:
     uids = sorted(uids_of(4))
     rows = [Row(uids[0], -0.0), Row(uids[1], 0.0), Row(uids[2], -0.0), Row(uids[3], 0.0)]
-    found = select_top(write(tmp_path, rows), Fraction(1, 2))
-    assert uid_hex(found.uids) == uids[:2]
+    found, kept = selected(write_rows(tmp_path, rows), part("1/2"), tmp_path / "scratch")
+    assert kept == uids[:2]
     assert found.ties == 4
 
 
-def test_duplicates_are_rows_each_and_uids_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("run_rows", [2, 1 << 16])
+def test_duplicates_are_rows_each_and_uids_once(tmp_path: Path, run_rows: int) -> None:
     first, second, third, fourth = uids_of(4)
     rows = [Row(first, 0.9), Row(first, 0.8), Row(second, 0.7), Row(third, 0.1), Row(fourth, 0.0), Row(first, 0.05)]
-    found = select_top(write(tmp_path, rows, tables=2), Fraction(1, 2))
-    assert uid_hex(found.uids) == sorted([first, second])
+    found, kept = selected(write_rows(tmp_path, rows, tables=2), part("1/2"), tmp_path / "scratch", run_rows)
+    assert kept == sorted([first, second])
     assert found.kept == 3
+    same = [Row(first, 0.5) for _ in range(50)]
+    found, kept = selected(write_rows(tmp_path / "same", same, tables=2), part("1/2"), tmp_path / "more", run_rows)
+    assert (kept, found.kept, found.ties) == ([first], 25, 50)
 
 
 @pytest.mark.parametrize("random_seed", [None, 5])
 def test_the_order_and_grouping_of_tables_is_irrelevant(tmp_path: Path, random_seed: int | None) -> None:
     rows = mixed_rows(200, seed=9)
-    reference = select_top(write(tmp_path / "one", rows), Fraction(2, 5), random_seed)
-    tables = write(tmp_path / "many", rows, tables=7)
-    for order in (tables, tables[::-1], tables[3:] + tables[:3]):
-        found = select_top(order, Fraction(2, 5), random_seed)
-        assert np.array_equal(found.uids, reference.uids)
-        assert (found.threshold, found.ties, found.kept_ties) == (
-            reference.threshold,
-            reference.ties,
-            reference.kept_ties,
-        )
-
-
-@pytest.mark.parametrize("text", ["0", "-0.1", "1.0000001", "30"])
-def test_fractions_outside_the_pool_are_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="fraction must be above 0 and at most 1"):
-        check_fraction(Fraction(text))
-    with pytest.raises(ConfigError, match="fraction must be above 0 and at most 1"):
-        select_top([], Fraction(text))
+    one = write_rows(tmp_path / "one", rows).urls
+    many = write_rows(tmp_path / "many", rows, tables=7).urls
+    results = []
+    for number, order in enumerate((one, many, many[::-1], [*many[3:], *many[:3]])):
+        pool = TableScores(order) if random_seed is None else RandomScores(order, random_seed)
+        found, kept = selected(pool, part("2/5"), tmp_path / f"scratch{number}")
+        results.append((kept, found.threshold, found.ties, found.kept_ties))
+    assert all(result == results[0] for result in results)
 
 
 def test_keeping_nothing_is_an_error_that_says_why(tmp_path: Path) -> None:
-    rows = [Row(uid, 1.0) for uid in uids_of(9)]
+    rows = write_rows(tmp_path / "few", [Row(uid, 1.0) for uid in uids_of(9)])
+    bad = write_rows(tmp_path / "bad", [Row(uid, NAN, BAD_IMAGE) for uid in uids_of(9)])
     with pytest.raises(ConfigError, match=r"fraction 0\.1 of 9 rows \(9 usable\) keeps nothing"):
-        select_top(write(tmp_path / "few", rows), Fraction(1, 10))
-    bad = [Row(uid, NAN, BAD_IMAGE) for uid in uids_of(9)]
+        select(rows, part("1/10"), tmp_path / "a")
     with pytest.raises(ConfigError, match=r"fraction 1 of 9 rows \(0 usable\) keeps nothing"):
-        select_top(write(tmp_path / "bad", bad), Fraction(1))
-    with pytest.raises(ConfigError, match=r"of 0 rows"):
-        select_top(write(tmp_path / "empty", []), Fraction(1))
+        select(bad, part("1"), tmp_path / "b")
+    with pytest.raises(ConfigError, match=r"threshold 1.5 of 9 rows \(9 usable\) keeps nothing"):
+        select(rows, SelectRule(threshold=1.5), tmp_path / "c")
+    with pytest.raises(ConfigError, match="of 0 rows"):
+        select(write_rows(tmp_path / "empty", []), part("1"), tmp_path / "d")
 
 
-def test_random_depends_on_seed_and_uid_only(tmp_path: Path) -> None:
-    uids = uids_of(3000)
-    rows = [Row(uid, number) for number, uid in enumerate(uids)]
-    other = [Row(uid, -number % 17) for number, uid in enumerate(reversed(uids))]
-    first = select_top(write(tmp_path / "a", rows, tables=3), Fraction(1, 4), random_seed=1)
-    again = select_top(write(tmp_path / "b", other, tables=2), Fraction(1, 4), random_seed=1)
-    assert np.array_equal(first.uids, again.uids)
-    another = select_top(write(tmp_path / "a", rows), Fraction(1, 4), random_seed=2)
-    shared = len(set(uid_hex(first.uids)) & set(uid_hex(another.uids)))
-    # 750 of 3000 twice: 187.5 shared on average, with a standard deviation of 10.3.
-    assert 187.5 - 5 * 10.3 < shared < 187.5 + 5 * 10.3
-
-
-def test_random_is_uniform_over_uids_and_scores(tmp_path: Path) -> None:
-    uids = sorted(uids_of(4000))
-    rows = [Row(uid, number) for number, uid in enumerate(uids)]
-    kept = set(uid_hex(select_top(write(tmp_path, rows), Fraction(1, 2), random_seed=3).uids))
-    # Ten ranges of 400 uids, in the order of uid and of score alike: 200 kept each, standard deviation 9.5.
-    counts = [sum(uid in kept for uid in uids[start : start + 400]) for start in range(0, 4000, 400)]
-    assert sum(counts) == 2000
-    assert all(abs(count - 200) < 5 * 9.5 for count in counts)
-
-
-def test_every_table_is_announced_in_each_of_three_passes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("rule", "passes"), [(part("1/2"), 2), (SelectRule(top=3), 2), (SelectRule(threshold=0.0), 1)])
+def test_every_table_is_announced_in_each_pass(tmp_path: Path, rule: SelectRule, passes: int) -> None:
     seen: list[int] = []
-    select_top(write(tmp_path, mixed_rows(50, 1), tables=4), Fraction(1, 2), on_table=lambda: seen.append(1))
-    assert len(seen) == 12
+    pool = write_rows(tmp_path, mixed_rows(50, 1), tables=4)
+    select(pool, rule, tmp_path / "scratch", on_table=lambda: seen.append(1))
+    assert len(seen) == 4 * rule.passes == 4 * passes
+
+
+def test_the_uids_are_mapped_not_read(tmp_path: Path) -> None:
+    found = select(write_rows(tmp_path, mixed_rows(50, 1)), part("1/2"), tmp_path / "scratch")
+    assert isinstance(found.uids, np.memmap)
+    assert uid_hex(found.uids) == uid_hex(np.load(found.path))

@@ -1,54 +1,55 @@
 """`datascaler subset`."""
 
-from fractions import Fraction
+from typing import Any
 
 import click
 
-from datascaler.cli.options import COUNT, FRACTION, json_option
+from datascaler.cli.options import json_option
 from datascaler.cli.output import print_result
 from datascaler.cli.subset_combine import combine
 from datascaler.cli.subset_convert import convert
+from datascaler.cli.subset_options import SubsetGroup, choice_options, rule_of, scores_of
 from datascaler.cli.subset_sample import sample
 from datascaler.cli.subset_show import show
-from datascaler.cli.verb_group import VerbGroup
 
 
-@click.group(cls=VerbGroup)
+@click.group(cls=SubsetGroup)
 @click.option("--output-dir", required=True, help="The folder that `datascaler score` wrote into.")
-@click.option("--method", required=True, help="Whose scores: clip, dfn; or random, a baseline.")
-@click.option("--fraction", type=FRACTION, required=True, help="Part of the whole pool to keep: above 0, at most 1.")
-@click.option("--score-name", help="Which tables, if the method has several.")
-@click.option("--formats", default="npy,pkl", show_default=True, help="Files to write: npy, pkl, trie.")
+@choice_options
+@click.option(
+    "--formats",
+    default="npy,pkl",
+    show_default=True,
+    help="Files to write: npy, pkl, trie, txt, parquet. For pkl and trie all uids must fit in memory, as strings.",
+)
 @click.option("--subset-name", help="Name of the files below OUTPUT_DIR/subsets, in place of METHOD-fFRACTION.")
-@click.option("--seed", type=COUNT, default=0, show_default=True, help="Of --method random.")
 @json_option
-def subset(
-    output_dir: str,
-    method: str,
-    fraction: Fraction,
-    score_name: str | None,
-    formats: str,
-    subset_name: str | None,
-    seed: int,
-    as_json: bool,
-) -> None:
-    """Keep the best fraction of a scored pool.
+def subset(output_dir: str, formats: str, subset_name: str | None, as_json: bool, **choice: Any) -> None:
+    """Keep the best rows of a scored pool.
+
+    Which rows is decided over the whole pool and exactly: ties at the threshold go to the smaller uids, and rows
+    without a score are never kept. Memory stays below 1 GB for any pool as long as --formats is npy alone; the kept
+    uids are sorted on local disk, below $TMPDIR, 32 bytes each.
 
     Writes the uids (DataComp's .npy, .pkl, .trie), the recipe and the plan that training reads by.
 
     \b
     datascaler subset --output-dir s3://out --method clip --fraction 0.3
+    datascaler subset --output-dir s3://out --method clip --threshold 0.28
+    datascaler subset --output-dir s3://out --mix zscore --score-name clip-l14 --score-name dfn-b16=0.5 --top 38M
     """
     from datascaler.data.make_subset import make_subset
 
+    method, score_name, mix = scores_of(choice)
     made = make_subset(
         output_dir,
-        method=method.lower(),
-        fraction=fraction,
+        rule_of(choice),
+        method=method,
         score_name=score_name,
+        mix=mix,
         formats=tuple(each.strip() for each in formats.split(",")),
         name=subset_name,
-        seed=seed,
+        seed=choice["seed"],
     )
     coverage = made.coverage
     result = {

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from datascaler import __version__, storage
 from datascaler.data.build_plan import build_plan
 from datascaler.data.derive_subset import publish_derived
-from datascaler.data.make_subset import MadeSubset, find_score_id
+from datascaler.data.make_subset import MadeSubset
 from datascaler.data.multiset import first_of_each
 from datascaler.data.plan import write_plan
 from datascaler.data.pool import Shard, pool_digest
 from datascaler.data.sample_repeats import sample_repeats
 from datascaler.data.samples import OK
+from datascaler.data.score_source import find_score_id
 from datascaler.data.score_table import Footer, read_footer, read_table, table_url
 from datascaler.data.shard_list import read_frozen_shards
 from datascaler.data.shard_rows import has_all_tables

@@ -1,33 +1,39 @@
-"""The exact global top fraction of many score tables, in memory that does not grow with the pool.
+"""The exact global selection of many score tables, in memory that does not grow with the pool.
 
-Radix selection on the bits of the scores: one pass counts their upper 16 bits, one the lower 16 bits inside the bin
-that holds the threshold; the third collects the kept uids. Ties at the threshold are kept in ascending order of uid.
+One pass counts the upper 16 bits of the scores' keys, which gives the bin that the cut falls into. The next one sends
+the uids of rows above that bin to one sort on disk, and those inside it to another, by descending score and ascending
+uid, whose first rows are kept: ties need no case of their own. The first sort's rows, merged, are the subset file.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
-from math import floor
+from pathlib import Path
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from datascaler.data.samples import OK
-from datascaler.data.score_table import read_table
-from datascaler.data.uids import UID_DTYPE, sort_order, uid_pairs
+from datascaler.data.score_keys import KEY_BITS, score_of_key, sortable_keys
+from datascaler.data.scored_pool import ScoredPool
+from datascaler.data.select_rule import Cut, SelectRule
+from datascaler.data.sort_on_disk import RUN_ROWS, DiskSort
+from datascaler.data.table_pass import each_batch
+from datascaler.data.uid_writer import UidWriter
+from datascaler.data.uids import uid_pairs
 from datascaler.errors import ConfigError
 
-TIE_RULE = "rows at the threshold are kept in ascending order of uid"
+_BIN_BITS = 16
+_BIN_SHIFT = np.uint32(KEY_BITS - _BIN_BITS)
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
     """The outcome of a selection; counts are of rows."""
 
-    uids: NDArray[np.void]
-    """Kept uids, `u8,u8`, ascending, each once."""
+    path: Path
+    """A `.npy` file of the kept uids, `u8,u8`, ascending, each once."""
     threshold: float
-    """The lowest kept score."""
+    """The lowest kept score, or the threshold that was asked for."""
     rows: int
     """All rows of the pool, bad ones included: what the fraction is a fraction of."""
     usable: int
@@ -37,97 +43,134 @@ class Selection:
     """Rows kept that score exactly the threshold, of `ties` such rows."""
     ties: int
 
+    @property
+    def uids(self) -> NDArray[np.void]:
+        """Mapped into memory, not read."""
+        return cast(NDArray[np.void], np.load(self.path, mmap_mode="r"))
 
-def check_fraction(fraction: Fraction) -> Fraction:
-    if not 0 < fraction <= 1:
-        raise ConfigError(f"fraction must be above 0 and at most 1, got {float(fraction):g}")
-    return fraction
 
-
-def select_top(
-    tables: Sequence[str],
-    fraction: Fraction,
-    random_seed: int | None = None,
+def select(
+    pool: ScoredPool,
+    rule: SelectRule,
+    scratch: Path,
+    *,
     on_table: Callable[[], object] = lambda: None,
+    check_size: Callable[[int], object] = lambda _rows: None,
+    run_rows: int = RUN_ROWS,
 ) -> Selection:
-    """Keep floor(fraction x rows) rows, the best ones; fewer only if fewer are usable.
+    """Keep the rows that the rule names; `scratch` is a local folder for the result and, at 16 bytes a kept row and 20
+    a row whose score shares the threshold's upper 16 bits, for what it is sorted from.
 
-    `tables` are score-table URLs; `on_table` is called once per table and pass (three passes). With `random_seed` the
-    scores are replaced by pseudo-random numbers that depend on the seed and the uid only.
+    `on_table` is called once per table and pass (`rule.passes` of them), `check_size` with the number of kept rows as
+    soon as it is known; it may raise. `run_rows` is what a sort holds in memory.
     """
-    check_fraction(fraction)
-    rows = usable = 0
-    upper_counts = np.zeros(1 << 16, dtype=np.int64)
-    for url in tables:
-        keys, _, _, table_rows = _usable_rows(url, random_seed)
-        rows, usable = rows + table_rows, usable + len(keys)
-        upper_counts += np.bincount(keys >> 16, minlength=1 << 16)
-        on_table()
-    keep = min(floor(fraction * rows), usable)
-    if keep == 0:
-        raise ConfigError(f"fraction {float(fraction):g} of {rows} rows ({usable} usable) keeps nothing")
-    upper, above = _bin_of_kth_largest(upper_counts, keep)
-    lower_counts = np.zeros(1 << 16, dtype=np.int64)
-    for url in tables:
-        keys, _, _, _ = _usable_rows(url, random_seed)
-        lower_counts += np.bincount(keys[keys >> 16 == upper] & 0xFFFF, minlength=1 << 16)
-        on_table()
-    lower, above_in_bin = _bin_of_kth_largest(lower_counts, keep - above)
-    threshold_key = (upper << 16) | lower
-    better: list[NDArray[np.void]] = []
-    tied: list[NDArray[np.void]] = []
-    for url in tables:
-        keys, high, low, _ = _usable_rows(url, random_seed)
-        for rule, into in ((keys > threshold_key, better), (keys == threshold_key, tied)):
-            into.append(uid_pairs(high[rule], low[rule]))
-        on_table()
-    all_ties = np.concatenate([np.empty(0, UID_DTYPE), *tied])
-    wanted = keep - above - above_in_bin
-    kept_rows = np.concatenate([*better, all_ties[sort_order(all_ties)][:wanted]])
-    ordered = kept_rows[sort_order(kept_rows)]
-    return Selection(
-        uids=ordered[_first_of_each(ordered)],
-        threshold=float(_score_of_key(threshold_key)),
-        rows=rows,
-        usable=usable,
-        kept=keep,
-        kept_ties=wanted,
-        ties=len(all_ties),
-    )
+    better = DiskSort(scratch / "better", ["u8", "u8"], run_rows)
+    if rule.threshold is not None:
+        rows, usable, ties = _keep_from(pool, rule.threshold, better, on_table)
+        if not better.rows:
+            raise ConfigError(f"{rule.given} of {rows} rows ({usable} usable) keeps nothing")
+        check_size(better.rows)
+    else:
+        rows, counts = _count(pool, on_table)
+        usable = int(counts.sum())
+        cut = rule.cut(rows, usable)
+        check_size(cut.rows)
+        undecided = DiskSort(scratch / "undecided", ["u4", "u8", "u8"], run_rows)
+        ties = _keep_best(pool, cut, counts, better, undecided, on_table)
+    path = scratch / "selected.npy"
+    with UidWriter(path) as writer:
+        for high, low in better.chunks():
+            writer.add(uid_pairs(high, low))
+    return Selection(path, ties.score, rows, usable, better.rows, ties.kept, ties.rows)
 
 
-def _usable_rows(
-    url: str, random_seed: int | None
-) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint64], int]:
-    """Sortable keys and both uid halves of the usable rows, and the number of all rows."""
-    table, _ = read_table(url, ["score", "status", "uid_high", "uid_low"])
-    scores = table["score"].to_numpy()
-    high, low = table["uid_high"].to_numpy(), table["uid_low"].to_numpy()
-    usable = np.isfinite(scores) & (table["status"].to_numpy() == OK)
-    if random_seed is not None:
-        scores = _random_scores(low, random_seed)
-    return _sortable(scores[usable]), high[usable], low[usable], len(scores)
+class _Ties(NamedTuple):
+    """The rows at the threshold."""
+
+    score: float
+    kept: int
+    rows: int
 
 
-def _random_scores(low: NDArray[np.uint64], seed: int) -> NDArray[np.float32]:
-    """Uniform in [0, 1), 24 bits, from uid and seed: the finaliser of SplitMix64 (Steele et al. 2014)."""
-    mixed = low + np.uint64((seed * 0x9E3779B97F4A7C15 + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed = mixed ^ (mixed >> np.uint64(31))
-    return (mixed >> np.uint64(40)).astype(np.float32) / np.float32(1 << 24)
+def _keep_from(
+    pool: ScoredPool, threshold: float, better: DiskSort, on_table: Callable[[], object]
+) -> tuple[int, int, _Ties]:
+    """Put every row from the threshold on into `better`; all rows, the usable ones and those at the threshold."""
+    least = int(sortable_keys(np.array([threshold], np.float32))[0])
+
+    def sort_out(batch: range) -> NDArray[np.int64]:
+        counts = np.zeros(3, np.int64)
+        for table in batch:
+            scores, (high, low) = pool.scored_uids(table)
+            keys, usable = sortable_keys(scores), ~np.isnan(scores)
+            kept = usable & (keys >= least)
+            better.add([high[kept], low[kept]])
+            counts += len(scores), usable.sum(), (usable & (keys == least)).sum()
+        return counts
+
+    rows, usable, ties = sum(each_batch(pool.tables, sort_out, on_table), np.zeros(3, np.int64)).tolist()
+    return rows, usable, _Ties(score_of_key(least), kept=ties, rows=ties)
 
 
-def _sortable(scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    """float32 [n] -> int64 [n] in 0..2^32 with the same order (IEEE 754: flip the sign bit, or all if negative)."""
-    bits = (scores.astype(np.float32) + np.float32(0.0)).view(np.uint32)  # + 0.0 makes -0.0 equal to 0.0
-    flipped = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
-    return flipped.astype(np.int64)
+def _keep_best(
+    pool: ScoredPool,
+    cut: Cut,
+    counts: NDArray[np.int64],
+    better: DiskSort,
+    undecided: DiskSort,
+    on_table: Callable[[], object],
+) -> _Ties:
+    """Put the rows that the cut keeps into `better`; `counts` are those of the upper bits of the pool's keys."""
+    bin_of_cut, above = _bin_of_kth_largest(counts, cut.rows)
+
+    def sort_out(batch: range) -> None:
+        for table in batch:
+            scores, (high, low) = pool.scored_uids(table)
+            keys, usable = sortable_keys(scores), ~np.isnan(scores)
+            bins = keys >> _BIN_SHIFT
+            surely = usable & (bins > bin_of_cut)
+            better.add([high[surely], low[surely]])
+            perhaps = usable & (bins == bin_of_cut)
+            undecided.add([~keys[perhaps], high[perhaps], low[perhaps]])
+
+    for _ in each_batch(pool.tables, sort_out, on_table):
+        pass
+    return _decide(undecided, Cut(cut.rows - above, cut.with_ties), better)
 
 
-def _score_of_key(key: int) -> np.float32:
-    bits = key & 0x7FFFFFFF if key >> 31 else ~key & 0xFFFFFFFF
-    return np.uint32(bits).view(np.float32)
+def _count(pool: ScoredPool, on_table: Callable[[], object]) -> tuple[int, NDArray[np.int64]]:
+    """All rows, and the usable ones by the upper bits of their keys."""
+
+    def count(batch: range) -> tuple[int, NDArray[np.int64]]:
+        scores = np.concatenate([pool.scores(table) for table in batch])
+        bins = sortable_keys(scores[~np.isnan(scores)]) >> _BIN_SHIFT
+        return len(scores), np.bincount(bins, minlength=1 << _BIN_BITS)
+
+    rows, counts = 0, np.zeros(1 << _BIN_BITS, dtype=np.int64)
+    for batch_rows, batch_counts in each_batch(pool.tables, count, on_table):
+        rows += batch_rows
+        counts += batch_counts
+    return rows, counts
+
+
+def _decide(undecided: DiskSort, cut: Cut, better: DiskSort) -> _Ties:
+    """Move the rows that the cut keeps, of those whose keys share the bin of the threshold, to `better`."""
+    wanted, kept_ties, ties = cut.rows, 0, 0
+    threshold = np.uint32(0)
+    for inverted, high, low in undecided.chunks():
+        taken = min(wanted, len(inverted))
+        wanted -= taken
+        if taken and (inverted[taken - 1] != threshold or not ties):
+            threshold, kept_ties, ties = inverted[taken - 1], 0, 0
+        first, end = (int(np.searchsorted(inverted, threshold, side)) for side in ("left", "right"))
+        if cut.with_ties and not wanted:
+            taken = max(taken, end)
+        better.add([high[:taken], low[:taken]])
+        kept_ties += max(0, min(taken, end) - first)
+        ties += end - first
+        if not wanted and end < len(inverted):
+            break
+    return _Ties(score_of_key(int(~threshold)), kept_ties, ties)
 
 
 def _bin_of_kth_largest(counts: NDArray[np.int64], k: int) -> tuple[int, int]:
@@ -136,9 +179,3 @@ def _bin_of_kth_largest(counts: NDArray[np.int64], k: int) -> tuple[int, int]:
     position = int(np.searchsorted(from_top, k))
     above = int(from_top[position - 1]) if position else 0
     return len(counts) - 1 - position, above
-
-
-def _first_of_each(ordered: NDArray[np.void]) -> NDArray[np.bool_]:
-    first = np.ones(len(ordered), dtype=bool)
-    first[1:] = ordered[1:] != ordered[:-1]
-    return first

@@ -11,9 +11,11 @@ import numpy as np
 import torch
 
 from datascaler import storage
-from datascaler.data.make_subset import RANDOM, MadeSubset, make_subset
+from datascaler.data.make_subset import MadeSubset, make_subset
 from datascaler.data.run_folder import RunSummary
+from datascaler.data.score_source import RANDOM
 from datascaler.data.score_table import read_table, table_url
+from datascaler.data.select_rule import SelectRule
 from datascaler.data.shard_list import read_frozen_shards
 from datascaler.data.uids import join_uid
 from datascaler.demo.draw import CLASS_NAMES
@@ -74,7 +76,9 @@ def run_demo(output_dir: str, recipe: Recipe, say: Callable[[str], None] = lambd
 
         say(f"[4/6] keeping the best {float(recipe.fraction):.0%}, and as many at random")
         subsets = {
-            method: make_subset(scores_dir, method=method, fraction=recipe.fraction, score_name=scored.score_id)
+            method: make_subset(
+                scores_dir, SelectRule(fraction=recipe.fraction), method=method, score_name=scored.score_id
+            )
             for method in ("dfn", RANDOM)
         }
 
