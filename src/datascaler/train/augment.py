@@ -4,15 +4,34 @@ import math
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from datascaler.data.images import decode_pixels
 from datascaler.data.randomness import uniforms
+from datascaler.spec.train import Decoder
 
 CROP_AREA = (0.9, 1.0)
 _ASPECT = (3 / 4, 4 / 3)
 _TRIES = 10
+
+
+def decode_crop(encoded: bytes | memoryview, side: int, seed: int, draw: int, how: Decoder) -> Tensor:
+    """Encoded image -> uint8 [3, side, side]: decode_rgb, then random_crop's box, resized in one of two ways.
+
+    `bicubic` gives the very pixels of random_crop: Pillow's filter, as in open_clip. `fast` has torch apply the same
+    filter to the same crop with weights of 16 bits, in a sixth of the time: nearly all values of a natural picture are
+    equal and the rest differ by a level or two. The result does not depend on the processor's vector units.
+
+    Raises ImageDecodeError.
+    """
+    pixels = decode_pixels(encoded)
+    left, top, width, height = _random_box(pixels.shape[1], pixels.shape[0], seed, draw)
+    crop = pixels[top : top + height, left : left + width]
+    return _resize_fast(crop, side) if how == "fast" else _resize_bicubic(_to_image(crop), side)
 
 
 def random_crop(image: Image.Image, side: int, seed: int, draw: int) -> Tensor:
@@ -21,11 +40,31 @@ def random_crop(image: Image.Image, side: int, seed: int, draw: int) -> Tensor:
     torchvision's RandomResizedCrop with open_clip's area range: area uniform, aspect ratio log-uniform in 3/4..4/3,
     the largest central crop of legal aspect if ten tries do not fit.
     """
-    random = uniforms(4 * _TRIES, (seed, draw)).reshape(_TRIES, 4)
-    left, top, width, height = _crop_box(image.width, image.height, random)
-    box = (left, top, left + width, top + height)
-    resized = image.crop(box).resize((side, side), Image.Resampling.BICUBIC)
+    left, top, width, height = _random_box(image.width, image.height, seed, draw)
+    return _resize_bicubic(image.crop((left, top, left + width, top + height)), side)
+
+
+def _resize_bicubic(image: Image.Image, side: int) -> Tensor:
+    resized = image.resize((side, side), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.asarray(resized).transpose(2, 0, 1).copy())
+
+
+def _resize_fast(crop: NDArray[np.uint8], side: int) -> Tensor:
+    channels_last = torch.from_numpy(crop).permute(2, 0, 1).unsqueeze(0)
+    return F.interpolate(channels_last, (side, side), mode="bicubic", antialias=True)[0].contiguous()
+
+
+def _to_image(crop: NDArray[np.uint8]) -> Image.Image:
+    """A window of an RGB array as an image, copied once: Pillow steps over what lies between its rows."""
+    height, width, _ = crop.shape
+    stride = crop.strides[0]
+    span = as_strided(crop, ((height - 1) * stride + 3 * width,), (1,), writeable=False)
+    return Image.frombytes("RGB", (width, height), span, "raw", "RGB", stride)
+
+
+def _random_box(width: int, height: int, seed: int, draw: int) -> tuple[int, int, int, int]:
+    """left, top, width and height"""
+    return _crop_box(width, height, uniforms(4 * _TRIES, (seed, draw)).reshape(_TRIES, 4))
 
 
 def _crop_box(width: int, height: int, random: NDArray[np.float64]) -> tuple[int, int, int, int]:
