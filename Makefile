@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup check test test-slow demo e2e images lock clean
+.PHONY: setup check test test-slow demo e2e images bench-plan lock clean
 
 setup: $(STAMP)
 
@@ -38,6 +38,10 @@ e2e: setup
 
 images: setup
 	scripts/build_images launcher
+
+# benchmarks/README.md says what they prove.
+bench-plan: setup
+	$(BIN)/python -m benchmarks.plan
 
 # After a change of dependencies. The lock names no index.
 lock: setup
