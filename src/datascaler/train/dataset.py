@@ -1,0 +1,220 @@
+"""The samples of a plan as a torch dataset, for training loops other than `datascaler train`."""
+
+import os
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
+
+from datascaler import storage
+from datascaler.data.images import decode_rgb
+from datascaler.data.plan import match_shards, open_plan
+from datascaler.data.pool import find_shards
+from datascaler.data.samples import Sample
+from datascaler.errors import ConfigError
+from datascaler.spec.train import Decoder, StorageClient
+from datascaler.train.augment import decode_crop
+from datascaler.train.dataset_loader import PlanLoader
+from datascaler.train.feed import first_decoded
+from datascaler.train.planned import Planned
+from datascaler.train.seeding import seeded
+
+Texts = Tensor | list[str]
+
+
+class PlanDataset(IterableDataset[tuple[Tensor, Any]]):
+    """Yields this process's part of every global batch, for one epoch from where it stands: (images, texts).
+
+    The global batches are those that `datascaler train` would see up to the end of an epoch: they depend on the plan,
+    the seed and the global batch size, and not on the number of processes or workers. An epoch draws each kept sample
+    once, as often as the subset repeats it. An image that does not decode is replaced by another of its block.
+
+    Args:
+        plan: path or URL of a plan, such as `datascaler subset` writes beside a subset.
+        data_dir: the pool that the plan was made for, wherever it is stored now.
+        global_batch_size: samples in a step of all processes together; each has an equal part, up to one sample.
+        transform: PIL image -> tensor; its random numbers, from torch or Python's random, are the sample's own.
+            None gives DataComp's random crop, uint8 [3, image_side, image_side], to be normalised on the device.
+        tokenizer: n captions -> tensor [n, ...]. None gives the captions.
+        drop_last: leave out the samples at the end of an epoch that do not fill a batch, other ones in every epoch.
+            Otherwise the last batch is short, and may be empty in some processes: all take the same number of steps.
+        batched: False yields (image, text) one by one, for a DataLoader that makes batches of
+            global_batch_size / world_size.
+        rank, world_size: by default torch.distributed's, if it is initialised now, or else those of torchrun.
+        cache_dir, cache_bytes: a folder of this node that keeps samples for later epochs.
+        storage_client: obstore reads object stores with less CPU; in workers only.
+
+    Raises ConfigError for a pool that is not the plan's.
+    """
+
+    def __init__(
+        self,
+        plan: str,
+        data_dir: str,
+        *,
+        global_batch_size: int,
+        transform: Callable[[Image.Image], Tensor] | None = None,
+        tokenizer: Callable[[list[str]], Tensor] | None = None,
+        seed: int = 0,
+        image_side: int = 224,
+        decode: Decoder = "bicubic",
+        drop_last: bool = True,
+        batched: bool = True,
+        rank: int | None = None,
+        world_size: int | None = None,
+        cache_dir: str | None = None,
+        cache_bytes: int = 50 * 10**9,
+        storage_client: StorageClient = "fsspec",
+    ) -> None:
+        if global_batch_size < 1:
+            raise ConfigError(f"global_batch_size must be at least 1, got {global_batch_size}")
+        self.global_batch_size, self._seed, self._batched = global_batch_size, seed, batched
+        self._transform, self._tokenizer = transform, tokenizer
+        self._image_side, self._decode, self._storage_client = image_side, decode, storage_client
+        self.rank, self.world_size = _place(rank, world_size)
+        copy = ExitStack()
+        weakref.finalize(self, _close_in_its_process, copy, os.getpid())
+        path = copy.enter_context(storage.local_copy(plan))
+        opened = open_plan(path)
+        shards = match_shards(opened, find_shards(data_dir))
+        self._source = Planned(plan_path=path, shards=shards, cache_dir=cache_dir, cache_bytes=cache_bytes)
+        self._identity = f"{opened.pool_digest}-{opened.subset_digest}"
+        self.epoch_samples = opened.samples
+        """Kept samples, repeats counted."""
+        full, rest = divmod(self.epoch_samples, global_batch_size)
+        self.num_batches = full + (rest > 0 and not drop_last)
+        """Steps of an epoch."""
+        self.num_samples = full * global_batch_size if drop_last else self.epoch_samples
+        """What an epoch yields in all processes together."""
+        if self.num_batches == 0:
+            raise ConfigError(
+                f"{plan} keeps {self.epoch_samples} samples, not one batch of {global_batch_size}: "
+                "lower global_batch_size, or set drop_last=False"
+            )
+        # Shared, so that workers that outlive an epoch learn of the next one.
+        self._position = torch.zeros(2, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
+
+    # ---- where it stands ---------------------------------------------------------------------------------------
+
+    @property
+    def epoch(self) -> int:
+        return int(self._position[0])
+
+    @property
+    def step(self) -> int:
+        """Batches of the epoch that were yielded; those of a DataLoader's workers are not counted."""
+        return int(self._position[1])
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go to the start of an epoch. If it is the one at hand, nothing changes: a state that was loaded stands."""
+        if epoch != self.epoch:
+            self.move_to(epoch, 0)
+
+    def move_to(self, epoch: int, step: int) -> None:
+        self._position.copy_(torch.tensor([epoch, step]))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where it stands, and in what. It does not depend on processes or workers, so these may change."""
+        return {**self._same(), "epoch": self.epoch, "step": self.step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, value in self._same().items():
+            if state.get(name) != value:
+                raise ConfigError(
+                    f"this state is of another order: {name} was {state.get(name)!r}, now it is {value!r}"
+                )
+        self.move_to(state["epoch"], state["step"])
+
+    def _same(self) -> dict[str, Any]:
+        return {"plan": self._identity, "seed": self._seed, "global_batch_size": self.global_batch_size}
+
+    # ---- what it yields ----------------------------------------------------------------------------------------
+
+    def loader(self, num_workers: int) -> PlanLoader:
+        """The batches, with `num_workers` processes that each make a part of every one, so nothing is read twice.
+
+        A plain DataLoader works too, and yields the same batches; each of its workers makes whole batches in turn, and
+        reads what it needs for them, which is nearly all of this process's part of the pool.
+        """
+        if not self._batched:
+            raise ConfigError("loader() yields batches: leave out batched=False")
+        return PlanLoader(self, num_workers)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Any]]:
+        worker, epoch, first = get_worker_info(), self.epoch, self.step
+        steps = range(first, self.num_batches)
+        mine = steps[worker.id :: worker.num_workers] if worker else steps
+        for step, part in zip(mine, self.parts(epoch, mine, 0, 1), strict=True):
+            if worker is None:
+                # Before it is handed out: a state that is saved in the loop's body has this batch behind it.
+                self.move_to(epoch, step + 1)
+            yield from [part] if self._batched else zip(*part, strict=True)
+        if worker is None:
+            self.move_to(epoch + 1, 0)
+
+    def parts(self, epoch: int, steps: Sequence[int], worker: int, workers: int) -> Iterator[tuple[Tensor, Texts]]:
+        """Part `worker` of `workers` of this process's batches."""
+        if get_worker_info():
+            storage.use_client(self._storage_client)
+        elif self._storage_client != "fsspec":
+            raise ConfigError(f"storage_client {self._storage_client} works in workers only: use one or more")
+        start, end = epoch * self.epoch_samples, (epoch + 1) * self.epoch_samples
+        last = start + (max(steps, default=0) + 1) * self.global_batch_size
+        feed = self._source.open(seed=self._seed, batch_size=self.global_batch_size, end=min(last, end))
+        index, of = self.rank * workers + worker, self.world_size * workers
+        try:
+            for step in steps:
+                first = start + step * self.global_batch_size
+                yield self._batch(feed.part(first, min(self.global_batch_size, end - first), index, of))
+        finally:
+            feed.close()
+
+    def _batch(self, part: Iterator[tuple[int, Iterator[Sample]]]) -> tuple[Tensor, Texts]:
+        images, captions = [], []
+        for draw, candidates in part:
+            image, caption, _ = first_decoded(candidates, partial(self._image, draw))
+            images.append(image)
+            captions.append(caption)
+        # What has no samples still has the others' shape.
+        stacked = torch.stack(images or [self._blank()])[: len(images)]
+        if self._tokenizer is None:
+            return stacked, captions
+        return stacked, self._tokenizer(captions or [""])[: len(captions)]
+
+    def _image(self, draw: int, encoded: bytes | memoryview) -> Tensor:
+        if self._transform is None:
+            return decode_crop(encoded, self._image_side, self._seed, draw, self._decode)
+        image = decode_rgb(encoded)
+        with seeded(self._seed, draw):
+            return self._transform(image)
+
+    def _blank(self) -> Tensor:
+        if self._transform is None:
+            return torch.empty((3, self._image_side, self._image_side), dtype=torch.uint8)
+        return self._transform(Image.new("RGB", (self._image_side, self._image_side)))
+
+
+def _place(rank: int | None, world_size: int | None) -> tuple[int, int]:
+    """This process among all."""
+    if (rank is None) is not (world_size is None):
+        raise ConfigError(f"give both rank and world_size, or neither, got {rank} and {world_size}")
+    if rank is None or world_size is None:
+        if dist.is_available() and dist.is_initialized():
+            return dist.get_rank(), dist.get_world_size()
+        return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if not 0 <= rank < world_size:
+        raise ConfigError(f"rank must be at least 0 and below world_size {world_size}, got {rank}")
+    return rank, world_size
+
+
+def _close_in_its_process(copy: ExitStack, pid: int) -> None:
+    """A worker that was forked has the dataset too, and its end must not take the plan away."""
+    if os.getpid() == pid:
+        copy.close()
