@@ -1,6 +1,7 @@
 """Plans against sets and loops over every row."""
 
 import random
+import threading
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from datascaler.data.build_plan import build_plan, compile_plan
 from datascaler.data.plan import Plan, open_plan, write_plan
 from datascaler.data.pool import Shard
 from datascaler.data.samples import BAD_IMAGE, OK
-from datascaler.data.shard_rows import ShardRows
+from datascaler.data.shard_rows import ShardRows, rows_of_table
 from datascaler.data.subset import subset_digest
 from datascaler.data.uids import sort_order, uid_array
 from datascaler.errors import ConfigError
@@ -111,6 +112,24 @@ def test_a_dead_row_gives_way_to_its_living_duplicate(tmp_path: Path) -> None:
     plan, coverage = build_plan(shards, str(tmp_path), sorted_uids([uid, uid]))
     assert kept_in(plan) == [[2, 2]]
     assert (coverage.present, coverage.duplicate_rows) == (2, 1)
+
+
+def test_the_first_shard_wins_whichever_is_read_first(tmp_path: Path) -> None:
+    uids = uids_of(6)
+    shards = [add_table(str(tmp_path), name, uids[::step]) for name, step in (("a", 1), ("b", -1), ("c", 2))]
+    others_read = threading.Event()
+
+    def last_to_come(shard: Shard) -> ShardRows:
+        if shard is shards[0]:
+            assert others_read.wait(30)
+        rows = rows_of_table(str(tmp_path), shard)
+        if shard is shards[2]:
+            others_read.set()
+        return rows
+
+    plan, coverage = compile_plan(shards, last_to_come, sorted_uids(uids[1:]))
+    assert kept_in(plan) == [[1, 2, 3, 4, 5], [], []]
+    assert coverage.duplicate_rows == 5 + 2
 
 
 def test_a_subset_of_another_pool_keeps_nothing(tmp_path: Path) -> None:

@@ -14,6 +14,11 @@ from datascaler.data.shard_rows import UnusableLogError, has_all_logs, has_all_t
 from datascaler.data.subset import subset_digest
 from datascaler.errors import ConfigError
 
+_LOGS = (
+    "the parquet files beside the shards, which do not say where samples lie: shards are read whole "
+    "(`datascaler pool index` lets them be read in pieces)"
+)
+
 
 def cached_plan(
     output_dir: str,
@@ -55,7 +60,7 @@ def _made(
     if not has_all_tables(index, shards):
         if has_all_logs(shards):
             try:
-                return compile_plan(shards, rows_of_log, uids), "the parquet files beside the shards"
+                return compile_plan(shards, rows_of_log, uids), _LOGS
             except UnusableLogError as error:
                 say(f"plan      {error}; the shards themselves are read")
         index_pool(shards, index, num_workers)
