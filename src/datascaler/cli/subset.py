@@ -8,6 +8,7 @@ from datascaler.cli.options import json_option
 from datascaler.cli.output import print_result
 from datascaler.cli.subset_combine import combine
 from datascaler.cli.subset_convert import convert
+from datascaler.cli.subset_materialize import materialize
 from datascaler.cli.subset_options import SubsetGroup, choice_options, rule_of, scores_of
 from datascaler.cli.subset_sample import sample
 from datascaler.cli.subset_show import show
@@ -63,5 +64,5 @@ def subset(output_dir: str, formats: str, subset_name: str | None, as_json: bool
     print_result(result, as_json=as_json)
 
 
-for command in (show, convert, combine, sample):
+for command in (show, convert, combine, sample, materialize):
     subset.add_command(command)

@@ -12,7 +12,7 @@ class TarWriter:
     def __init__(self, file: IO[bytes]) -> None:
         self._tar = tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 - closed by close()
 
-    def add(self, name: str, data: bytes) -> None:
+    def add(self, name: str, data: bytes | memoryview) -> None:
         info = tarfile.TarInfo(name)
         info.size = len(data)
         info.mode = 0o444
