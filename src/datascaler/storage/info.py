@@ -41,10 +41,12 @@ def list_files(folder: str, suffix: str = "", *, recursive: bool = False) -> lis
     fs, path = filesystem(folder)
 
     def act() -> dict[str, dict[str, Any]]:
-        try:
-            return fs.find(path, maxdepth=None if recursive else 1, detail=True)  # type: ignore[no-any-return]
-        except FileNotFoundError:
+        if recursive:
+            with suppress(FileNotFoundError):
+                return fs.find(path, detail=True)  # type: ignore[no-any-return]
             return {}
+        # Not `find` with a depth: where a request fails, that leaves out what it did not see.
+        return {entry["name"]: entry for entry in _listed(fs, path)}
 
     found = retried(folder, act)
     infos = (_info(full_url(name, folder, path), info) for name, info in found.items() if _is_file(name, info, suffix))
@@ -53,17 +55,17 @@ def list_files(folder: str, suffix: str = "", *, recursive: bool = False) -> lis
 
 def list_folders(folder: str) -> list[str]:
     fs, path = filesystem(folder)
-
-    def act() -> list[dict[str, Any]]:
-        try:
-            return fs.ls(path, detail=True)  # type: ignore[no-any-return]
-        except FileNotFoundError:
-            return []
-
-    entries = retried(folder, act)
+    entries = retried(folder, lambda: _listed(fs, path))
     return sorted(
         full_url(entry["name"].rstrip("/"), folder, path) for entry in entries if entry["type"] == "directory"
     )
+
+
+def _listed(fs: Any, path: str) -> list[dict[str, Any]]:
+    try:
+        return fs.ls(path, detail=True)  # type: ignore[no-any-return]
+    except FileNotFoundError:
+        return []
 
 
 def _info(url: str, info: dict[str, Any]) -> FileInfo:
@@ -73,4 +75,4 @@ def _info(url: str, info: dict[str, Any]) -> FileInfo:
 
 def _is_file(name: str, info: dict[str, Any], suffix: str) -> bool:
     """S3 servers may list a folder that was emptied as an entry of its own."""
-    return info.get("type") != "directory" and name.endswith(suffix)
+    return info.get("type") != "directory" and not name.endswith("/") and name.endswith(suffix)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ _RANGES_A_CALL = 10
 """obstore has at most as many requests of one call on the way."""
 _CALLS_AT_ONCE = 8
 """Of all calls of this process that are longer."""
+
+_Part = list[tuple[int, int]]
 
 _threads: dict[int, ThreadPoolExecutor] = {}
 """By process: a forked child has no threads but its own."""
@@ -34,11 +36,10 @@ def read_object_ranges(url: str, store: "Store", path: str, ranges: Sequence[tup
     wanted = [(start, end) for start, end in ranges if start < end]
     parts = [wanted[at : at + _RANGES_A_CALL] for at in range(0, len(wanted), _RANGES_A_CALL)]
 
-    def read(part: list[tuple[int, int]]) -> list[bytes]:
+    def read(part: _Part) -> list[bytes]:
         return retried(url, lambda: _read_part(store, path, part))
 
-    answers = map(read, parts) if len(parts) <= 1 else _pool().map(read, parts)
-    contents = (content for answer in answers for content in answer)
+    contents = (content for answer in _all_of(read, parts) for content in answer)
     return [next(contents) if start < end else b"" for start, end in ranges]
 
 
@@ -55,7 +56,7 @@ def open_object(url: str, store: "Store", path: str) -> tuple[int, Callable[[int
     return meta["size"], fetch
 
 
-def _read_part(store: "Store", path: str, part: list[tuple[int, int]]) -> list[bytes]:
+def _read_part(store: "Store", path: str, part: _Part) -> list[bytes]:
     import obstore
 
     starts, ends = [start for start, _ in part], [end for _, end in part]
@@ -75,7 +76,12 @@ def _get(store: "Store", path: str, options: Any) -> bytes:
     return bytes(obstore.get(store, path, options=options).bytes())
 
 
-def _pool() -> ThreadPoolExecutor:
+def _all_of(read: Callable[[_Part], list[bytes]], parts: list[_Part]) -> list[list[bytes]]:
+    if len(parts) <= 1:
+        return [read(part) for part in parts]
     if os.getpid() not in _threads:
         _threads[os.getpid()] = ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="obstore")
-    return _threads[os.getpid()]
+    answers = [_threads[os.getpid()].submit(read, part) for part in parts]
+    # When one fails, the others must not go on trying behind the caller's back.
+    wait(answers)
+    return [answer.result() for answer in answers]

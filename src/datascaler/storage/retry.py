@@ -69,7 +69,7 @@ def retried(url: str, act: Callable[[], _Result]) -> _Result:
             limit = retry_seconds()
             waited = time.monotonic() - started
             if waited >= limit:
-                raise _given_up(url, error, tries, waited) from error
+                raise _given_up(url, error, waited) from error
             pause = min(_random.uniform(0, _cap(tries)), limit - waited)
             _note(store, url, error, limit - waited)
         else:
@@ -118,15 +118,13 @@ def _cap(tries: int) -> float:
     return min(_LONGEST_PAUSE_SECONDS, math.ldexp(_FIRST_PAUSE_SECONDS, min(tries - 1, 32)))
 
 
-def _given_up(url: str, error: Exception, tries: int, waited: float) -> StorageError:
+def _given_up(url: str, error: Exception, waited: float) -> StorageError:
     try:
         with translated_errors(url):
             raise error
     except StorageError as plain:
         said = str(plain)
-    return StorageError(
-        f"{said}; gave up after {tries} tries in {waited:.1f} s ({RETRY_SECONDS_VARIABLE} sets how long)"
-    )
+    return StorageError(f"{said}; gave up after {waited:.1f} s ({RETRY_SECONDS_VARIABLE} sets how long to try)")
 
 
 def _note(store: tuple[str, str], url: str, error: Exception, left: float) -> None:
