@@ -23,8 +23,9 @@ def decode_crop(encoded: bytes | memoryview, side: int, seed: int, draw: int, ho
     """Encoded image -> uint8 [3, side, side]: decode_rgb, then random_crop's box, resized in one of two ways.
 
     `bicubic` gives the very pixels of random_crop: Pillow's filter, as in open_clip. `fast` has torch apply the same
-    filter to the same crop with weights of 16 bits, in a sixth of the time: nearly all values of a natural picture are
-    equal and the rest differ by a level or two. The result does not depend on the processor's vector units.
+    filter to the same crop with weights of 16 bits, in a sixth of the time. Of a photograph nearly all values are equal
+    (the mean difference is 0.005 levels; 0.2 where Pillow shrinks the height first and torch the width), and the result
+    does not depend on the processor's vector units.
 
     Raises ImageDecodeError.
     """
