@@ -191,7 +191,7 @@ def test_repeats_are_samples_of_their_own() -> None:
         (100_000, 1000, 250),  # the largest divisor
         (100_000, 1009, MAX_STREAMS),  # a prime
         (100_000, 96, 96),
-        (12, 4096, 2),  # blocks on a border are read twice
+        (48, 4096, 2),  # blocks on a border are read twice
         (3, 4096, 1),
     ],
 )

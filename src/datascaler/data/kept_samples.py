@@ -1,6 +1,7 @@
 """The kept rows of a piece of a shard, decided from tar headers alone: what is dropped is neither copied nor parsed.
 
-A plan knows its rows by number, so no json is read for a uid; images are views into the piece.
+A plan knows its rows by number, so no json is read for a uid. What is kept is copied: views would hold the whole piece
+in memory, and touching new pages for every piece costs more time than the copy.
 """
 
 import json
@@ -8,12 +9,20 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from datascaler.data.samples import IMAGE_SUFFIXES, Sample
-from datascaler.data.tar import Entry, scan_tar, text_of
+from datascaler.data.tar import BLOCK_BYTES, Entry, scan_tar, text_of
+from datascaler.data.ustar import UstarSamples, ustar_samples
 
 _IMAGE_SUFFIXES = tuple(suffix.encode() for suffix in IMAGE_SUFFIXES)
 
-_Group = dict[bytes, Entry]
-"""The members of a sample, by suffix."""
+
+class _Group(NamedTuple):
+    """A sample in a piece; positions are the piece's."""
+
+    key: bytes
+    offset: int
+    end: int
+    spans: dict[bytes, tuple[int, int]]
+    """Suffix -> where its content is, [start, stop)."""
 
 
 class Piece(NamedTuple):
@@ -31,22 +40,15 @@ def kept_samples(content: bytes, piece: Piece, rows: Sequence[int]) -> tuple[dic
     Rows that are not there, or not as good as they were planned, are left out, and the text says why: the piece is
     damaged or cut short, or it is not the one that the plan was made from.
     """
-    scan = scan_tar(content, piece.start)
-    groups = _groups(scan.entries)
-    planned = piece.end_row - piece.first_row
-    damage = str(scan.fault or "")
+    wanted = [row - piece.first_row for row in rows]
+    groups, count, fault = _wanted_groups(content, piece, wanted)
     if len(content) < piece.end - piece.start:
-        damage = damage or f"the shard ends at byte {piece.start + len(content)}"
-    elif not damage and (scan.cut or len(groups) != planned):
-        return {}, f"other samples than the {planned} that were planned"
-    base, first_row = piece.start, piece.first_row
-    view = memoryview(content)
+        fault = f"the shard ends at byte {piece.start + len(content)}"
+    elif not fault and count != piece.end_row - piece.first_row:
+        return {}, f"other samples than the {piece.end_row - piece.first_row} that were planned"
     found: dict[int, Sample] = {}
-    fault = damage
-    for row in rows:
-        if row - first_row >= len(groups):
-            break
-        sample = _sample(row, groups[row - first_row], base, view)
+    for row, group in zip(rows, groups, strict=False):  # damage may have cost the last ones
+        sample = _sample(row, group, piece.start, content)
         if isinstance(sample, Sample):
             found[row] = sample
         else:
@@ -54,42 +56,70 @@ def kept_samples(content: bytes, piece: Piece, rows: Sequence[int]) -> tuple[dic
     return found, "" if len(found) == len(rows) else fault
 
 
-def _groups(entries: list[Entry]) -> list[_Group]:
+def _wanted_groups(content: bytes, piece: Piece, wanted: list[int]) -> tuple[list[_Group], int, str]:
+    """Of the samples of a piece those at `wanted` (as far as there are so many), how many there are, and the fault."""
+    plain = ustar_samples(content)
+    if plain:
+        count = len(plain.firsts) - 1
+        return [_plain_group(plain, at) for at in wanted if at < count], count, ""
+    scan = scan_tar(content, piece.start)
+    groups = _grouped(scan.entries)
+    # A member across the end of a whole piece is no damage: the piece is another one than was planned.
+    count = -1 if scan.cut else len(groups)
+    return [groups[at] for at in wanted if at < len(groups)], count, str(scan.fault or "")
+
+
+def _plain_group(samples: UstarSamples, at: int) -> _Group:
+    names, offsets, sizes, firsts = samples
+    first, last = firsts[at], firsts[at + 1] - 1
+    dot = _dot(names[first])
+    spans = {}
+    for member in range(first, last + 1):
+        start = offsets[member] + BLOCK_BYTES
+        spans[names[member][dot + 1 :].lower()] = start, start + sizes[member]
+    end = offsets[last] + BLOCK_BYTES + sizes[last] + -sizes[last] % BLOCK_BYTES
+    return _Group(names[first][:dot], offsets[first], end, spans)
+
+
+def _grouped(entries: list[Entry]) -> list[_Group]:
     """The samples, grouped as `samples.read_samples` groups them."""
     groups: list[_Group] = []
-    current = None
-    group: _Group = {}
-    for entry in entries:
-        name = entry[0]
-        dot = name.find(b".", name.rfind(b"/") + 1)
-        key, suffix = (name[:dot], name[dot + 1 :].lower()) if dot >= 0 else (name, b"")
-        if key != current or suffix in group:
-            current, group = key, {}
-            groups.append(group)
-        group[suffix] = entry
+    for name, offset, start, stop, end in entries:
+        dot = _dot(name)
+        key, suffix = name[:dot], name[dot + 1 :].lower()
+        if groups and groups[-1].key == key and suffix not in groups[-1].spans:
+            groups[-1] = groups[-1]._replace(end=end)
+        else:
+            groups.append(_Group(key, offset, end, {}))
+        groups[-1].spans[suffix] = start, stop
     return groups
 
 
-def _sample(row: int, group: _Group, base: int, view: memoryview) -> Sample | str:
+def _dot(name: bytes) -> int:
+    """Where the key ends: at the first dot after the last slash, or at the end."""
+    dot = name.find(b".", name.rfind(b"/") + 1)
+    return dot if dot >= 0 else len(name)
+
+
+def _sample(row: int, group: _Group, base: int, content: bytes) -> Sample | str:
     """The sample, or what is wrong with it."""
-    image = next((group[suffix] for suffix in _IMAGE_SUFFIXES if suffix in group), None)
-    if image is None or image.start == image.stop:
+    key, offset, end, spans = group
+    start, stop = next((spans[suffix] for suffix in _IMAGE_SUFFIXES if suffix in spans), (0, 0))
+    if start == stop:
         return "no image"
     try:
-        caption = _caption(group, view)
+        caption = _caption(spans, content)
     except (ValueError, KeyError, TypeError) as error:
         return f"no caption ({type(error).__name__}: {error})"
-    members = list(group.values())
-    offset, key = members[0].offset, text_of(image.name[: image.name.find(b".", image.name.rfind(b"/") + 1)])
-    return Sample(row, key, base + offset, members[-1].end - offset, (0, 0), view[image.start : image.stop], caption)
+    return Sample(row, text_of(key), base + offset, end - offset, (0, 0), content[start:stop], caption)
 
 
-def _caption(group: _Group, view: memoryview) -> str:
-    text = group.get(b"txt")
-    if text is not None:
-        return str(view[text.start : text.stop], "utf-8")
-    record = group[b"json"]
-    caption = json.loads(bytes(view[record.start : record.stop]))["caption"]
+def _caption(spans: dict[bytes, tuple[int, int]], content: bytes) -> str:
+    if b"txt" in spans:
+        start, stop = spans[b"txt"]
+        return content[start:stop].decode()
+    start, stop = spans[b"json"]
+    caption = json.loads(content[start:stop])["caption"]
     if not isinstance(caption, str):
         raise TypeError(f"caption is {caption!r}")
     return caption

@@ -12,6 +12,7 @@ that, and a resumed run reads at most one block of each stream again.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +23,13 @@ from datascaler.errors import ConfigError
 
 MAX_STREAMS = 256
 """So many processes (ranks x loader workers) can share a run's reading before two of them must read the same block."""
-BLOCKS_PER_STREAM = 4
+BLOCKS_PER_STREAM = 16
 """At least: a block that lies on a border between streams is read by both."""
 WINDOW_MEMORY = 1 << 30
 """Bytes of kept samples that the windows of all streams may hold together, so that one process can run them all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
+class Draw(NamedTuple):
     """One training sample: where it stands in the run, and where it is to be found."""
 
     number: int

@@ -76,7 +76,6 @@ class BlockReader:
         for piece, content in zip(pieces, contents, strict=True):
             among = rows[np.searchsorted(rows, piece.first_row) : np.searchsorted(rows, piece.end_row)].tolist()
             good, wrong = kept_samples(content, piece, among)
-            _let_go(content, good)
             found |= good
             fault = fault or wrong
         return found, fault
@@ -120,13 +119,6 @@ def _coalesced(ranges: NDArray[np.int64], rows: NDArray[np.int64], gap: int) -> 
         yield Piece(int(ranges[first, 0]), int(ranges[last - 1, 1]), int(rows[first]), int(rows[last - 1]) + 1)
 
 
-def _let_go(content: bytes, samples: dict[int, Sample]) -> None:
-    """A view keeps the whole piece in memory: where most of it was dropped, copy what was kept."""
-    if 2 * sum(sample.length for sample in samples.values()) < len(content):
-        for sample in samples.values():
-            sample.image = bytes(sample.image)
-
-
 def _missing(row: int, fault: str) -> Sample:
     return Sample(row=row, key="", offset=0, length=0, status=DAMAGED_TAR, detail=fault)
 
@@ -140,10 +132,10 @@ def _packed(samples: dict[int, Sample]) -> bytes:
 def _unpacked(content: bytes, rows: list[int]) -> dict[int, Sample]:
     (count,) = struct.unpack_from("<I", content)
     lengths = struct.unpack_from(f"<{2 * count}I", content, 4)
-    view, at = memoryview(content), 4 + 8 * count
+    at = 4 + 8 * count
     samples = {}
     for row, caption, image in zip(rows, lengths[::2], lengths[1::2], strict=True):
-        text = str(view[at : at + caption], "utf-8")
-        samples[row] = Sample(row, "", 0, 0, image=view[at + caption : at + caption + image], caption=text)
+        text = content[at : at + caption].decode()
+        samples[row] = Sample(row, "", 0, 0, image=content[at + caption : at + caption + image], caption=text)
         at += caption + image
     return samples

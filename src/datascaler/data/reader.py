@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain, count, islice
 
+from datascaler import storage
 from datascaler.data.block_cache import BlockCache
 from datascaler.data.order import Draw, Order, Window
 from datascaler.data.plan import Plan
@@ -21,7 +22,8 @@ AHEAD_WINDOWS = 8
 """For each stream of this process, on average; where windows are small, this is the limit that counts."""
 STAND_IN_WINDOWS = 16
 """Of the same stream, searched for a good sample where a whole window has none."""
-_READ_THREADS = 16
+REMOTE_THREADS, LOCAL_THREADS = 16, 1
+"""An object store answers late, so many requests are on their way at once; a disk does not, and threads cost CPU."""
 
 _Place = tuple[int, int]
 """Epoch, and position in the stream: what is needed sooner is smaller."""
@@ -60,7 +62,8 @@ class Reader:
         self._order = order
         self._end = end
         self._blocks = BlockReader(plan, shards, cache)
-        self._threads = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="read")
+        is_local = all(storage.is_local(shard.url) for shard in shards)
+        self._threads = ThreadPoolExecutor(LOCAL_THREADS if is_local else REMOTE_THREADS, thread_name_prefix="read")
         self._cursors: dict[int, _Cursor] = {}
         self._soonest: list[tuple[_Place, int, _Cursor]] = []
         """A heap of the streams by where their last window on the way ends; the number only breaks ties."""
@@ -82,8 +85,7 @@ class Reader:
         """
         samples, window = self._window_at(draw)
         at = draw.position - window.start
-        turned = [*range(at, len(samples)), *range(at)]
-        for place in turned:
+        for place in chain(range(at, len(samples)), range(at)):
             yield samples[window.shuffle[place]]
         tried = len(samples)
         later = self._order.windows(draw.epoch, draw.stream, window.end)

@@ -33,8 +33,7 @@ class Sample:
     length: int
     """Bytes to the end of its last member, padding included."""
     uid: tuple[int, int] = (0, 0)
-    image: bytes | memoryview = b""
-    """Encoded. Of a sample that was read by a plan, a view into the block that it came in."""
+    image: bytes = b""
     caption: str = ""
     status: str = OK
     detail: str = ""
