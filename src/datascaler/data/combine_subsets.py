@@ -20,7 +20,7 @@ from datascaler import __version__
 from datascaler.data.derive_subset import name_of, pool_of, publish_derived
 from datascaler.data.multiset import count_repeats, distinct_counts, first_of_each
 from datascaler.data.subset import format_of, read_recipe, read_subset, subset_digest
-from datascaler.data.uids import find_sorted, is_sorted, sort_order
+from datascaler.data.uids import UID_DTYPE, find_sorted, is_sorted, sort_order
 from datascaler.errors import ConfigError
 
 _RULES = {
@@ -72,46 +72,49 @@ def combine_subsets(operation: str, urls: Sequence[str], output: str, *, overwri
 
 def combine(operation: str, subsets: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
     """Ascending `u8,u8` arrays -> their combination, ascending."""
-    if operation in ("and", "minus"):
-        kept = subsets[0]
-        for other in subsets[1:]:
+    kept = subsets[0]
+    for other in subsets[1:]:
+        if operation in ("and", "minus"):
             kept = kept[is_in(kept, other) == (operation == "and")]
-        return kept
-    together = _merged(subsets)
-    if operation == "plus":
-        return together
-    distinct, _ = distinct_counts(together)
-    most = np.zeros(len(distinct), np.int64)
-    high, low = _halves(distinct)
-    for subset in subsets:
-        uids, counts = distinct_counts(subset)
-        at = _find(uids, high, low)
-        most[at] = np.maximum(most[at], counts)
-    return np.repeat(distinct, most)
+        else:
+            kept = _merged(kept, other if operation == "plus" else _beyond(other, kept))
+    return kept
 
 
 def is_in(uids: NDArray[np.void], others: NDArray[np.void]) -> NDArray[np.bool_]:
     """Whether each of ascending uids [n] is among the other ascending uids [n]."""
-    return _find(uids, *_halves(others[first_of_each(others)])) >= 0
+    first = first_of_each(others)
+    return _find(uids, others if first.all() else others[first]) >= 0
 
 
-def _find(
-    uids: NDArray[np.void], distinct_high: NDArray[np.uint64], distinct_low: NDArray[np.uint64]
-) -> NDArray[np.int64]:
-    """Positions [n] among the distinct ones, or -1."""
+def _beyond(uids: NDArray[np.void], others: NDArray[np.void]) -> NDArray[np.void]:
+    """The uids without as many of each as the others have."""
+    if not count_repeats(uids):
+        return uids[~is_in(uids, others)]
+    distinct, counts = distinct_counts(uids)
+    theirs, their_counts = distinct_counts(others)
+    at = _find(distinct, theirs)
+    return np.repeat(distinct, np.maximum(counts - np.where(at >= 0, their_counts[at], 0), 0))
+
+
+def _find(uids: NDArray[np.void], distinct: NDArray[np.void]) -> NDArray[np.int64]:
+    """Positions [n] among ascending, distinct ones, or -1."""
+    high = np.ascontiguousarray(distinct["f0"])
     found = np.empty(len(uids), np.int64)
     for first in range(0, len(uids), _NEEDLES_AT_A_TIME):
         piece = slice(first, first + _NEEDLES_AT_A_TIME)
-        found[piece] = find_sorted(uids[piece], distinct_high, distinct_low)
+        # The low halves are looked at for hits only, so they may stay where they are.
+        found[piece] = find_sorted(uids[piece], high, distinct["f1"])
     return found
 
 
-def _merged(subsets: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
-    together = np.concatenate(subsets)
-    # A stable sort is a merge where runs are sorted; only uids that share their high half can then be out of order.
-    merged = together[np.argsort(np.ascontiguousarray(together["f0"]), kind="stable")]
+def _merged(uids: NDArray[np.void], more: NDArray[np.void]) -> NDArray[np.void]:
+    """All of both, ascending."""
+    place = np.searchsorted(np.ascontiguousarray(uids["f0"]), np.ascontiguousarray(more["f0"]), side="right")
+    place += np.arange(len(more))
+    merged = np.empty(len(uids) + len(more), UID_DTYPE)
+    rest = np.ones(len(merged), bool)
+    rest[place] = False
+    merged[place], merged[rest] = more, uids
+    # Only uids that share their high half can be out of order.
     return merged if is_sorted(merged) else merged[sort_order(merged)]
-
-
-def _halves(uids: NDArray[np.void]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    return np.ascontiguousarray(uids["f0"]), np.ascontiguousarray(uids["f1"])
