@@ -83,7 +83,8 @@ def _read(url: str, columns: list[str]) -> pa.Table:
 def _usable_scores(columns: pa.Table) -> NDArray[np.float32]:
     scores = columns["score"].to_numpy()
     status = columns["status"].combine_chunks()
-    usable = np.isfinite(scores)
-    if len(status) and status.dictionary.to_pylist() != [OK]:
-        usable &= status.indices.to_numpy(zero_copy_only=False) == status.dictionary.index(OK).as_py()
+    # pyarrow's own search would load its compute functions, which takes longer than many tables.
+    values = status.dictionary.to_pylist()
+    ok = values.index(OK) if OK in values else -1
+    usable = np.isfinite(scores) & (status.indices.to_numpy(zero_copy_only=False) == ok)
     return np.where(usable, scores, np.float32("nan"))
