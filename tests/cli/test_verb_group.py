@@ -66,3 +66,10 @@ def test_subset_asks_for_its_flags_by_name() -> None:
     result = CliRunner().invoke(cli, ["subset", "--method", "clip", "--fraction", "0.3"])
     assert result.exit_code == 2
     assert "Missing option '--output-dir'" in result.stderr
+
+
+@pytest.mark.parametrize("word", ["show", "convert", "combine", "sample", "materialize"])
+def test_subcommands_are_not_submitted(word: str) -> None:
+    result = CliRunner().invoke(cli, ["submit", "subset", word, "a.npy"])
+    assert result.exit_code == 2
+    assert f"subset {word} is no work for pods: run `datascaler subset {word} ...` here" in result.stderr
