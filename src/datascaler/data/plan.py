@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,11 @@ class Plan:
     @property
     def rows(self) -> int:
         return int(self.arrays["shard_rows"].sum(dtype=np.int64))
+
+    @property
+    def order_digest(self) -> str:
+        """Names what the order of training depends on: a plan made anew from other tables may cut other blocks."""
+        return sha256(np.ascontiguousarray(self.arrays["block_kept"]).data).hexdigest()[:16]
 
     @property
     def kept_bytes(self) -> float:

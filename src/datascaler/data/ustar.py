@@ -107,7 +107,9 @@ def _may_repeat(names: NDArray[np.uint8], samples: NDArray[np.int64], most_membe
     """Whether a sample [h] may have two members of one suffix, which makes them two samples."""
     if most_members > _MOST_MEMBERS:
         return True
-    folded = _as_texts(names | 0x20)  # letters in lower case, and some other characters made equal, which does no harm
+    folded = _as_texts(
+        names | np.uint8(0x20)
+    )  # letters in lower case, and some other characters made equal, which does no harm
     return any(
         bool(((folded[lag:] == folded[:-lag]) & (samples[lag:] == samples[:-lag])).any())
         for lag in range(1, most_members)

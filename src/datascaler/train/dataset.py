@@ -85,7 +85,7 @@ class PlanDataset(IterableDataset[tuple[Tensor, Any]]):
         opened = open_plan(path)
         shards = match_shards(opened, find_shards(data_dir))
         self._source = Planned(plan_path=path, shards=shards, cache_dir=cache_dir, cache_bytes=cache_bytes)
-        self._identity = f"{opened.pool_digest}-{opened.subset_digest}"
+        self._identity = f"{opened.pool_digest}-{opened.subset_digest}-{opened.order_digest}"
         self.epoch_samples = opened.samples
         """Kept samples, repeats counted."""
         full, rest = divmod(self.epoch_samples, global_batch_size)

@@ -50,7 +50,11 @@ def opened_data(spec: TrainSpec, world: World, say: Callable[[str], None] = lamb
         matched = match_shards(plan, shards)
         yield RunData(
             source=Planned(plan_path=path, shards=matched, cache_dir=spec.cache_dir, cache_bytes=spec.cache_bytes),
-            inputs={"pool_digest": plan.pool_digest, "subset_digest": plan.subset_digest},
+            inputs={
+                "pool_digest": plan.pool_digest,
+                "subset_digest": plan.subset_digest,
+                "order_digest": plan.order_digest,
+            },
             coverage=coverage,
             samples=plan.samples,
         )
