@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING, Literal, get_args
 
 from datascaler.errors import ConfigError
+from datascaler.storage.failures import translated_errors
 from datascaler.storage.obstore_url import obstore_of
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def fast_store(url: str) -> "tuple[Store, str] | None":
                 os.getpid(),
             )
         return None
-    found = obstore_of(url)
+    with translated_errors(url):
+        found = obstore_of(url)
     if found is not None:
         _State.used_in = os.getpid()
     return found

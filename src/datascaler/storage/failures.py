@@ -20,6 +20,8 @@ class Answer(NamedTuple):
 
 NO_ANSWER = Answer(0, "")
 
+CHANGED = "changed while it was being read; start again"
+
 _PASSING_STATUSES = {408, 409, 425, 429, 500, 502, 503, 504, 509}
 """409 is S3's word for "others are writing this at the moment"."""
 _THROTTLING = {"SlowDown", "Throttling", "ThrottlingException", "TooManyRequests", "RequestLimitExceeded"}
@@ -36,8 +38,8 @@ _PASSING_CLASSES = {
     "aiohttp.client_exceptions": {"ClientPayloadError", "ClientConnectionError"},
 }
 """By name, so that no client library is loaded to ask about its errors."""
-_LASTING_CLASSES = {"SSLError", "ClientSSLError", "ClientConnectorCertificateError"}
-"""These derive from connection errors, but no retry makes a certificate valid."""
+_LASTING_CLASSES = {"SSLError", "ClientSSLError", "ClientConnectorCertificateError", "FileExpired"}
+"""They look like connection errors and a busy store; but no retry makes a certificate valid or an old object new."""
 
 _OBSTORE_STATUS = re.compile(r"status code: (\d{3})")
 _OBSTORE_CODE = re.compile(r"<Code>(\w+)</Code>")
@@ -116,13 +118,15 @@ def translated_errors(url: str) -> Iterator[None]:
     except PermissionError as error:
         raise StorageError(f"{url}: access denied ({first_line(error)}); check the credentials or the mode") from error
     except OSError as error:
+        if type(error).__name__ == "FileExpired":
+            raise StorageError(f"{url}: {CHANGED}") from error
         raise StorageError(f"{url}: {first_line(error)}") from error
     except Exception as error:
         if _is_of(error, "obstore") and answer_of(error).status in (401, 403):
             said = answer_of(error).code or first_line(error)
             raise StorageError(f"{url}: access denied ({said}); check the credentials or the mode") from error
         if _is_of(error, "obstore") and answer_of(error).status == 412:
-            raise StorageError(f"{url}: changed while it was being read; start again") from error
+            raise StorageError(f"{url}: {CHANGED}") from error
         if _is_of(error, "botocore", "aiobotocore", "aiohttp", "obstore"):
             remedy = "check AWS_ENDPOINT_URL and the AWS credentials in the environment"
             raise StorageError(f"{url}: {first_line(error)}; {remedy}") from error

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from datascaler.errors import ConfigError, StorageError
 from datascaler.storage.client import fast_store
-from datascaler.storage.failures import empty_past_end, is_past_end, is_transient, translated_errors
+from datascaler.storage.failures import CHANGED, empty_past_end, is_past_end, is_transient, translated_errors
 from datascaler.storage.filesystem import filesystem
 from datascaler.storage.info import stat
 from datascaler.storage.obstore_read import open_object, read_object, read_object_ranges
@@ -114,7 +114,7 @@ def local_copy(url: str) -> Iterator[Path]:
         target = Path(folder) / Path(path).name
         _download(url, before.size, target)
         if stat(url) != before:
-            raise StorageError(f"{url}: changed while it was being read; start again")
+            raise StorageError(f"{url}: {CHANGED}")
         yield target
 
 
