@@ -23,8 +23,8 @@ from datascaler.train.planned import Planned
 pytestmark = pytest.mark.slow
 
 SHARD_BYTES = 100 << 20
-SHARDS = 44
-"""More than 4 blocks of 4 MB for each of 256 streams. All are one file under many names: the reader can't tell."""
+SHARDS = 170
+"""More than 16 blocks of 4 MB for each of 256 streams. All are one file under many names: the reader can't tell."""
 IMAGE_BYTES = 33 << 10
 BATCH = 512
 
@@ -33,7 +33,7 @@ BATCH = 512
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list[Shard]]]:
     folder = tmp_path_factory.mktemp("large")
     (folder / "pool").mkdir()
-    first = folder / "pool" / "00.tar"
+    first = folder / "pool" / "000.tar"
     with first.open("wb") as file, TarWriter(file) as tar:
         for number in range(SHARD_BYTES // (IMAGE_BYTES + 2500)):
             uid = uid_of("caption", str(number))
@@ -41,7 +41,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list[
                 f"{number:012d}", {"jpg": padded_jpeg(), "json": f'{{"uid": "{uid}"}}'.encode(), "txt": b"a"}
             )
     for number in range(1, SHARDS):
-        os.link(first, folder / "pool" / f"{number:02d}.tar")
+        os.link(first, folder / "pool" / f"{number:03d}.tar")
     shards = find_shards(str(folder / "pool"))
     index_pool(shards, str(folder / "index"))
     plan, _ = build_plan(shards, str(folder / "index"), None)
@@ -49,7 +49,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list[
     yield folder / "all.plan", match_shards(plan, shards)
     first.unlink()
     for number in range(1, SHARDS):
-        (folder / "pool" / f"{number:02d}.tar").unlink()
+        (folder / "pool" / f"{number:03d}.tar").unlink()
 
 
 def padded_jpeg() -> bytes:
