@@ -188,3 +188,11 @@ def test_the_uids_are_mapped_not_read(tmp_path: Path) -> None:
     found = select(write_rows(tmp_path, mixed_rows(50, 1)), part("1/2"), tmp_path / "scratch")
     assert isinstance(found.uids, np.memmap)
     assert uid_hex(found.uids) == uid_hex(np.load(found.path))
+
+
+def test_a_damaged_table_stops_the_selection_and_is_named(tmp_path: Path) -> None:
+    pool = write_rows(tmp_path, mixed_rows(200, 1), tables=40)
+    (tmp_path / "0017.parquet").write_bytes(b"PAR1 cut off")
+    for number, rule in enumerate((part("1/2"), SelectRule(threshold=0.0))):
+        with pytest.raises(ConfigError, match=r"0017\.parquet is not a readable parquet file"):
+            select(pool, rule, tmp_path / f"scratch{number}")
