@@ -1,122 +1,110 @@
-"""What was kept of blocks, on a node's own disk, for runs of several epochs: bounded, and shared by its processes.
+"""A node's own cache of what was read from far away: byte strings by key, in a folder of bounded size.
 
-A file an entry, published by rename. There is no index: the newest `mtime` is the last use, so the folder itself is the
-least-recently-used list, and processes that come, go or are killed leave nothing behind that anybody must repair.
+All processes of a node may share the folder, without a server. Nothing in it is trusted: an entry whose checksum is
+wrong is deleted and was never there. A cache that cannot be written is one that forgets.
 """
 
-import fcntl
+import hashlib
 import logging
 import os
 import struct
-import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from hashlib import blake2b
+import zlib
+from contextlib import suppress
 from pathlib import Path
-from zlib import crc32
 
+from datascaler.data.cache_space import TEMPORARY_PREFIX, CacheSpace
+from datascaler.errors import ConfigError, first_line
+
+_HEADER = struct.Struct("<8sQI")
+"""Magic, length of the content, and its CRC-32 seeded with the key's."""
 _MAGIC = b"dscache1"
-_HEADER = struct.Struct("<8sIQ")
-"""Magic, CRC-32 of the content, and its length."""
-_ROOM = 0.9
-"""What an eviction leaves, of the limit: so that the folder is scanned rarely."""
-_RESCAN_SHARE = 0.05
-"""Of the limit: after writing so much a process looks at the folder again, for what others wrote."""
-_ORPHANED_SECONDS = 3600
 
 _log = logging.getLogger(__name__)
 
 
 class BlockCache:
-    """Byte strings by key. A wrong, missing or unwritable entry is a miss, never an error."""
+    """Gives back what was put, or None: any entry may be gone at any time."""
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
-        """`folder` may be shared by any number of processes of a node; it never grows beyond `max_bytes` by more than
-        what each of them writes between two looks at it, a twentieth of that.
+        """The folder is made; it never holds more than `max_bytes` and one entry for each writer at work.
+
+        Raises ConfigError if the folder cannot be made or written.
         """
         self._folder = folder
         self._max_bytes = max_bytes
-        self._written = 0
-        """Bytes since the last look."""
         self._warned = False
-        with self._failures_are_misses():
-            folder.mkdir(parents=True, exist_ok=True)
-            self._make_room()
+        if max_bytes < 1:
+            raise ConfigError(f"the size of the cache must be at least 1 byte, got {max_bytes}")
+        try:
+            self._space = CacheSpace(folder, max_bytes)
+        except OSError as error:
+            raise ConfigError(
+                f"the cache folder {folder} cannot be used ({first_line(error)}); give one on a disk of this node"
+            ) from error
 
     def get(self, key: str) -> bytes | None:
+        """What was put under the key, which counts as a use of it; None if it is not there (any more)."""
         path = self._path(key)
         try:
-            raw = path.read_bytes()
-        except OSError:
+            with path.open("rb", buffering=0) as file:
+                header = file.read(_HEADER.size)
+                content = file.readall()
+        except FileNotFoundError:
             return None
-        content = raw[_HEADER.size :]
-        if raw[: _HEADER.size] != _HEADER.pack(_MAGIC, crc32(content), len(content)):
-            path.unlink(missing_ok=True)
+        except OSError as error:
+            self._warn(error)
             return None
-        with suppress(OSError):  # evicted meanwhile
+        if header != _header(key, content):
+            _log.warning("%s: damaged; it is deleted and read again", path)
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+            return None
+        with suppress(OSError):
             os.utime(path)
         return content
 
     def put(self, key: str, content: bytes) -> None:
-        if len(content) + _HEADER.size > self._max_bytes * _ROOM:
-            return
+        """Keep the content under the key, unless there is some already: a key never changes its meaning.
+
+        A disk that is full or broken is said once, and nothing is kept.
+        """
         path = self._path(key)
-        with self._failures_are_misses():
-            path.parent.mkdir(exist_ok=True)
-            temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+        size = _HEADER.size + len(content)
+        temporary = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
+        try:
+            if size > self._max_bytes or path.exists():
+                return
+            self._space.reserve(size)
             try:
-                temporary.write_bytes(_HEADER.pack(_MAGIC, crc32(content), len(content)) + content)
+                path.parent.mkdir(exist_ok=True)
+                with temporary.open("wb", buffering=0) as file:
+                    _write_all(file.fileno(), _header(key, content), content)
                 temporary.replace(path)
-            except OSError:
+            except BaseException:
                 temporary.unlink(missing_ok=True)
+                self._space.release(size)
                 raise
-            self._written += len(content) + _HEADER.size
-            if self._written > self._max_bytes * _RESCAN_SHARE:
-                self._make_room()
+        except OSError as error:
+            self._warn(error)
 
     def _path(self, key: str) -> Path:
-        """256 folders, so that none holds too many files."""
-        name = blake2b(key.encode(), digest_size=16).hexdigest()
+        name = hashlib.blake2b(key.encode(), digest_size=20).hexdigest()
         return self._folder / name[:2] / name[2:]
 
-    def _make_room(self) -> None:
-        """Evict what was used longest ago until a tenth is free. One process at a time; the others need not wait."""
-        self._written = 0
-        with (self._folder / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return
-            entries = sorted(self._entries())
-            total = sum(size for _, size, _ in entries)
-            if total <= self._max_bytes:
-                return
-            for _, size, path in entries:
-                path.unlink(missing_ok=True)
-                total -= size
-                if total <= self._max_bytes * _ROOM:
-                    return
+    def _warn(self, error: OSError) -> None:
+        if not self._warned:
+            self._warned = True
+            _log.warning("the cache in %s does not work (%s); going on without", self._folder, first_line(error))
 
-    def _entries(self) -> Iterator[tuple[int, int, Path]]:
-        """Last use in ns, size and path of every entry; what a killed process left half-written goes."""
-        for folder in self._folder.iterdir():
-            if len(folder.name) != 2:
-                continue
-            for entry in os.scandir(folder):
-                with suppress(FileNotFoundError):
-                    info = entry.stat()
-                    if entry.name.endswith(".tmp") and time.time() - info.st_mtime > _ORPHANED_SECONDS:
-                        Path(entry.path).unlink()
-                        continue
-                    yield info.st_mtime_ns, info.st_size, Path(entry.path)
 
-    @contextmanager
-    def _failures_are_misses(self) -> Iterator[None]:
-        """A full or broken disk costs the cache, with one warning, and never the run."""
-        try:
-            yield
-        except OSError as error:
-            if not self._warned:
-                self._warned = True
-                _log.warning("the cache in %s can't be written (%s); the run goes on without it", self._folder, error)
+def _header(key: str, content: bytes) -> bytes:
+    return _HEADER.pack(_MAGIC, len(content), zlib.crc32(content, zlib.crc32(key.encode())))
+
+
+def _write_all(file: int, *parts: bytes) -> None:
+    """A disk that fills up takes a part and fails at the next call."""
+    for part in parts:
+        view = memoryview(part)
+        while view:
+            view = view[os.write(file, view) :]
