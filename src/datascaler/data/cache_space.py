@@ -67,10 +67,10 @@ class CacheSpace:
         debris_ns = time.time_ns() - _STALE_SECONDS * 10**9
         total = 0
         files: list[tuple[int, int, str]] = []
-        for used_ns, size, path in self._files():
+        for used_ns, size, entry in self._files():
             total += size
-            if used_ns < debris_ns or not Path(path).name.startswith(TEMPORARY_PREFIX):
-                files.append((used_ns, size, path))
+            if used_ns < debris_ns or not entry.name.startswith(TEMPORARY_PREFIX):
+                files.append((used_ns, size, entry.path))
         for _, size, path in sorted(files):
             if total <= target:
                 break
@@ -79,14 +79,14 @@ class CacheSpace:
             total -= size
         return total
 
-    def _files(self) -> Iterator[tuple[int, int, str]]:
-        """(time of last use in ns, bytes, path) of all entries, and of files that are being written."""
+    def _files(self) -> Iterator[tuple[int, int, "os.DirEntry[str]"]]:
+        """(time of last use in ns, bytes, entry) of all entries, and of files that are being written."""
         for folder in self._folder.iterdir():
             if folder.is_dir():
                 for entry in os.scandir(folder):
                     with suppress(FileNotFoundError):
                         stat = entry.stat()
-                        yield stat.st_mtime_ns, stat.st_size, entry.path
+                        yield stat.st_mtime_ns, stat.st_size, entry
 
 
 def _read(count_file: int) -> tuple[int, int]:
