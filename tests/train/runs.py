@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,11 @@ def tiny_spec(data_dir: str, output_dir: str, **changes: Any) -> TrainSpec:
         log_every_steps=1,
     )
     return replace(spec, **changes)
+
+
+def end_fork_server() -> None:
+    """Loader workers have the environment that their fork server was started in: let the next start one in ours."""
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
 
 
 def run_cli(*arguments: str, env: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":

@@ -10,7 +10,7 @@ from datascaler.data.run_folder import run_url
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.train.run import train
 from tests.data.planned_pools import overwrite_unseen
-from tests.train.runs import BATCH, differing_weights, make_pool, metrics_of, tiny_spec
+from tests.train.runs import BATCH, differing_weights, end_fork_server, make_pool, metrics_of, tiny_spec
 
 
 def test_the_fast_decoder_is_another_run_and_nearly_the_same(pool: str, tmp_path: Path) -> None:
@@ -42,7 +42,9 @@ def test_a_cache_gives_the_same_run_without_the_pool(tmp_path: Path) -> None:
     assert train(replace(filled, plan_file=plan)) is not None
 
 
+@pytest.mark.slow
 def test_obstore_gives_the_same_run(s3_url: str) -> None:
+    end_fork_server()
     pool = make_pool(f"{s3_url}/pool", samples=48, samples_per_shard=12)
     ours, theirs = (
         tiny_spec(pool, f"{s3_url}/{client}", train_num_samples=2 * BATCH, num_workers=2, storage_client=client)

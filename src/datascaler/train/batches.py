@@ -1,6 +1,6 @@
 """Steps -> batches of tensors: the loader side of training."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -73,7 +73,7 @@ class BatchSource:
         return Batch(stacked, tokenize(captions), substituted)
 
 
-def iterate_batches(source: BatchSource, num_workers: int) -> Iterator[Batch]:
+def iterate_batches(source: BatchSource, num_workers: int) -> Generator[Batch]:
     """The process's batch of every step. With workers, each makes a part of every batch."""
     for parts in iterate_parts(source.parts, num_workers):
         yield parts[0] if len(parts) == 1 else _join(parts)

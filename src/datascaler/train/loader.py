@@ -2,7 +2,7 @@
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from typing import Generic, TypeVar
@@ -18,20 +18,28 @@ _PRELOAD = ["datascaler.train.batches"]
 """Brings torch and open_clip, which take seconds, into the fork server."""
 
 
-def iterate_parts(make: Callable[[int, int], Iterator[Part]], num_workers: int) -> Iterator[list[Part]]:
+def iterate_parts(make: Callable[[int, int], Iterator[Part]], num_workers: int) -> Generator[list[Part]]:
     """The parts of every batch, in the order of the workers.
 
     `make(worker, workers)` yields the worker's part of each batch; it must be picklable. With no workers it runs here,
-    as the only one. An error of ours in a worker is raised here as it is.
+    as the only one. An error of ours in a worker is raised here as it is. Workers end with this generator.
     """
     parts: list[Part] = []
-    for part in _started(make, num_workers):
-        if isinstance(part, DatascalerError):
-            raise part
-        parts.append(part)
-        if len(parts) == max(1, num_workers):
-            yield parts
-            parts = []
+    before = set(multiprocessing.active_children())
+    started = _started(make, num_workers)
+    workers = set(multiprocessing.active_children()) - before
+    try:
+        for part in started:
+            if isinstance(part, DatascalerError):
+                raise part
+            parts.append(part)
+            if len(parts) == max(1, num_workers):
+                yield parts
+                parts = []
+    finally:
+        # Since they hold SIGTERM back, they would finish first what they are at, and that may be waiting for storage.
+        for worker in workers:
+            worker.kill()
 
 
 class _Parts(IterableDataset["Part | DatascalerError"], Generic[Part]):

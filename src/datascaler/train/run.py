@@ -1,7 +1,7 @@
 """Training, from top to bottom: data, model, optimizer, resume, batches, loop."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import timedelta
 
 from datascaler import storage
@@ -60,6 +60,7 @@ def train(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambd
 
         # ---- batches -------------------------------------------------------------------------------------------
         batches = iterate_batches(_source(spec, clip, data, world, at), spec.num_workers)
+        stack.enter_context(closing(batches))
         seconds = seconds_per_step(step, clip, spec, world) * (spec.steps - first_step)
         if world.is_main:
             for line in _outlook(spec, data, clip, world, at, seconds):
