@@ -71,14 +71,13 @@ def _wanted_groups(content: bytes, piece: Piece, wanted: list[int]) -> tuple[lis
 
 def _plain_group(samples: UstarSamples, at: int) -> _Group:
     names, offsets, sizes, firsts = samples
-    first, last = firsts[at], firsts[at + 1] - 1
+    first, after = firsts[at], firsts[at + 1]
     dot = _dot(names[first])
-    spans = {}
-    for member in range(first, last + 1):
-        start = offsets[member] + BLOCK_BYTES
-        spans[names[member][dot + 1 :].lower()] = start, start + sizes[member]
-    end = offsets[last] + BLOCK_BYTES + sizes[last] + -sizes[last] % BLOCK_BYTES
-    return _Group(names[first][:dot], offsets[first], end, spans)
+    spans, stop = {}, 0
+    for name, offset, size in zip(names[first:after], offsets[first:after], sizes[first:after], strict=True):
+        stop = offset + BLOCK_BYTES + size
+        spans[name[dot + 1 :].lower()] = offset + BLOCK_BYTES, stop
+    return _Group(names[first][:dot], offsets[first], stop + -stop % BLOCK_BYTES, spans)
 
 
 def _grouped(entries: list[Entry]) -> list[_Group]:
@@ -104,7 +103,7 @@ def _dot(name: bytes) -> int:
 def _sample(row: int, group: _Group, base: int, content: bytes) -> Sample | str:
     """The sample, or what is wrong with it."""
     key, offset, end, spans = group
-    start, stop = next((spans[suffix] for suffix in _IMAGE_SUFFIXES if suffix in spans), (0, 0))
+    start, stop = spans.get(b"jpg") or next((spans[suffix] for suffix in _IMAGE_SUFFIXES if suffix in spans), (0, 0))
     if start == stop:
         return "no image"
     try:

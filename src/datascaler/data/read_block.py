@@ -58,11 +58,7 @@ class BlockReader:
     def window_bytes(self, number: int, kept: int) -> int:
         """About what `kept` samples of a block take in memory."""
         block = self.plan.block(number)
-        return (
-            (block.end - block.start)
-            * min(2 * kept, block.end_row - block.first_row)
-            // (block.end_row - block.first_row)
-        )
+        return (block.end - block.start) * kept // (block.end_row - block.first_row)
 
     def _read(self, block: Block, number: int, rows: NDArray[np.int64]) -> tuple[dict[int, Sample], str]:
         url = self.shards[block.shard].url

@@ -17,7 +17,25 @@ _NAME, _KIND, _PREFIX = slice(0, 100), 156, 345
 _SIZE, _CHECKSUM = slice(124, 135), slice(148, 154)
 """The digits, without what ends them."""
 _CHECKSUM_FIELD = slice(148, 156)
-_DIGITS = 8 ** np.arange(10, -1, -1, dtype=np.int64)
+
+
+def _weights() -> NDArray[np.float32]:
+    """[512, 4]: a header times this is its sum without the checksum field, its checksum, and its size's upper five and
+    lower six octal digits. All partial sums are integers below 2^24, so float32 holds them exactly, and BLAS is fast.
+    """
+    digits = 8.0 ** np.arange(5, -1, -1)
+    weights = np.zeros((BLOCK_BYTES, 4), np.float32)
+    weights[:, 0] = 1
+    weights[_CHECKSUM_FIELD, 0] = 0
+    weights[_CHECKSUM, 1] = digits
+    weights[_SIZE.start : _SIZE.start + 5, 2] = digits[1:]
+    weights[_SIZE.start + 5 : _SIZE.stop, 3] = digits
+    return weights
+
+
+_WEIGHTS = _weights()
+_ZEROS = np.concatenate([[-8 * ord(" ")], ord("0") * _WEIGHTS[:, 1:].sum(axis=0).astype(np.int64)])
+"""What the digit "0" contributes; the checksum counts its own field as blanks."""
 _MOST_MEMBERS = 16
 """Of a sample: more are unusual enough to be looked at one by one."""
 
@@ -67,11 +85,9 @@ def _plain_sizes(headers: NDArray[np.uint8]) -> NDArray[np.int64] | None:
     sizes, checksums = headers[:, _SIZE] - np.uint8(ord("0")), headers[:, _CHECKSUM] - np.uint8(ord("0"))
     if not plain.all() or (sizes > 7).any() or (checksums > 7).any():
         return None
-    # The checksum counts its own field as blanks. In float32, which is exact up to 2^24, the sum is a BLAS product.
-    sums = headers.astype(np.float32) @ np.ones(BLOCK_BYTES, np.float32)
-    field_sums = headers[:, _CHECKSUM_FIELD].sum(axis=1, dtype=np.int64)
-    matching = checksums @ _DIGITS[-checksums.shape[1] :] == sums.astype(np.int64) - field_sums + 8 * ord(" ")
-    return sizes @ _DIGITS if matching.all() else None
+    numbers = (headers.astype(np.float32) @ _WEIGHTS).astype(np.int64) - _ZEROS
+    sums, stored, size_high, size_low = numbers.T
+    return (size_high << 18) + size_low if (sums == stored).all() else None
 
 
 def _narrow(names: NDArray[np.uint8]) -> NDArray[np.uint8]:
