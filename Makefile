@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup check test test-slow demo e2e images bench-plan bench-select lock clean
+.PHONY: setup check test test-slow demo e2e images bench-plan bench-read bench-select lock clean
 
 setup: $(STAMP)
 
@@ -42,6 +42,9 @@ images: setup
 # benchmarks/README.md says what they prove.
 bench-plan: setup
 	$(BIN)/python -m benchmarks.plan
+
+bench-read: setup
+	$(BIN)/python -m benchmarks.read
 
 bench-select: setup
 	$(BIN)/python -m benchmarks.select

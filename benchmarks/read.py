@@ -1,0 +1,154 @@
+"""Reading and decoding by a plan against webdataset, in CPU per sample, and the bytes that a small subset costs.
+
+A pool of 8,000 samples (350 MB) is made: JPEGs of quality 95 whose longer side is 512, 41 KB each. All ways read it
+from local disk with a warm page cache, each in a fresh process, in turns. A turn is a second pass, after one that is
+not counted, and of several turns each way's best counts. Bytes are counted between a real S3 server and a process that
+reads an epoch, listing and plan included. The last line is one JSON object; a missed limit ends with exit code 1.
+
+    python -m benchmarks.read [--turns 3] [--folder DIR]
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from benchmarks.counting_relay import counting_relay
+from benchmarks.read_pool import ROWS, random_uids, write_planned, write_pool, write_resharded
+from tests.s3_server import BUCKET, start_s3_server
+
+SHARDS = 4
+AT_LEAST = {"filter_speedup_f040": 8.0, "decode_speedup_bicubic": 1.35, "decode_speedup_fast": 2.0}
+AT_MOST = {"resharded_ratio_f040": 0.5, "bytes_fraction_f002": 0.10}
+
+
+def main() -> int:
+    arguments = _arguments()
+    with tempfile.TemporaryDirectory(prefix="bench-read-", dir=arguments.folder) as scratch:
+        folder = Path(scratch)
+        write_pool(folder / "pool", SHARDS)
+        result = decoding(folder, arguments.turns) | filtering(folder, arguments.turns) | remote_bytes(folder)
+    missed = [
+        f"{name} is {result[name]}, less than {limit}" for name, limit in AT_LEAST.items() if result[name] < limit
+    ]
+    missed += [
+        f"{name} is {result[name]}, more than {limit}" for name, limit in AT_MOST.items() if result[name] > limit
+    ]
+    for line in missed:
+        sys.stderr.write(line + "\n")
+    sys.stdout.write(json.dumps(result | {"cores": len(os.sched_getaffinity(0))}) + "\n")
+    return 1 if missed else 0
+
+
+def decoding(folder: Path, turns: int) -> dict[str, float]:
+    """One shard, all of it, to batches of training pictures."""
+    pool, plan = folder / "one", folder / "one.plan"
+    pool.mkdir()
+    (pool / "00000000.tar").hardlink_to(folder / "pool" / "00000000.tar")
+    write_planned(str(pool), str(plan), str(folder / "one-tables"), None)
+    used = _compare(
+        {
+            "webdataset-decoded": (pool, ""),
+            "datascaler-bicubic": (pool, plan),
+            "datascaler-fast": (pool, plan),
+        },
+        ROWS,
+        turns,
+    )
+    stock = used["webdataset-decoded"]
+    return _microseconds(used) | {
+        "decode_speedup_bicubic": round(stock / used["datascaler-bicubic"], 2),
+        "decode_speedup_fast": round(stock / used["datascaler-fast"], 2),
+    }
+
+
+def filtering(folder: Path, turns: int) -> dict[str, float]:
+    """40 % of the pool, encoded."""
+    pool, plan, text, copy = (folder / name for name in ("pool", "f040.plan", "f040.txt", "resharded"))
+    kept = random_uids(SHARDS * ROWS, 0.4)
+    text.write_text("\n".join(kept))
+    write_planned(str(pool), str(plan), str(folder / "tables"), kept)
+    write_resharded(copy, pool, kept)
+    used = _compare(
+        {
+            "webdataset-filtered": (pool, text),
+            "webdataset-all": (copy, ""),
+            "datascaler-filtered": (pool, plan),
+        },
+        len(kept),
+        turns,
+    )
+    ours = used["datascaler-filtered"]
+    return _microseconds(used) | {
+        "filter_speedup_f040": round(used["webdataset-filtered"] / ours, 2),
+        "resharded_ratio_f040": round(ours / used["webdataset-all"], 3),
+    }
+
+
+def remote_bytes(folder: Path) -> dict[str, float]:
+    """2 % of the pool in an S3 server."""
+    (folder / "s3").mkdir()
+    server = start_s3_server(folder / "s3")
+    try:
+        os.environ.update(server.environment)
+        tars = sorted((folder / "pool").glob("*.tar"))
+        filesystem = server.filesystem()
+        for tar in tars:
+            filesystem.put_file(str(tar), f"{BUCKET}/pool/{tar.name}")
+        kept = random_uids(SHARDS * ROWS, 0.02)
+        pool, plan = f"s3://{BUCKET}/pool", f"s3://{BUCKET}/f002.plan"
+        write_planned(pool, plan, str(folder / "s3-tables"), kept)
+        host, port = server.endpoint.removeprefix("http://").split(":")
+        with counting_relay(host, int(port)) as (relay, received):
+            environment = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{relay}"}
+            samples, _ = _run("datascaler-filtered", pool, plan, passes=1, environment=environment)
+            _require_all("datascaler-filtered", samples, len(kept))
+        return {"bytes_fraction_f002": round(received.total / sum(tar.stat().st_size for tar in tars), 4)}
+    finally:
+        server.stop()
+
+
+def _compare(ways: dict[str, tuple[Path, Path | str]], samples: int, turns: int) -> dict[str, float]:
+    """The least CPU seconds per sample of each way."""
+    used: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(turns):
+        for way, (pool, subset) in ways.items():
+            found, seconds = _run(way, str(pool), str(subset), passes=2)
+            _require_all(way, found, samples)
+            used[way].append(seconds / found)
+    return {way: min(seconds) for way, seconds in used.items()}
+
+
+def _run(
+    way: str, pool: str, subset: str, passes: int, environment: Mapping[str, str] = MappingProxyType({})
+) -> tuple[int, float]:
+    """The samples that the last pass of a way yields, and its CPU seconds."""
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.read_ways", way, pool, subset, str(passes)]
+    done = subprocess.run(command, env=os.environ | environment, stdout=subprocess.PIPE, check=True)
+    said = json.loads(done.stdout)
+    return said["samples"], said["cpu_seconds"]
+
+
+def _require_all(way: str, found: int, expected: int) -> None:
+    if found != expected:
+        raise AssertionError(f"{way} read {found:,} samples, not {expected:,}")
+
+
+def _microseconds(used: dict[str, float]) -> dict[str, float]:
+    return {f"{way.replace('-', '_')}_us": round(1e6 * seconds, 1) for way, seconds in used.items()}
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--folder", help="for scratch, about 1.5 GB; removed at the end")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
