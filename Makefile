@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup check test test-slow demo e2e images bench-plan bench-read bench-select lock clean
+.PHONY: setup check test test-slow demo e2e images bench-client bench-plan bench-read bench-select lock clean
 
 setup: $(STAMP)
 
@@ -40,6 +40,9 @@ images: setup
 	scripts/build_images launcher
 
 # benchmarks/README.md says what they prove.
+bench-client: setup
+	$(BIN)/python -m benchmarks.client
+
 bench-plan: setup
 	$(BIN)/python -m benchmarks.plan
 

@@ -49,6 +49,15 @@ def test_a_range_beyond_the_end_is_short(url: str) -> None:
     assert storage.read_bytes(url, size, size + 5) == b""
 
 
+def test_large_and_small_ranges_of_a_large_file(folder: str) -> None:
+    content = random.Random(5).randbytes(5 << 20)
+    storage.publish_bytes(f"{folder}/large", content)
+    megabyte = 1 << 20
+    ranges = [(7, 9), (5, 5 + 2 * megabyte), (100, 200), (3 * megabyte, 9 * megabyte), (9 * megabyte, 11 * megabyte)]
+    assert storage.read_ranges(f"{folder}/large", ranges) == [content[start:end] for start, end in ranges]
+    assert storage.read_bytes(f"{folder}/large") == content
+
+
 def test_one_end_may_be_left_open(url: str) -> None:
     assert storage.read_bytes(url) == CONTENT
     assert storage.read_bytes(url, 99_990) == CONTENT[99_990:]

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 _RANGES_A_CALL = 10
 """obstore has at most as many requests of one call on the way."""
 _CALLS_AT_ONCE = 8
-"""Of all calls of this process that are longer."""
-
-_Part = list[tuple[int, int]]
+"""Of all calls of this process that come in parts."""
+_LARGE_BYTES = 1 << 20
+"""A range from this on is streamed: in one piece it costs three times the CPU, in memory that is fresh each time."""
+_PIECE_BYTES = 256 << 10
 
 _threads: dict[int, ThreadPoolExecutor] = {}
 """By process: a forked child has no threads but its own."""
@@ -33,55 +34,72 @@ def read_object(url: str, store: "Store", path: str, start: int, end: int | None
 
 def read_object_ranges(url: str, store: "Store", path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
     """Each range as `read_object` would give it; as many requests as ranges, up to 80 of them at once."""
-    wanted = [(start, end) for start, end in ranges if start < end]
-    parts = [wanted[at : at + _RANGES_A_CALL] for at in range(0, len(wanted), _RANGES_A_CALL)]
+    contents = [b""] * len(ranges)
+    sizes = [end - start for start, end in ranges]
+    small = [number for number, size in enumerate(sizes) if 0 < size < _LARGE_BYTES]
+    parts = [[number] for number, size in enumerate(sizes) if size >= _LARGE_BYTES]
+    parts += [small[at : at + _RANGES_A_CALL] for at in range(0, len(small), _RANGES_A_CALL)]
 
-    def read(part: _Part) -> list[bytes]:
-        return retried(url, lambda: _read_part(store, path, part))
+    def read(part: list[int]) -> None:
+        spans = [ranges[number] for number in part]
+        for number, content in zip(part, retried(url, partial(_read_part, store, path, spans)), strict=True):
+            contents[number] = content
 
-    contents = (content for answer in _all_of(read, parts) for content in answer)
-    return [next(contents) if start < end else b"" for start, end in ranges]
+    _do_all(read, parts)
+    return contents
 
 
-def open_object(url: str, store: "Store", path: str) -> tuple[int, Callable[[int, int], bytes]]:
-    """The object's size in bytes, and a function that gives its bytes [start, end) as long as it stays what it is."""
+def open_object(url: str, store: "Store", path: str) -> tuple[int, Callable[[int, memoryview], None]]:
+    """The object's size in bytes, and a function that fills a buffer from a byte on, as long as it stays the same."""
     import obstore
 
     meta = retried(url, lambda: obstore.head(store, path))
 
-    def fetch(start: int, end: int) -> bytes:
-        options: Any = {"range": (start, end), "if_match": meta["e_tag"]}
-        return retried(url, lambda: _get(store, path, options))
+    def fill(start: int, buffer: memoryview) -> None:
+        options: Any = {"range": (start, start + len(buffer)), "if_match": meta["e_tag"]}
 
-    return meta["size"], fetch
+        def act() -> None:
+            at = 0
+            # In pieces that are dropped at once: a block in one piece costs as much again, in fresh memory.
+            for piece in obstore.get(store, path, options=options).stream(min_chunk_size=_PIECE_BYTES):
+                buffer[at : at + len(piece)] = piece
+                at += len(piece)
+
+        retried(url, act)
+
+    return meta["size"], fill
 
 
-def _read_part(store: "Store", path: str, part: _Part) -> list[bytes]:
+def _read_part(store: "Store", path: str, spans: list[tuple[int, int]]) -> list[bytes]:
     import obstore
 
-    starts, ends = [start for start, _ in part], [end for _, end in part]
-    try:
-        # Left alone, it reads gaps of up to 1 MiB along.
-        return [bytes(content) for content in obstore.get_ranges(store, path, starts=starts, ends=ends, coalesce=0)]
-    except Exception as error:
-        if not is_past_end(error):
-            raise
-    # At least one of them, and the call does not say which.
-    return [empty_past_end(partial(_get, store, path, {"range": span})) for span in part]
+    starts, ends = [start for start, _ in spans], [end for _, end in spans]
+    if ends[0] - starts[0] < _LARGE_BYTES:
+        try:
+            # Left alone, it reads gaps of up to 1 MiB along.
+            found = obstore.get_ranges(store, path, starts=starts, ends=ends, coalesce=0)
+            return [bytes(content) for content in found]
+        except Exception as error:
+            if not is_past_end(error):
+                raise
+            # At least one of them is, and the call does not say which.
+    return [empty_past_end(partial(_get, store, path, {"range": span})) for span in spans]
 
 
 def _get(store: "Store", path: str, options: Any) -> bytes:
     import obstore
 
-    return bytes(obstore.get(store, path, options=options).bytes())
+    return b"".join(obstore.get(store, path, options=options).stream(min_chunk_size=_PIECE_BYTES))
 
 
-def _all_of(read: Callable[[_Part], list[bytes]], parts: list[_Part]) -> list[list[bytes]]:
-    if len(parts) <= 1:
-        return [read(part) for part in parts]
-    if os.getpid() not in _threads:
-        _threads[os.getpid()] = ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="obstore")
-    answers = [_threads[os.getpid()].submit(read, part) for part in parts]
-    # When one fails, the others must not go on trying behind the caller's back.
-    wait(answers)
-    return [answer.result() for answer in answers]
+def _do_all(read: Callable[[list[int]], None], parts: list[list[int]]) -> None:
+    if len(parts) == 1:
+        read(parts[0])
+    elif parts:
+        if os.getpid() not in _threads:
+            _threads[os.getpid()] = ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="obstore")
+        done = [_threads[os.getpid()].submit(read, part) for part in parts]
+        # When one fails, the others must not go on trying behind the caller's back.
+        wait(done)
+        for future in done:
+            future.result()

@@ -9,11 +9,11 @@ class RangeFile(io.RawIOBase):
     """Unbuffered: every read is one fetch. `open_blocks` puts read-ahead on top."""
 
     def __init__(
-        self, size: int, fetch: Callable[[int, int], bytes], on_close: Callable[[], None] | None = None
+        self, size: int, fill: Callable[[int, memoryview], None], on_close: Callable[[], None] | None = None
     ) -> None:
-        """`size` in bytes; `fetch(start, end)` gives the bytes [start, end) of an object that stays what it is."""
+        """`size` in bytes; `fill(start, buffer)` fills the buffer from `start` on, of an object that stays the same."""
         self._size = size
-        self._fetch = fetch
+        self._fill = fill
         self._on_close = on_close
         self._position = 0
 
@@ -31,25 +31,22 @@ class RangeFile(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        content = self._next(len(buffer))
-        buffer[: len(content)] = content
-        return len(content)
+        count = min(len(buffer), self._size - self._position)
+        if count <= 0:
+            return 0
+        self._fill(self._position, memoryview(buffer)[:count])
+        self._position += count
+        return count
 
     def readall(self) -> bytes:
-        return self._next(self._size)
+        rest = bytearray(max(self._size - self._position, 0))
+        self.readinto(memoryview(rest))
+        return bytes(rest)
 
     def close(self) -> None:
         if not self.closed and self._on_close:
             self._on_close()
         super().close()
-
-    def _next(self, count: int) -> bytes:
-        end = min(self._position + count, self._size)
-        if self._position >= end:
-            return b""
-        content = self._fetch(self._position, end)
-        self._position += len(content)
-        return content
 
 
 def open_blocks(file: RangeFile, block_bytes: int) -> IO[bytes]:

@@ -34,14 +34,14 @@ def open_read(url: str, block_bytes: int = 8 << 20) -> IO[bytes]:
     # Its own read-ahead would hide where a read broke off.
     file = retried(url, lambda: fs.open(path, "rb", block_size=block_bytes, cache_type="none"))
 
-    def fetch(start: int, end: int) -> bytes:
-        def act() -> bytes:
+    def fill(start: int, buffer: memoryview) -> None:
+        def act() -> None:
             file.seek(start)
-            return bytes(file.read(end - start))
+            buffer[:] = file.read(len(buffer))
 
-        return retried(url, act)
+        retried(url, act)
 
-    return open_blocks(RangeFile(int(file.seek(0, os.SEEK_END)), fetch, file.close), block_bytes)
+    return open_blocks(RangeFile(int(file.seek(0, os.SEEK_END)), fill, file.close), block_bytes)
 
 
 def read_bytes(url: str, start: int | None = None, end: int | None = None) -> bytes:
