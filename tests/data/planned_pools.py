@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from datascaler.data.block_cache import BlockCache
 
+from datascaler.data.block_cache import BlockCache
 from datascaler.data.build_plan import build_plan
 from datascaler.data.index import index_pool
 from datascaler.data.order import Order
