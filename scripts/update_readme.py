@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- files -->\n", "<!-- /files -->\n"
 OTHERS = {
-    "Makefile": "The commands: setup, check, test, test-slow, demo, e2e, images, lock.",
+    "Makefile": "The commands: setup, check, test, test-slow, demo, e2e, images, bench-NAME, lock.",
     "pyproject.toml": "Dependencies (base, worker, dev) and the settings of the tools.",
     "requirements.lock": "Every dependency with its hashes; names no index. Made by `make lock`.",
     ".pre-commit-config.yaml": "The hooks, all from .venv.",
@@ -17,6 +17,9 @@ OTHERS = {
     "CONTRIBUTING.md": "How we work on this.",
     "LICENSE": "Apache-2.0.",
     "docs/architecture.md": "How it is built, on one page.",
+    "docs/dataset.md": "A plan in a training loop of your own, open_clip's for one.",
+    "docs/selection.md": "How a subset is selected: rules, ties, mixes of scores, and what it costs.",
+    "benchmarks/README.md": "What each benchmark proves.",
     "docs/images.md": "The container images: how they are built, what they hold, what was measured.",
     "docs/log.md": "What was tried, and what came out.",
     ".dockerignore": "What a build of images does not see.",
@@ -74,7 +77,7 @@ def first_sentence(path: Path) -> str:
     name = str(path.relative_to(ROOT))
     if name in OTHERS:
         return OTHERS[name]
-    if path.suffix == ".py":
+    if path.suffix in (".py", ".pyi"):
         text = ast.get_docstring(ast.parse(path.read_text())) or ""
     elif path.suffix == ".json":
         return _JSON.get(path.parent.name, "An architecture, as open_clip's config.")
@@ -89,8 +92,8 @@ def first_sentence(path: Path) -> str:
 def _by_folder() -> dict[str, list[Path]]:
     paths = [ROOT / name for name in OTHERS]
     paths += [path for path in (ROOT / "scripts").iterdir() if path.is_file()]
-    for top in ("src", "tests"):
-        paths += [path for suffix in ("py", "json", "yml") for path in (ROOT / top).rglob(f"*.{suffix}")]
+    for top in ("src", "tests", "benchmarks"):
+        paths += [path for suffix in ("py", "pyi", "json", "yml") for path in (ROOT / top).rglob(f"*.{suffix}")]
     paths += [path for path in (ROOT / "docker").iterdir() if path.suffix in ("", ".py")]
     for top in ("charts", "k8s"):
         paths += [path for suffix in ("yaml", "tpl") for path in (ROOT / top).rglob(f"*.{suffix}")]
