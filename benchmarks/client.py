@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -63,9 +62,7 @@ def measure(server: S3Server, rounds: int) -> dict[str, float]:
                 command, env={**os.environ, **server.environment}, stdout=subprocess.PIPE, check=True, text=True
             )
             found[client].append(json.loads(done.stdout))
-    slow, fast = (
-        {name: statistics.median(run[name] for run in found[client]) for name in found[client][0]} for client in CLIENTS
-    )
+    slow, fast = (_best(found[client]) for client in CLIENTS)
     return {
         "request_cpu_ratio": round(slow["request_cpu_ms"] / fast["request_cpu_ms"], 2),
         "megabyte_cpu_ratio": round(slow["megabyte_cpu_ms"] / fast["megabyte_cpu_ms"], 2),
@@ -75,6 +72,11 @@ def measure(server: S3Server, rounds: int) -> dict[str, float]:
         "rounds": rounds,
         "cores": len(os.sched_getaffinity(0)),
     }
+
+
+def _best(runs: list[dict[str, float]]) -> dict[str, float]:
+    """Whatever else runs on the machine only adds to a cost and takes from a speed."""
+    return {name: (max if name.endswith("per_second") else min)(run[name] for run in runs) for name in runs[0]}
 
 
 def work(client: storage.ClientName, url: str) -> dict[str, float]:

@@ -38,15 +38,11 @@ _PASSING_CLASSES = {
     "aiohttp.client_exceptions": {"ClientPayloadError", "ClientConnectionError"},
 }
 """By name, so that no client library is loaded to ask about its errors."""
-_LASTING_CLASSES = {"SSLError", "ClientSSLError", "ClientConnectorCertificateError", "FileExpired"}
-"""They look like connection errors and a busy store; but no retry makes a certificate valid or an old object new."""
-
 _OBSTORE_STATUS = re.compile(r"status code: (\d{3})")
 _OBSTORE_CODE = re.compile(r"<Code>(\w+)</Code>")
 _OBSTORE_BROKEN = re.compile(
     r"error sending request|HTTP error|error decoding response body|response body error|timed out"
 )
-_BAD_CERTIFICATE = re.compile(r"certificate", re.IGNORECASE)
 
 
 def answer_of(error: BaseException) -> Answer:
@@ -72,17 +68,15 @@ def is_transient(error: BaseException) -> bool:
     answer = answer_of(error)
     if answer != NO_ANSWER:
         return answer.status in _PASSING_STATUSES or answer.code in _PASSING_CODES
-    names = {(cls.__module__, cls.__name__) for cls in type(error).__mro__}
-    if any(name in _LASTING_CLASSES for _, name in names):
+    if _is_changed_file(error):
         return False
     if isinstance(error, TimeoutError | ConnectionError):
         return True
     if isinstance(error, OSError) and error.errno in _PASSING_ERRNOS:
         return True
     if _is_of(error, "obstore"):
-        text = str(error)
-        return bool(_OBSTORE_BROKEN.search(text)) and not _BAD_CERTIFICATE.search(text)
-    return any(name in _PASSING_CLASSES.get(module, ()) for module, name in names)
+        return bool(_OBSTORE_BROKEN.search(str(error)))
+    return any(cls.__name__ in _PASSING_CLASSES.get(cls.__module__, ()) for cls in type(error).__mro__)
 
 
 def is_throttling(error: BaseException) -> bool:
@@ -118,19 +112,24 @@ def translated_errors(url: str) -> Iterator[None]:
     except PermissionError as error:
         raise StorageError(f"{url}: access denied ({first_line(error)}); check the credentials or the mode") from error
     except OSError as error:
-        if type(error).__name__ == "FileExpired":
+        if _is_changed_file(error):
             raise StorageError(f"{url}: {CHANGED}") from error
         raise StorageError(f"{url}: {first_line(error)}") from error
     except Exception as error:
         if _is_of(error, "obstore") and answer_of(error).status in (401, 403):
             said = answer_of(error).code or first_line(error)
             raise StorageError(f"{url}: access denied ({said}); check the credentials or the mode") from error
-        if _is_of(error, "obstore") and answer_of(error).status == 412:
+        if _is_changed_file(error):
             raise StorageError(f"{url}: {CHANGED}") from error
         if _is_of(error, "botocore", "aiobotocore", "aiohttp", "obstore"):
             remedy = "check AWS_ENDPOINT_URL and the AWS credentials in the environment"
             raise StorageError(f"{url}: {first_line(error)}; {remedy}") from error
         raise
+
+
+def _is_changed_file(error: BaseException) -> bool:
+    """Of an open file; s3fs's error passes for that of a busy store."""
+    return type(error).__name__ == "FileExpired" or (_is_of(error, "obstore") and answer_of(error).status == 412)
 
 
 def _is_of(error: BaseException, *packages: str) -> bool:
