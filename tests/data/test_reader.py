@@ -4,10 +4,10 @@ import random
 from itertools import islice
 
 import pytest
-from datascaler.data.block_cache import BlockCache
 
 from datascaler import storage
 from datascaler.data import build_plan as build_plan_module
+from datascaler.data.block_cache import BlockCache
 from datascaler.data.order import Order
 from datascaler.data.pool_rows import PoolSample
 from datascaler.data.reader import Reader
@@ -152,11 +152,16 @@ def test_a_second_epoch_comes_from_the_cache(pool: Pool, tmp_path_factory: pytes
 def noted_ranges(patch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
     """Every range that is asked for from now on."""
     asked: list[tuple[str, int, int]] = []
-    read_ranges = storage.read_ranges
+    read_ranges, read_local_into = storage.read_ranges, storage.read_local_into
 
     def noting(url: str, ranges: list[tuple[int, int]]) -> list[bytes]:
         asked.extend((url, start, end) for start, end in ranges)
         return read_ranges(url, ranges)
 
+    def noting_local(url: str, start: int, buffer: memoryview) -> int:
+        asked.append((url, start, start + len(buffer)))
+        return read_local_into(url, start, buffer)
+
     patch.setattr(storage, "read_ranges", noting)
+    patch.setattr(storage, "read_local_into", noting_local)
     return asked

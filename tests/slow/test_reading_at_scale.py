@@ -113,14 +113,14 @@ def test_a_resumed_run_reads_at_most_a_block_of_each_stream_again(
     plan = open_plan(plan_path)
     order = Order.of(plan, 0, BATCH)
     reads = 0
-    read_ranges = storage.read_ranges
+    read_local_into = storage.read_local_into
 
-    def counting(url: str, ranges: list[tuple[int, int]]) -> list[bytes]:
+    def counting(url: str, start: int, buffer: memoryview) -> int:
         nonlocal reads
-        reads += len(ranges)
-        return read_ranges(url, ranges)
+        reads += 1
+        return read_local_into(url, start, buffer)
 
-    monkeypatch.setattr(storage, "read_ranges", counting)
+    monkeypatch.setattr(storage, "read_local_into", counting)
 
     def reads_of(first: int, end: int) -> int:
         nonlocal reads

@@ -34,7 +34,7 @@ class Piece(NamedTuple):
     end_row: int
 
 
-def kept_samples(content: bytes, piece: Piece, rows: Sequence[int]) -> tuple[dict[int, Sample], str]:
+def kept_samples(content: bytes | memoryview, piece: Piece, rows: Sequence[int]) -> tuple[dict[int, Sample], str]:
     """The samples of `rows` (ascending, distinct) by row, from what was read of a piece.
 
     Rows that are not there, or not as good as they were planned, are left out, and the text says why: the piece is
@@ -56,13 +56,13 @@ def kept_samples(content: bytes, piece: Piece, rows: Sequence[int]) -> tuple[dic
     return found, "" if len(found) == len(rows) else fault
 
 
-def _wanted_groups(content: bytes, piece: Piece, wanted: list[int]) -> tuple[list[_Group], int, str]:
+def _wanted_groups(content: bytes | memoryview, piece: Piece, wanted: list[int]) -> tuple[list[_Group], int, str]:
     """Of the samples of a piece those at `wanted` (as far as there are so many), how many there are, and the fault."""
     plain = ustar_samples(content)
     if plain:
         count = len(plain.firsts) - 1
         return [_plain_group(plain, at) for at in wanted if at < count], count, ""
-    scan = scan_tar(content, piece.start)
+    scan = scan_tar(bytes(content), piece.start)
     groups = _grouped(scan.entries)
     # A member across the end of a whole piece is no damage: the piece is another one than was planned.
     count = -1 if scan.cut else len(groups)
@@ -71,12 +71,13 @@ def _wanted_groups(content: bytes, piece: Piece, wanted: list[int]) -> tuple[lis
 
 def _plain_group(samples: UstarSamples, at: int) -> _Group:
     names, offsets, sizes, firsts = samples
-    first, after = firsts[at], firsts[at + 1]
+    first = firsts[at]
     dot = _dot(names[first])
     spans, stop = {}, 0
-    for name, offset, size in zip(names[first:after], offsets[first:after], sizes[first:after], strict=True):
-        stop = offset + BLOCK_BYTES + size
-        spans[name[dot + 1 :].lower()] = offset + BLOCK_BYTES, stop
+    for member in range(first, firsts[at + 1]):
+        start = offsets[member] + BLOCK_BYTES
+        stop = start + sizes[member]
+        spans[names[member][dot + 1 :].lower()] = start, stop
     return _Group(names[first][:dot], offsets[first], stop + -stop % BLOCK_BYTES, spans)
 
 
@@ -100,7 +101,7 @@ def _dot(name: bytes) -> int:
     return dot if dot >= 0 else len(name)
 
 
-def _sample(row: int, group: _Group, base: int, content: bytes) -> Sample | str:
+def _sample(row: int, group: _Group, base: int, content: bytes | memoryview) -> Sample | str:
     """The sample, or what is wrong with it."""
     key, offset, end, spans = group
     start, stop = spans.get(b"jpg") or next((spans[suffix] for suffix in _IMAGE_SUFFIXES if suffix in spans), (0, 0))
@@ -110,15 +111,15 @@ def _sample(row: int, group: _Group, base: int, content: bytes) -> Sample | str:
         caption = _caption(spans, content)
     except (ValueError, KeyError, TypeError) as error:
         return f"no caption ({type(error).__name__}: {error})"
-    return Sample(row, text_of(key), base + offset, end - offset, (0, 0), content[start:stop], caption)
+    return Sample(row, text_of(key), base + offset, end - offset, (0, 0), bytes(content[start:stop]), caption)
 
 
-def _caption(spans: dict[bytes, tuple[int, int]], content: bytes) -> str:
+def _caption(spans: dict[bytes, tuple[int, int]], content: bytes | memoryview) -> str:
     if b"txt" in spans:
         start, stop = spans[b"txt"]
-        return content[start:stop].decode()
+        return str(content[start:stop], "utf-8")
     start, stop = spans[b"json"]
-    caption = json.loads(content[start:stop])["caption"]
+    caption = json.loads(bytes(content[start:stop]))["caption"]
     if not isinstance(caption, str):
         raise TypeError(f"caption is {caption!r}")
     return caption

@@ -128,6 +128,8 @@ class Plan:
 
     def ranges(self, number: int) -> NDArray[np.int64] | None:
         """Bytes [start, end) of the shard for each distinct kept row of a block, [k, 2]; None where none are stored."""
+        if not len(self.arrays["range_start"]):
+            return None
         block = self.block(number)
         first, last = (int(total) for total in self.arrays["shard_ranges"][block.shard : block.shard + 2])
         if first == last:

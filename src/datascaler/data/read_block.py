@@ -2,7 +2,9 @@
 
 import logging
 import struct
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from datascaler import storage
 from datascaler.data.block_cache import BlockCache
 from datascaler.data.kept_samples import Piece, kept_samples
-from datascaler.data.plan import Block, Plan
+from datascaler.data.plan import BLOCK_BYTES, Block, Plan
 from datascaler.data.pool import Shard
 from datascaler.data.samples import DAMAGED_TAR, Sample
 from datascaler.errors import NotFoundError
@@ -35,6 +37,7 @@ class BlockReader:
     cache: BlockCache | None = None
     _warned: set[int] = field(default_factory=set)
     """Shards that a warning was given about."""
+    _buffers: threading.local = field(default_factory=threading.local)
 
     def samples(self, number: int, first: int, last: int) -> list[Sample]:
         """The kept samples [first, last) of a block, in tar order, repeats repeated.
@@ -55,6 +58,16 @@ class BlockReader:
             fault = ""
         return [found.get(row) or _missing(row, fault) for row in rows.tolist()]
 
+    def expect(self, number: int) -> bool:
+        """Have the system read a local block ahead; False for one that is not local."""
+        block = self.plan.block(number)
+        url = self.shards[block.shard].url
+        if not storage.is_local(url):
+            return False
+        with suppress(NotFoundError):  # reading it will say so
+            storage.expect_local(url, block.start, block.end)
+        return True
+
     def window_bytes(self, number: int, kept: int) -> int:
         """About what `kept` samples of a block take in memory."""
         block = self.plan.block(number)
@@ -64,7 +77,7 @@ class BlockReader:
         url = self.shards[block.shard].url
         pieces = self._pieces(block, number, rows)
         try:
-            contents = storage.read_ranges(url, [(piece.start, piece.end) for piece in pieces])
+            contents = self._contents(url, pieces)
         except NotFoundError as error:
             return {}, str(error)
         found: dict[int, Sample] = {}
@@ -75,6 +88,17 @@ class BlockReader:
             found |= good
             fault = fault or wrong
         return found, fault
+
+    def _contents(self, url: str, pieces: list[Piece]) -> Sequence[bytes | memoryview]:
+        """What the pieces hold; a local one is overwritten by the next read of this thread."""
+        if len(pieces) > 1 or not storage.is_local(url):
+            return storage.read_ranges(url, [(piece.start, piece.end) for piece in pieces])
+        size = pieces[0].end - pieces[0].start
+        buffer = getattr(self._buffers, "buffer", b"")
+        if len(buffer) < size:
+            buffer = self._buffers.buffer = bytearray(max(size, BLOCK_BYTES))
+        whole = memoryview(buffer)[:size]
+        return [whole[: storage.read_local_into(url, pieces[0].start, whole)]]
 
     def _pieces(self, block: Block, number: int, rows: NDArray[np.int64]) -> list[Piece]:
         """What to ask for, so that `rows` are in it: whichever is cheaper, ranges or the whole block."""

@@ -2,12 +2,12 @@
 
 import heapq
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import chain, count, islice
 
-from datascaler import storage
 from datascaler.data.block_cache import BlockCache
 from datascaler.data.order import Draw, Order, Window
 from datascaler.data.plan import Plan
@@ -22,8 +22,8 @@ AHEAD_WINDOWS = 8
 """For each stream of this process, on average; where windows are small, this is the limit that counts."""
 STAND_IN_WINDOWS = 16
 """Of the same stream, searched for a good sample where a whole window has none."""
-REMOTE_THREADS, LOCAL_THREADS = 16, 1
-"""An object store answers late, so many requests are on their way at once; a disk does not, and threads cost CPU."""
+_READ_THREADS = 16
+"""An object store answers late, so many requests are on their way at once."""
 
 _Place = tuple[int, int]
 """Epoch, and position in the stream: what is needed sooner is smaller."""
@@ -34,7 +34,7 @@ class _Pending:
     epoch: int
     window: Window
     size: int
-    samples: "Future[list[Sample]]"
+    samples: Callable[[], list[Sample]]
 
 
 @dataclass(slots=True)
@@ -62,8 +62,7 @@ class Reader:
         self._order = order
         self._end = end
         self._blocks = BlockReader(plan, shards, cache)
-        is_local = all(storage.is_local(shard.url) for shard in shards)
-        self._threads = ThreadPoolExecutor(LOCAL_THREADS if is_local else REMOTE_THREADS, thread_name_prefix="read")
+        self._threads = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="read")
         self._cursors: dict[int, _Cursor] = {}
         self._soonest: list[tuple[_Place, int, _Cursor]] = []
         """A heap of the streams by where their last window on the way ends; the number only breaks ties."""
@@ -120,7 +119,7 @@ class Reader:
             self._ahead_bytes -= cursor.current.size
             self._ahead_windows -= 1
             self._read_ahead()
-        return cursor.current.samples.result(), cursor.current.window
+        return cursor.current.samples(), cursor.current.window
 
     def _open(self, draw: Draw) -> None:
         abandoned = self._cursors.get(draw.stream)
@@ -143,7 +142,7 @@ class Reader:
         """Send the stream's next window on its way."""
         epoch, window = next(cursor.upcoming)
         size = self._blocks.window_bytes(window.block, window.last - window.first)
-        cursor.pending.append(_Pending(epoch, window, size, self._threads.submit(self._load, window)))
+        cursor.pending.append(_Pending(epoch, window, size, self._read(window)))
         self._ahead_bytes += size
         self._ahead_windows += 1
         heapq.heappush(self._soonest, ((epoch, window.end), next(self._opened), cursor))
@@ -164,6 +163,15 @@ class Reader:
     def _is_wanted(self, epoch: int, position: int) -> bool:
         """Whether any stream's draw at this position comes before the end."""
         return self._end is None or epoch * self._order.samples + position * self._order.streams < self._end
+
+    def _read(self, window: Window) -> Callable[[], list[Sample]]:
+        """What gives the window's samples when they are wanted.
+
+        Threads fetch from an object store; a disk is read ahead by the system, and threads would only cost CPU.
+        """
+        if self._blocks.expect(window.block):
+            return cache(lambda: self._load(window))
+        return self._threads.submit(self._load, window).result
 
     def _load(self, window: Window) -> list[Sample]:
         return self._blocks.samples(window.block, window.first, window.last)

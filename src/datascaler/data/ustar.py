@@ -52,7 +52,7 @@ class UstarSamples(NamedTuple):
     """[s + 1]: sample i has the members firsts[i] to firsts[i + 1]."""
 
 
-def ustar_samples(content: bytes) -> UstarSamples | None:
+def ustar_samples(content: bytes | memoryview) -> UstarSamples | None:
     """The samples of a buffer of whole members in the plain form; None for any other."""
     length = len(content)
     if not length or length % BLOCK_BYTES:

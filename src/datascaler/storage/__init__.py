@@ -16,7 +16,16 @@ from datascaler.storage.publish import (
     publish_text,
     remove,
 )
-from datascaler.storage.read import local_copy, open_read, read_bytes, read_json, read_ranges, read_text
+from datascaler.storage.read import (
+    expect_local,
+    local_copy,
+    open_read,
+    read_bytes,
+    read_json,
+    read_local_into,
+    read_ranges,
+    read_text,
+)
 from datascaler.storage.retry import assume_answers
 from datascaler.storage.urls import basename, is_local, join, parent, relative_to
 
@@ -27,6 +36,7 @@ __all__ = [
     "basename",
     "check_writable",
     "exists",
+    "expect_local",
     "is_local",
     "join",
     "list_files",
@@ -41,6 +51,7 @@ __all__ = [
     "publish_text",
     "read_bytes",
     "read_json",
+    "read_local_into",
     "read_ranges",
     "read_text",
     "relative_to",

@@ -16,7 +16,7 @@ from datascaler.storage.info import stat
 from datascaler.storage.obstore_read import open_object, read_object, read_object_ranges
 from datascaler.storage.range_file import RangeFile, open_blocks
 from datascaler.storage.retry import retried
-from datascaler.storage.urls import is_local
+from datascaler.storage.urls import is_local, local_path
 
 _COPY_PART_BYTES = 8 << 20
 _COPY_PARTS_AT_ONCE = 8
@@ -118,10 +118,34 @@ def local_copy(url: str) -> Iterator[Path]:
         yield target
 
 
+def read_local_into(url: str, start: int, buffer: memoryview) -> int:
+    """Fill the buffer with a local file's bytes from `start` on; how many there were. A buffer that is used again costs
+    half of what new memory for every read does.
+    """
+    with _opened_local(url) as descriptor:
+        return os.preadv(descriptor, [buffer], start)
+
+
+def expect_local(url: str, start: int, end: int) -> None:
+    """Have the system read a part of a local file into its cache, without waiting for it."""
+    if hasattr(os, "posix_fadvise"):
+        with _opened_local(url) as descriptor:
+            os.posix_fadvise(descriptor, start, end - start, os.POSIX_FADV_WILLNEED)
+
+
 def _read_local(url: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-    _, path = filesystem(url)
-    with translated_errors(url), Path(path).open("rb", buffering=0) as file:
-        return [os.pread(file.fileno(), max(end - start, 0), start) for start, end in ranges]
+    with _opened_local(url) as descriptor:
+        return [os.pread(descriptor, max(end - start, 0), start) for start, end in ranges]
+
+
+@contextmanager
+def _opened_local(url: str) -> Iterator[int]:
+    with translated_errors(url):
+        descriptor = os.open(local_path(url), os.O_RDONLY)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
 
 def _download(url: str, size: int, target: Path) -> None:

@@ -5,6 +5,11 @@ def is_local(url: str) -> bool:
     return "://" not in url or url.startswith("file://")
 
 
+def local_path(url: str) -> str:
+    """Of a local file, without asking fsspec, which takes longer than a small read."""
+    return url.removeprefix("file://")
+
+
 def join(url: str, *parts: str) -> str:
     return "/".join([url.rstrip("/"), *(part.strip("/") for part in parts)])
 

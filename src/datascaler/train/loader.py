@@ -2,9 +2,11 @@
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Generator, Iterator
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
+from multiprocessing.process import BaseProcess
 from typing import Generic, TypeVar
 
 import torch
@@ -14,6 +16,7 @@ from datascaler.errors import DatascalerError
 
 Part = TypeVar("Part")
 
+_GRACE_SECONDS = 3.0
 _PRELOAD = ["datascaler.train.batches"]
 """Brings torch and open_clip, which take seconds, into the fork server."""
 
@@ -37,8 +40,18 @@ def iterate_parts(make: Callable[[int, int], Iterator[Part]], num_workers: int) 
                 yield parts
                 parts = []
     finally:
-        # Since they hold SIGTERM back, they would finish first what they are at, and that may be waiting for storage.
-        for worker in workers:
+        # torch asks them to end, and later sends SIGTERM, which they hold back: one that waits for storage would go on.
+        killer = threading.Timer(_GRACE_SECONDS, _kill, [workers])
+        killer.daemon = True
+        killer.start()
+        del started
+        if not any(worker.is_alive() for worker in workers):
+            killer.cancel()
+
+
+def _kill(workers: Iterable[BaseProcess]) -> None:
+    for worker in workers:
+        if worker.is_alive():
             worker.kill()
 
 
