@@ -76,7 +76,8 @@ def test_commands_parse_with_the_real_command_line(values: Path) -> None:
             program, *arguments = container["command"]
             assert program == "datascaler"
             command: click.Command = cli
-            while isinstance(command, click.Group):
+            # `subset` is a group that also works alone.
+            while isinstance(command, click.Group) and arguments[0] in command.commands:
                 verb, *arguments = arguments
                 command = command.commands[verb]
             # Checks every flag, and every value by its type; runs nothing.

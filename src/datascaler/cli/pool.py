@@ -1,4 +1,4 @@
-"""`datascaler pool`: make, check and index pools; make evaluation sets."""
+"""`datascaler pool`: make pools and evaluation sets; check and index pools."""
 
 import click
 
@@ -10,7 +10,7 @@ from datascaler.cli.pool_make_evalset import make_evalset
 
 @click.group()
 def pool() -> None:
-    """Make, check and index pools; make evaluation sets."""
+    """Make pools and evaluation sets; check and index pools."""
 
 
 for command in (make, make_evalset, check, index):
