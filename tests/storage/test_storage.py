@@ -114,3 +114,12 @@ def test_an_unwritable_folder_is_found_before_the_work(tmp_path: Path) -> None:
 def test_an_unknown_scheme_is_a_storage_error() -> None:
     with pytest.raises(StorageError, match="nonsense"):
         storage.exists("nonsense://x/y")
+
+
+def test_of_two_writers_that_both_saw_nothing_one_wins(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server's condition decides, since both may look before either has written."""
+    url = f"{s3_url}/once"
+    assert storage.publish_if_absent(url, b"first")
+    monkeypatch.setattr("s3fs.S3FileSystem.exists", lambda *_args, **_kwargs: False)
+    assert not storage.publish_if_absent(url, b"second")
+    assert storage.read_bytes(url) == b"first"

@@ -11,6 +11,7 @@ from typing import IO, Any, cast
 from fsspec.spec import AbstractBufferedFile
 
 from datascaler.errors import StorageError
+from datascaler.storage.failures import answer_of
 from datascaler.storage.filesystem import filesystem
 from datascaler.storage.retry import retried
 from datascaler.storage.urls import is_local, join
@@ -61,7 +62,10 @@ def publish_if_absent(url: str, content: bytes) -> bool:
         if url.startswith(("s3://", "s3a://")):
             try:
                 fs.pipe_file(path, content, mode="create")
-            except FileExistsError:
+            except OSError as error:
+                # Not every server says which condition failed, so s3fs can't always call it FileExistsError.
+                if not isinstance(error, FileExistsError) and answer_of(error).status != 412:
+                    raise
                 return tries > 1 and bool(fs.cat_file(path) == content)
             return True
         fs.pipe_file(path, content)
