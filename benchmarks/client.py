@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.verdict import verdict
 from datascaler import storage
 from tests.s3_server import BUCKET, S3Server, start_s3_server
 
@@ -44,11 +45,7 @@ def main() -> int:
             result = measure(server, arguments.rounds)
         finally:
             server.stop()
-    missed = [name for name, limit in LIMITS.items() if result[name] < limit]
-    for name in missed:
-        sys.stderr.write(f"{name} is {result[name]}, less than {LIMITS[name]}\n")
-    sys.stdout.write(json.dumps(result) + "\n")
-    return 1 if missed else 0
+    return verdict(result, at_least=LIMITS)
 
 
 def measure(server: S3Server, rounds: int) -> dict[str, float]:

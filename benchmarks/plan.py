@@ -8,7 +8,6 @@ ends with exit code 1.
 """
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -23,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from benchmarks.verdict import verdict
 from datascaler import storage
 from datascaler.data.pool import Shard
 from datascaler.data.score_table import Footer, publish_table, table_url
@@ -68,11 +68,7 @@ def main() -> int:
     arguments = _arguments()
     with tempfile.TemporaryDirectory(prefix="bench-plan-", dir=arguments.folder) as scratch:
         result = measure(Path(scratch), arguments.shards, arguments.rows, arguments.fraction)
-    missed = [name for name, limit in LIMITS.items() if result[name] > limit]
-    for name in missed:
-        sys.stderr.write(f"{name} is {result[name]}, more than {LIMITS[name]}\n")
-    sys.stdout.write(json.dumps(result) + "\n")
-    return 1 if missed else 0
+    return verdict(result, at_most=LIMITS)
 
 
 def measure(folder: Path, shards: int, rows: int, fraction: float) -> dict[str, float]:

@@ -21,6 +21,7 @@ from types import MappingProxyType
 
 from benchmarks.counting_relay import counting_relay
 from benchmarks.read_pool import ROWS, random_uids, write_planned, write_pool, write_resharded
+from benchmarks.verdict import verdict
 from tests.s3_server import BUCKET, start_s3_server
 
 SHARDS = 4
@@ -34,16 +35,7 @@ def main() -> int:
         folder = Path(scratch)
         write_pool(folder / "pool", SHARDS)
         result = decoding(folder, arguments.turns) | filtering(folder, arguments.turns) | remote_bytes(folder)
-    missed = [
-        f"{name} is {result[name]}, less than {limit}" for name, limit in AT_LEAST.items() if result[name] < limit
-    ]
-    missed += [
-        f"{name} is {result[name]}, more than {limit}" for name, limit in AT_MOST.items() if result[name] > limit
-    ]
-    for line in missed:
-        sys.stderr.write(line + "\n")
-    sys.stdout.write(json.dumps(result | {"cores": len(os.sched_getaffinity(0))}) + "\n")
-    return 1 if missed else 0
+    return verdict(result | {"cores": len(os.sched_getaffinity(0))}, at_least=AT_LEAST, at_most=AT_MOST)
 
 
 def decoding(folder: Path, turns: int) -> dict[str, float]:

@@ -11,7 +11,6 @@ page cache and not what it has mapped of files. The last line is one JSON object
 
 import argparse
 import filecmp
-import json
 import os
 import subprocess
 import sys
@@ -24,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from benchmarks.verdict import verdict
 from datascaler import storage
 from datascaler.data.pool import Shard
 from datascaler.data.samples import BAD_IMAGE, OK
@@ -46,11 +46,7 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory(prefix="bench-select-", dir=arguments.folder) as scratch:
         result = measure(Path(scratch), arguments.tables, arguments.rows, arguments.fraction)
-    missed = [name for name, limit in LIMITS.items() if result[name] > limit]
-    for name in missed:
-        sys.stderr.write(f"{name} is {result[name]}, more than {LIMITS[name]}\n")
-    sys.stdout.write(json.dumps(result) + "\n")
-    return 1 if missed or not result["equal"] else 0
+    return verdict(result, at_most=LIMITS, at_least={"equal": True})
 
 
 def measure(folder: Path, tables: int, rows: int, fraction: str) -> dict[str, float]:

@@ -2,33 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
-from datascaler.cli.main import cli
 from datascaler.data.convert_subset import convert_subset
-from datascaler.data.subset import read_recipe, read_subset, subset_digest, write_subset
+from datascaler.data.subset import read_recipe, read_subset, subset_digest
 from datascaler.data.uids import uid_array, uid_hex
 from datascaler.errors import ConfigError
-from tests.data.tables import uids_of
-
-UIDS = sorted(uids_of(40))
-OFTEN = sorted([*UIDS, UIDS[1], UIDS[1], UIDS[30]])
-
-
-def save(path: Path, uids: list[str], recipe: dict[str, Any] | None = None) -> str:
-    if recipe is None:
-        np.save(path, uid_array(uids))
-    else:
-        write_subset(str(path).removesuffix(".npy"), uid_array(uids), recipe, ["npy"])
-    return str(path)
-
-
-def run(*words: str) -> Result:
-    return CliRunner().invoke(cli, ["subset", *words])
+from tests.data.subset_files import OFTEN, UIDS, run, save
 
 
 @pytest.mark.parametrize("suffix", ["npy", "txt", "parquet"])

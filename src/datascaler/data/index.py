@@ -8,7 +8,7 @@ from datascaler import storage
 from datascaler.data.in_order import in_order
 from datascaler.data.pool import Shard, pool_digest, require_unchanged
 from datascaler.data.samples import DAMAGED_TAR, Sample, read_samples
-from datascaler.data.score_table import Footer, index_footer, is_done, read_footer, table_url, write_table
+from datascaler.data.score_table import Footer, count_table, index_footer, is_done, read_footer, table_url, write_table
 from datascaler.data.shard_list import frozen_shards, require_pool_unchanged
 from datascaler.errors import BadInputError, ConfigError, NotFoundError
 from datascaler.progress import progress
@@ -33,12 +33,8 @@ class IndexSummary:
     """Shards that can be followed to some point only; what lies before it is indexed."""
 
     def add(self, footer: Footer, *, skipped: bool) -> None:
-        self.shards += 1
+        count_table(self, footer)
         self.skipped += skipped
-        self.rows += footer.rows
-        self.ok += footer.ok
-        for status, count in footer.bad.items():
-            self.bad[status] = self.bad.get(status, 0) + count
         if DAMAGED_TAR in footer.bad:
             self.damaged.append(footer.shard)
 

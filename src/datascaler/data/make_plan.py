@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from datascaler import storage
 from datascaler.data.build_plan import Coverage, build_plan, compile_plan
 from datascaler.data.index import index_folder, index_pool
-from datascaler.data.plan import Plan, open_plan, write_plan
+from datascaler.data.plan import Plan, read_plan, write_plan
 from datascaler.data.pool import Shard, pool_digest
 from datascaler.data.shard_rows import UnusableLogError, has_all_logs, has_all_tables, rows_of_log
 from datascaler.data.subset import subset_digest
@@ -72,8 +72,7 @@ def _is_there(url: str) -> bool:
     if not storage.exists(url):
         return False
     try:
-        with storage.local_copy(url) as path:
-            open_plan(path)
+        read_plan(url)
     except ConfigError:
         return False
     return True

@@ -31,11 +31,11 @@ from datascaler.data.materialize_shard import (
     write_output_shard,
 )
 from datascaler.data.output_shards import OutputShard, output_shards
-from datascaler.data.plan import Plan, match_shards
+from datascaler.data.plan import Plan, match_shards, read_plan
 from datascaler.data.pool import Shard, find_shards
 from datascaler.data.subset import read_subset, subset_digest
 from datascaler.data.subset_npy import write_npy
-from datascaler.data.subset_plan import given_plan, plan_beside, read_plan, tables_of_recipe
+from datascaler.data.subset_plan import given_plan, plan_beside, tables_of_recipe
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.progress import progress
 

@@ -213,6 +213,12 @@ def open_plan(path: Path) -> Plan:
         raise ConfigError(f"{path} is not a plan of this version ({error}); build it anew") from error
 
 
+def read_plan(url: str) -> Plan:
+    """A plan wherever it is stored; what was mapped stays valid when a temporary copy goes. Raises as `open_plan`."""
+    with storage.local_copy(url) as path:
+        return open_plan(path)
+
+
 def _check_lengths(arrays: dict[str, NDArray[Any]]) -> None:
     """Whether the arrays speak of the same shards, rows and blocks."""
     shards, repeats = len(arrays["shard_rows"]), len(arrays["repeat_shard"])

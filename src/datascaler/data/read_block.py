@@ -49,7 +49,7 @@ class BlockReader:
         rows = every[first:last]
         found = self._cached(number, every)
         if found is None:
-            found, fault = self._read(block, number, np.unique(rows))
+            found, fault = self._read(block, number, np.unique(every), np.unique(rows))
             if fault:
                 self._warn(block, fault)
             elif len(rows) == len(every):
@@ -73,9 +73,12 @@ class BlockReader:
         block = self.plan.block(number)
         return (block.end - block.start) * kept // (block.end_row - block.first_row)
 
-    def _read(self, block: Block, number: int, rows: NDArray[np.int64]) -> tuple[dict[int, Sample], str]:
+    def _read(
+        self, block: Block, number: int, every: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> tuple[dict[int, Sample], str]:
+        """Of `every` kept row of the block those of `rows`, both ascending and distinct."""
         url = self.shards[block.shard].url
-        pieces = self._pieces(block, number, rows)
+        pieces = self._pieces(block, number, every, rows)
         try:
             contents = self._contents(url, pieces)
         except NotFoundError as error:
@@ -100,7 +103,7 @@ class BlockReader:
         whole = memoryview(buffer)[:size]
         return [whole[: storage.read_local_into(url, pieces[0].start, whole)]]
 
-    def _pieces(self, block: Block, number: int, rows: NDArray[np.int64]) -> list[Piece]:
+    def _pieces(self, block: Block, number: int, every: NDArray[np.int64], rows: NDArray[np.int64]) -> list[Piece]:
         """What to ask for, so that `rows` are in it: whichever is cheaper, ranges or the whole block."""
         whole = Piece(block.start, block.end, block.first_row, block.end_row)
         ranges = self.plan.ranges(number)
@@ -108,8 +111,7 @@ class BlockReader:
             return [whole]
         url = self.shards[block.shard].url
         request = LOCAL_REQUEST_BYTES if storage.is_local(url) else REMOTE_REQUEST_BYTES
-        distinct = np.unique(self.plan.kept_rows(block.shard, block.first_row, block.end_row - block.first_row))
-        pieces = list(_coalesced(ranges[np.searchsorted(distinct, rows)], rows, request))
+        pieces = list(_coalesced(ranges[np.searchsorted(every, rows)], rows, request))
         cost = sum(piece.end - piece.start + request for piece in pieces)
         return pieces if cost < block.end - block.start + request else [whole]
 

@@ -6,6 +6,7 @@ A table is its own "done" marker: it is published whole, and a rerun skips a sha
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -63,6 +64,23 @@ class Footer:
             if mine != theirs:
                 return f"{each.name} is {mine!r}, not {theirs!r}"
         return ""
+
+
+class TableCounts(Protocol):
+    """Totals over tables."""
+
+    shards: int
+    rows: int
+    ok: int
+    bad: dict[str, int]
+
+
+def count_table(totals: TableCounts, footer: Footer) -> None:
+    totals.shards += 1
+    totals.rows += footer.rows
+    totals.ok += footer.ok
+    for status, count in footer.bad.items():
+        totals.bad[status] = totals.bad.get(status, 0) + count
 
 
 def index_footer(shard: Shard) -> Footer:

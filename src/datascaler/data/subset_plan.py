@@ -8,31 +8,30 @@ from numpy.typing import NDArray
 from datascaler import storage
 from datascaler.data.build_plan import compile_plan
 from datascaler.data.index import index_folder
-from datascaler.data.plan import Plan, match_shards, open_plan
+from datascaler.data.plan import Plan, match_shards, read_plan
 from datascaler.data.pool import Shard, pool_digest
 from datascaler.data.shard_rows import UnusableLogError, has_all_logs, has_all_tables, rows_of_log, rows_of_table
 from datascaler.data.subset import base_of, read_recipe, subset_digest
 from datascaler.errors import ConfigError
 
 
-def read_plan(url: str) -> Plan:
-    with storage.local_copy(url) as path:
-        return open_plan(path)
-
-
 def given_plan(plan_url: str, subset_url: str, uids: NDArray[np.void], shards: list[Shard] | None) -> Plan:
     """A plan that was named. Raises ConfigError where it is of another subset or, where shards are given, pool."""
     plan = read_plan(plan_url)
-    if plan.subset_digest != subset_digest(uids):
-        raise ConfigError(f"the plan {plan_url} was made for another subset than {subset_url}")
     if shards is not None:
         match_shards(plan, shards)
+    if plan.subset_digest != subset_digest(uids):
+        raise ConfigError(f"the plan {plan_url} was made for another subset than {subset_url}")
     return plan
+
+
+def url_beside(subset_url: str) -> str:
+    return base_of(subset_url) + ".plan"
 
 
 def plan_beside(subset_url: str, uids: NDArray[np.void], shards: list[Shard]) -> Plan | None:
     """The plan beside a subset, if it was made for just these uids and shards by this version."""
-    url = base_of(subset_url) + ".plan"
+    url = url_beside(subset_url)
     try:
         plan = read_plan(url) if storage.exists(url) else None
     except ConfigError:

@@ -9,7 +9,7 @@ from itertools import chain
 from datascaler import storage
 from datascaler.data.index import read_shard
 from datascaler.data.pool import Shard
-from datascaler.data.score_table import Footer, is_done, read_footer, table_url, write_table
+from datascaler.data.score_table import Footer, count_table, is_done, read_footer, table_url, write_table
 from datascaler.data.shard_list import frozen_shards, require_pool_unchanged
 from datascaler.errors import BadInputError, NotFoundError
 from datascaler.models.load import load_clip
@@ -36,13 +36,6 @@ class ScoreSummary:
     unreadable: list[str] = field(default_factory=list)
     """Shards that are gone."""
 
-    def add(self, footer: Footer) -> None:
-        self.shards += 1
-        self.rows += footer.rows
-        self.ok += footer.ok
-        for status, count in footer.bad.items():
-            self.bad[status] = self.bad.get(status, 0) + count
-
 
 def score(spec: ScoreSpec, say: Callable[[str], None] = lambda _: None) -> ScoreSummary:
     """Score this worker's shards. Finished ones are skipped, so the same command, run again, goes on.
@@ -64,7 +57,7 @@ def score(spec: ScoreSpec, say: Callable[[str], None] = lambda _: None) -> Score
             url = table_url(summary.tables, shard)
             if is_done(url, footer, overwrite=spec.overwrite):
                 summary.skipped += 1
-                summary.add(read_footer(url))
+                count_table(summary, read_footer(url))
                 continue
             try:
                 batches = []
@@ -78,7 +71,7 @@ def score(spec: ScoreSpec, say: Callable[[str], None] = lambda _: None) -> Score
                 continue
             samples = list(chain.from_iterable(rows for rows, _ in batches))
             scores = list(chain.from_iterable(values for _, values in batches))
-            summary.add(write_table(url, footer, samples, scores))
+            count_table(summary, write_table(url, footer, samples, scores))
     if summary.unreadable:
         raise BadInputError(
             f"{len(summary.unreadable)} of {len(mine)} shards are gone, the others are scored: "

@@ -119,8 +119,9 @@ def local_copy(url: str) -> Iterator[Path]:
 
 
 def read_local_into(url: str, start: int, buffer: memoryview) -> int:
-    """Fill the buffer with a local file's bytes from `start` on; how many there were. A buffer that is used again costs
-    half of what new memory for every read does.
+    """Fill the buffer with a local file's bytes from `start` on; how many there were.
+
+    For one who reads much and keeps little of it: a buffer that is used again needs no new memory for every read.
     """
     with _opened_local(url) as descriptor:
         return os.preadv(descriptor, [buffer], start)

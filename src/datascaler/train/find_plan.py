@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datascaler import storage
 from datascaler.data.make_plan import cached_plan
-from datascaler.data.plan import Plan, match_shards, open_plan
-from datascaler.data.pool import Shard, find_shards, pool_digest
-from datascaler.data.subset import read_recipe, read_subset, subset_digest
+from datascaler.data.plan import Plan, match_shards, read_plan
+from datascaler.data.pool import Shard, find_shards
+from datascaler.data.subset import read_recipe, read_subset
+from datascaler.data.subset_plan import given_plan, plan_beside, tables_of_recipe, url_beside
 from datascaler.errors import ConfigError
 from datascaler.spec.numbers import format_fraction, parse_fraction
 from datascaler.spec.train import TrainSpec
@@ -24,35 +24,30 @@ def find_or_make_plan(spec: TrainSpec, say: Callable[[str], None] = lambda _: No
     downloader beside the shards, or a pass over the shards. `say` is told what a plan was made from.
     """
     shards = find_shards(spec.data_dir)
-    uids, recipe = read_wanted(spec)
+    uids = read_wanted(spec)
     if spec.subset_file is None or uids is None:
         if spec.plan_file:
-            match_shards(_read(spec.plan_file), shards)
-        return spec.plan_file or _make(spec, shards, uids, recipe, say), shards
-    digest = subset_digest(uids)
+            match_shards(read_plan(spec.plan_file), shards)
+        return spec.plan_file or _make(spec, shards, uids, say), shards
     if spec.plan_file:
-        plan = _read(spec.plan_file)
-        match_shards(plan, shards)
-        if plan.subset_digest != digest:
-            raise ConfigError(f"the plan {spec.plan_file} was made for another subset than {spec.subset_file}")
+        given_plan(spec.plan_file, spec.subset_file, uids, shards)
         return spec.plan_file, shards
-    beside = spec.subset_file.rpartition(".")[0] + ".plan"
-    if storage.exists(beside) and _serves(beside, digest, shards):
-        return beside, shards
-    return _make(spec, shards, uids, recipe, say), shards
+    if plan_beside(spec.subset_file, uids, shards):
+        return url_beside(spec.subset_file), shards
+    return _make(spec, shards, uids, say), shards
 
 
-def read_wanted(spec: TrainSpec) -> tuple[NDArray[np.void] | None, dict[str, Any] | None]:
-    """The uids of the run's subset (`u8,u8`, ascending; None is the whole pool), and the recipe beside it if any.
+def read_wanted(spec: TrainSpec) -> NDArray[np.void] | None:
+    """The uids of the run's subset, `u8,u8`, ascending; None is the whole pool.
 
     Raises ConfigError where the run's method or fraction is another than the recipe's.
     """
     if spec.subset_file is None:
-        return None, None
+        return None
     recipe = read_recipe(spec.subset_file)
     if recipe:
         _check_recipe(spec, recipe)
-    return read_subset(spec.subset_file), recipe
+    return read_subset(spec.subset_file)
 
 
 def check_coverage(plan: Plan, spec: TrainSpec) -> str:
@@ -70,26 +65,11 @@ def _make(
     spec: TrainSpec,
     shards: list[Shard],
     uids: NDArray[np.void] | None,
-    recipe: dict[str, Any] | None,
     say: Callable[[str], None],
 ) -> str:
-    tables = recipe.get("tables") if recipe and recipe.get("pool_digest") == pool_digest(shards) else None
+    tables = tables_of_recipe(spec.subset_file, shards) if spec.subset_file else None
     workers = max(1, spec.num_workers)
     return cached_plan(spec.output_dir, shards, uids, tables=tables, num_workers=workers, say=say)
-
-
-def _read(url: str) -> Plan:
-    with storage.local_copy(url) as path:
-        return open_plan(path)
-
-
-def _serves(url: str, digest: str, shards: list[Shard]) -> bool:
-    """Whether a plan is of this subset and pool, and of this version."""
-    try:
-        plan = _read(url)
-    except ConfigError:
-        return False
-    return plan.subset_digest == digest and plan.pool_digest == pool_digest(shards)
 
 
 def _check_recipe(spec: TrainSpec, recipe: dict[str, Any]) -> None:

@@ -62,7 +62,7 @@ def opened_data(spec: TrainSpec, world: World, say: Callable[[str], None] = lamb
 
 def _unplanned(spec: TrainSpec, stack: ExitStack) -> RunData:
     shards = find_shards(spec.data_dir)
-    uids, _ = read_wanted(spec)
+    uids = read_wanted(spec)
     folder = None
     if uids is not None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="datascaler-")))

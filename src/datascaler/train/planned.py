@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from datascaler import storage
 from datascaler.data.block_cache import BlockCache
 from datascaler.data.order import Order
 from datascaler.data.plan import open_plan
@@ -24,6 +25,8 @@ class Planned:
     cache_bytes: int = 0
 
     def open(self, *, seed: int, batch_size: int, end: int) -> "PlannedFeed":
+        # Whoever listed the pool has had answers: an outage now is waited out from this process's first request on.
+        storage.assume_answers(self.shards[0].url)
         plan = open_plan(self.plan_path)
         order = Order.of(plan, seed, batch_size)
         cache = BlockCache(Path(self.cache_dir), self.cache_bytes) if self.cache_dir else None

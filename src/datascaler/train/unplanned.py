@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from datascaler import storage
 from datascaler.data.pool import Shard
 from datascaler.data.randomness import shuffled, uniforms
 from datascaler.data.samples import Sample
@@ -41,6 +42,8 @@ class Unplanned:
     """Of `save_filter`; None keeps every sample."""
 
     def open(self, *, seed: int, **_: object) -> "UnplannedFeed":
+        # As `Planned.open` does, and for the same reason.
+        storage.assume_answers(self.shards[0].url)
         return UnplannedFeed(self, seed)
 
 
