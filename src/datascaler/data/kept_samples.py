@@ -15,14 +15,8 @@ from datascaler.data.ustar import UstarSamples, ustar_samples
 _IMAGE_SUFFIXES = tuple(suffix.encode() for suffix in IMAGE_SUFFIXES)
 
 
-class _Group(NamedTuple):
-    """A sample in a piece; positions are the piece's."""
-
-    key: bytes
-    offset: int
-    end: int
-    spans: dict[bytes, tuple[int, int]]
-    """Suffix -> where its content is, [start, stop)."""
+_Group = tuple[bytes, int, int, dict[bytes, tuple[int, int]]]
+"""A sample in a piece: its key, where it begins and ends, and by suffix where each content is, [start, stop)."""
 
 
 class Piece(NamedTuple):
@@ -78,20 +72,22 @@ def _plain_group(samples: UstarSamples, at: int) -> _Group:
         start = offsets[member] + BLOCK_BYTES
         stop = start + sizes[member]
         spans[names[member][dot + 1 :].lower()] = start, stop
-    return _Group(names[first][:dot], offsets[first], stop + -stop % BLOCK_BYTES, spans)
+    return names[first][:dot], offsets[first], stop + -stop % BLOCK_BYTES, spans
 
 
 def _grouped(entries: list[Entry]) -> list[_Group]:
     """The samples, grouped as `samples.read_samples` groups them."""
     groups: list[_Group] = []
+    current, first, spans = b"", 0, dict[bytes, tuple[int, int]]()
     for name, offset, start, stop, end in entries:
         dot = _dot(name)
         key, suffix = name[:dot], name[dot + 1 :].lower()
-        if groups and groups[-1].key == key and suffix not in groups[-1].spans:
-            groups[-1] = groups[-1]._replace(end=end)
+        if groups and key == current and suffix not in spans:
+            groups.pop()
         else:
-            groups.append(_Group(key, offset, end, {}))
-        groups[-1].spans[suffix] = start, stop
+            current, first, spans = key, offset, {}
+        spans[suffix] = start, stop
+        groups.append((key, first, end, spans))
     return groups
 
 

@@ -202,7 +202,7 @@ def open_plan(path: Path) -> Plan:
         meta = header.pop("__metadata__")
         if meta["plan_version"] != str(PLAN_VERSION):
             raise ValueError(f"version {meta['plan_version']}, this code reads {PLAN_VERSION}")
-        content = np.memmap(path, mode="r", dtype=np.uint8, offset=8 + header_bytes)
+        content = np.memmap(path, mode="r", dtype=np.uint8, offset=8 + header_bytes).view(np.ndarray)
         spans = {name: header[name]["data_offsets"] for name in _ARRAYS}
         if max(end for _, end in spans.values()) != len(content):
             raise ValueError("cut short, or longer than its header says")

@@ -15,6 +15,7 @@ from datascaler.data.block_cache import BlockCache
 from datascaler.data.kept_samples import Piece, kept_samples
 from datascaler.data.plan import BLOCK_BYTES, Block, Plan
 from datascaler.data.pool import Shard
+from datascaler.data.read_buffer import read_buffer
 from datascaler.data.samples import DAMAGED_TAR, Sample
 from datascaler.errors import NotFoundError
 
@@ -49,7 +50,7 @@ class BlockReader:
         rows = every[first:last]
         found = self._cached(number, every)
         if found is None:
-            found, fault = self._read(block, number, np.unique(every), np.unique(rows))
+            found, fault = self._read(block, number, _distinct(every), _distinct(rows))
             if fault:
                 self._warn(block, fault)
             elif len(rows) == len(every):
@@ -58,20 +59,17 @@ class BlockReader:
             fault = ""
         return [found.get(row) or _missing(row, fault) for row in rows.tolist()]
 
-    def expect(self, number: int) -> bool:
-        """Have the system read a local block ahead; False for one that is not local."""
+    def expect(self, number: int, kept: int) -> tuple[int, bool]:
+        """About how many bytes `kept` samples of a block take, and whether the block is local: then the system is told
+        to read it ahead.
+        """
         block = self.plan.block(number)
         url = self.shards[block.shard].url
-        if not storage.is_local(url):
-            return False
-        with suppress(NotFoundError):  # reading it will say so
-            storage.expect_local(url, block.start, block.end)
-        return True
-
-    def window_bytes(self, number: int, kept: int) -> int:
-        """About what `kept` samples of a block take in memory."""
-        block = self.plan.block(number)
-        return (block.end - block.start) * kept // (block.end_row - block.first_row)
+        is_local = storage.is_local(url)
+        if is_local:
+            with suppress(NotFoundError):  # reading it will say so
+                storage.expect_local(url, block.start, block.end)
+        return (block.end - block.start) * kept // (block.end_row - block.first_row), is_local
 
     def _read(
         self, block: Block, number: int, every: NDArray[np.int64], rows: NDArray[np.int64]
@@ -83,6 +81,8 @@ class BlockReader:
             contents = self._contents(url, pieces)
         except NotFoundError as error:
             return {}, str(error)
+        if len(pieces) == 1:
+            return kept_samples(contents[0], pieces[0], rows.tolist())
         found: dict[int, Sample] = {}
         fault = ""
         for piece, content in zip(pieces, contents, strict=True):
@@ -97,10 +97,10 @@ class BlockReader:
         if len(pieces) > 1 or not storage.is_local(url):
             return storage.read_ranges(url, [(piece.start, piece.end) for piece in pieces])
         size = pieces[0].end - pieces[0].start
-        buffer = getattr(self._buffers, "buffer", b"")
-        if len(buffer) < size:
-            buffer = self._buffers.buffer = bytearray(max(size, BLOCK_BYTES))
-        whole = memoryview(buffer)[:size]
+        buffer = getattr(self._buffers, "buffer", None)
+        if buffer is None or len(buffer) < size:
+            buffer = self._buffers.buffer = read_buffer(max(size, BLOCK_BYTES))
+        whole = buffer[:size]
         return [whole[: storage.read_local_into(url, pieces[0].start, whole)]]
 
     def _pieces(self, block: Block, number: int, every: NDArray[np.int64], rows: NDArray[np.int64]) -> list[Piece]:
@@ -120,7 +120,7 @@ class BlockReader:
 
     def _cached(self, number: int, rows: NDArray[np.int64]) -> dict[int, Sample] | None:
         content = self.cache.get(self._key(number)) if self.cache else None
-        return None if content is None else _unpacked(content, np.unique(rows).tolist())
+        return None if content is None else _unpacked(content, _distinct(rows).tolist())
 
     def _keep(self, number: int, found: dict[int, Sample]) -> None:
         if self.cache:
@@ -132,6 +132,12 @@ class BlockReader:
             self._warned.add(block.shard)
             url, place = self.shards[block.shard].url, f"bytes {block.start}-{block.end}"
             _log.warning("%s has changed since it was planned, in %s: %s; others take the place", url, place, fault)
+
+
+def _distinct(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of ascending rows."""
+    again = rows[1:] == rows[:-1]
+    return np.concatenate([rows[:1], rows[1:][~again]]) if again.any() else rows
 
 
 def _coalesced(ranges: NDArray[np.int64], rows: NDArray[np.int64], gap: int) -> Iterator[Piece]:

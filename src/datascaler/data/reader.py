@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from itertools import chain, count, islice
 
 from datascaler.data.block_cache import BlockCache
@@ -72,9 +72,11 @@ class Reader:
 
     def start(self, draws: Sequence[Draw]) -> None:
         """Begin to read what these draws need, all streams at once."""
-        for draw in draws:
-            if self._is_behind(draw):
+        stream = -1
+        for draw in draws:  # those of a stream stand together, the first of them first
+            if draw.stream != stream and self._is_behind(draw):
                 self._open(draw)
+            stream = draw.stream
 
     def candidates(self, draw: Draw) -> Iterator[Sample]:
         """The sample of a draw, then its stand-ins should it not decode: the rest of its window, in order, then the
@@ -109,9 +111,9 @@ class Reader:
         return (draw.epoch, draw.position) < (first.epoch, first.window.start)
 
     def _window_at(self, draw: Draw) -> tuple[list[Sample], Window]:
-        if self._is_behind(draw):
-            self._open(draw)
-        cursor, place = self._cursors[draw.stream], (draw.epoch, draw.position)
+        cursor, place = self._cursors.get(draw.stream), (draw.epoch, draw.position)
+        if cursor is None or self._is_behind(draw):
+            cursor = self._open(draw)
         while cursor.current is None or place >= (cursor.current.epoch, cursor.current.window.end):
             if not cursor.pending:
                 self._ask(cursor)
@@ -121,7 +123,7 @@ class Reader:
             self._read_ahead()
         return cursor.current.samples(), cursor.current.window
 
-    def _open(self, draw: Draw) -> None:
+    def _open(self, draw: Draw) -> _Cursor:
         abandoned = self._cursors.get(draw.stream)
         if abandoned:
             self._ahead_bytes -= sum(pending.size for pending in abandoned.pending)
@@ -130,6 +132,7 @@ class Reader:
             abandoned.current = None
         cursor = self._cursors[draw.stream] = _Cursor(self._upcoming(draw))
         self._ask(cursor)
+        return cursor
 
     def _upcoming(self, draw: Draw) -> Iterator[tuple[int, Window]]:
         """The stream's windows from a draw's on, epoch after epoch."""
@@ -141,8 +144,11 @@ class Reader:
     def _ask(self, cursor: _Cursor) -> None:
         """Send the stream's next window on its way."""
         epoch, window = next(cursor.upcoming)
-        size = self._blocks.window_bytes(window.block, window.last - window.first)
-        cursor.pending.append(_Pending(epoch, window, size, self._read(window)))
+        size, is_local = self._blocks.expect(window.block, window.last - window.first)
+        # Threads fetch from an object store; a disk is read ahead by the system, and threads would only cost CPU.
+        load = partial(self._load, window)
+        samples = cache(load) if is_local else self._threads.submit(load).result
+        cursor.pending.append(_Pending(epoch, window, size, samples))
         self._ahead_bytes += size
         self._ahead_windows += 1
         heapq.heappush(self._soonest, ((epoch, window.end), next(self._opened), cursor))
@@ -163,15 +169,6 @@ class Reader:
     def _is_wanted(self, epoch: int, position: int) -> bool:
         """Whether any stream's draw at this position comes before the end."""
         return self._end is None or epoch * self._order.samples + position * self._order.streams < self._end
-
-    def _read(self, window: Window) -> Callable[[], list[Sample]]:
-        """What gives the window's samples when they are wanted.
-
-        Threads fetch from an object store; a disk is read ahead by the system, and threads would only cost CPU.
-        """
-        if self._blocks.expect(window.block):
-            return cache(lambda: self._load(window))
-        return self._threads.submit(self._load, window).result
 
     def _load(self, window: Window) -> list[Sample]:
         return self._blocks.samples(window.block, window.first, window.last)

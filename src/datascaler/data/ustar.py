@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from datascaler.data.tar import BLOCK_BYTES
 
-_MAGIC = slice(257, 262)
+_MAGIC_WORD, _MAGIC = 256 // 4, int.from_bytes(b"ust", "little")
+"""Where a little-endian word of the header ends with the first letters of its magic, and these."""
 _NAME, _KIND, _PREFIX = slice(0, 100), 156, 345
 _SIZE, _CHECKSUM = slice(124, 135), slice(148, 154)
 """The digits, without what ends them."""
@@ -57,10 +58,9 @@ def ustar_samples(content: bytes | memoryview) -> UstarSamples | None:
     length = len(content)
     if not length or length % BLOCK_BYTES:
         return None
-    blocks = np.frombuffer(content, np.uint8).reshape(-1, BLOCK_BYTES)
-    found = np.flatnonzero(blocks[:, _MAGIC.start] == ord("u"))
-    found = found[(blocks[found, _MAGIC] == np.frombuffer(b"ustar", np.uint8)).all(axis=1)]
-    headers = blocks[found]
+    words = np.frombuffer(content, "<u4").reshape(-1, BLOCK_BYTES // 4)
+    found = np.flatnonzero(words[:, _MAGIC_WORD] >> 8 == _MAGIC)
+    headers = words[found].view(np.uint8)
     sizes = _plain_sizes(headers)
     if sizes is None:
         return None
