@@ -11,7 +11,7 @@ from PIL import Image
 
 from datascaler import storage
 from datascaler.data import samples as status
-from datascaler.score.run import ScoreSummary
+from datascaler.score.summary import ScoreSummary
 from datascaler.spec.score import ScoreSpec
 from tests.data.tars import members_of, picture, shard_of
 

@@ -1,13 +1,20 @@
 """`datascaler score`."""
 
+from collections.abc import Callable
 from dataclasses import asdict
+from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from datascaler.cli.options import COUNT, data_dir_option, index_options, json_option
-from datascaler.cli.output import note, print_result
+from datascaler.cli import score_image
+from datascaler.cli.options import COUNT, index_options, json_option
+from datascaler.cli.output import print_result
 from datascaler.errors import ConfigError
-from datascaler.spec.score import METHODS, ScoreSpec, check_method, default_model
+from datascaler.spec.score import IMAGE_METHODS, METHODS, check_method
+
+_FAMILIES = ((IMAGE_METHODS, score_image),)
+"""Methods, and the module that has their OPTIONS, the NAMES of all options that they read, and `run`."""
 
 
 def _method(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
@@ -17,20 +24,24 @@ def _method(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
         raise click.BadParameter(str(error)) from None
 
 
+def _family_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for _, family in reversed(_FAMILIES):
+        for option in reversed(family.OPTIONS):
+            command = option(command)
+    return command
+
+
 @click.command()
-@data_dir_option
+@click.option("--data-dir", help="Folder or URL of the pool's tar shards; several as a::b; brace ranges work.")
 @click.option("--output-dir", required=True, help="Folder or URL for the score tables.")
 @click.option("--method", required=True, callback=_method, help=f"How to score: {', '.join(METHODS)} (any case).")
-@click.option("--model", help="open_clip model name, hf-hub:ORG/NAME or local-dir:FOLDER.")
-@click.option("--pretrained", help="open_clip's tag, a weights file, or the URL of a datascaler run.")
-@click.option("--arch", default="l14", show_default=True, help="CLIP's default model: l14 or b32.")
+@_family_options
 @click.option("--score-name", help="Name of the tables' folder, in place of METHOD-ARCH-<weights hash>.")
-@click.option("--batch-size", type=COUNT, default=256, show_default=True)
-@click.option("--num-workers", type=COUNT, default=4, show_default=True, help="Decoding threads.")
+@click.option("--num-workers", type=COUNT, default=4, show_default=True, help="Workers that read and decode.")
 @index_options
 @click.option("--overwrite", is_flag=True, help="Score again what is there already.")
 @json_option
-def score(arch: str, model: str | None, pretrained: str | None, as_json: bool, **options: object) -> None:
+def score(method: str, as_json: bool, **options: Any) -> None:
     """Score every sample of a pool.
 
     One table a shard, published whole: run the same command again to go on after an interruption. Samples that can't
@@ -40,9 +51,12 @@ def score(arch: str, model: str | None, pretrained: str | None, as_json: bool, *
     datascaler score --data-dir s3://pool --output-dir s3://out --method clip --arch b32
     datascaler score --data-dir pool --output-dir out --method dfn --pretrained out/small/none-f1.0/...
     """
-    model, pretrained = default_model(str(options["method"]), arch, model, pretrained)
-    spec = ScoreSpec(model=model, pretrained=pretrained, **options)  # type: ignore[arg-type]
-
-    from datascaler.score.run import score as run
-
-    print_result(asdict(run(spec, note)), as_json=as_json)
+    ctx = click.get_current_context()
+    family = next(module for methods, module in _FAMILIES if method in methods)
+    foreign = {name for _, module in _FAMILIES for name in module.NAMES} - set(family.NAMES)
+    for name in sorted(foreign):
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name.replace('_', '-')} has no meaning for --method {method}")
+    own = {name: options.pop(name) for name in family.NAMES}
+    common = {name: value for name, value in options.items() if name not in foreign}
+    print_result(asdict(family.run({"method": method, **common}, **own)), as_json=as_json)

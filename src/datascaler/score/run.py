@@ -3,38 +3,19 @@
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from itertools import chain
 
-from datascaler import storage
 from datascaler.data.index import read_shard
 from datascaler.data.pool import Shard
 from datascaler.data.score_table import Footer, count_table, is_done, read_footer, table_url, write_table
-from datascaler.data.shard_list import frozen_shards, require_pool_unchanged
-from datascaler.errors import BadInputError, NotFoundError
+from datascaler.errors import NotFoundError
 from datascaler.models.load import load_clip
 from datascaler.models.loaded import LoadedClip
 from datascaler.progress import progress
+from datascaler.score.part import my_shards, raise_for_unreadable, tables_folder
 from datascaler.score.shard import score_samples
+from datascaler.score.summary import ScoreSummary
 from datascaler.spec.score import ScoreSpec
-
-
-@dataclass(slots=True)
-class ScoreSummary:
-    """Counts over this worker's shards."""
-
-    score_id: str
-    tables: str
-    """Folder of the score tables."""
-    shards: int = 0
-    skipped: int = 0
-    """Shards whose table was there already; their rows are counted too."""
-    rows: int = 0
-    ok: int = 0
-    bad: dict[str, int] = field(default_factory=dict)
-    """Rows by status."""
-    unreadable: list[str] = field(default_factory=list)
-    """Shards that are gone."""
 
 
 def score(spec: ScoreSpec, say: Callable[[str], None] = lambda _: None) -> ScoreSummary:
@@ -43,14 +24,11 @@ def score(spec: ScoreSpec, say: Callable[[str], None] = lambda _: None) -> Score
     Raises BadInputError, after all other shards are done, if some are gone since the list was frozen; StorageError at
     once where the store fails, since the others would fail too.
     """
-    storage.check_writable(spec.output_dir)
-    shards = frozen_shards(spec.output_dir, spec.data_dir)
-    mine = shards[spec.index :: spec.count]
-    require_pool_unchanged(mine, spec.data_dir)
+    mine = my_shards(spec)
     clip = load_clip(spec.model, spec.pretrained)
     score_id = spec.score_name or score_id_of(spec.method, clip)
     summary = ScoreSummary(score_id, tables_folder(spec.output_dir, score_id))
-    say(f"scoring {len(mine):,} of {len(shards):,} shards as {score_id} on {clip.device.type}")
+    say(f"scoring {len(mine):,} shards as {score_id} on {clip.device.type}")
     with ThreadPoolExecutor(spec.num_workers) as executor, progress(0, "score") as bar:
         for number, shard in enumerate(mine):
             footer = _footer(shard, spec, clip, score_id)
@@ -72,11 +50,7 @@ def score(spec: ScoreSpec, say: Callable[[str], None] = lambda _: None) -> Score
             samples = list(chain.from_iterable(rows for rows, _ in batches))
             scores = list(chain.from_iterable(values for _, values in batches))
             count_table(summary, write_table(url, footer, samples, scores))
-    if summary.unreadable:
-        raise BadInputError(
-            f"{len(summary.unreadable)} of {len(mine)} shards are gone, the others are scored: "
-            + "; ".join(summary.unreadable[:5])
-        )
+    raise_for_unreadable(summary, len(mine))
     return summary
 
 
@@ -85,10 +59,6 @@ def score_id_of(method: str, clip: LoadedClip) -> str:
     name = re.split("[/:]", clip.arch.rstrip("/"))[-1]
     arch = "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in name)
     return f"{method}-{arch}-{clip.weights_hash[:8]}"
-
-
-def tables_folder(output_dir: str, score_id: str) -> str:
-    return storage.join(output_dir, "scores", score_id)
 
 
 def _footer(shard: Shard, spec: ScoreSpec, clip: LoadedClip, score_id: str) -> Footer:

@@ -1,0 +1,71 @@
+"""A worker's part of a pool, shard by shard: for methods whose tables are made one after another."""
+
+from collections.abc import Callable, Sequence
+
+import pyarrow as pa
+
+from datascaler import storage
+from datascaler.data.in_order import in_order
+from datascaler.data.pool import Shard
+from datascaler.data.score_table import Footer, count_table, is_done, publish_table, read_footer, table_url
+from datascaler.data.shard_list import frozen_shards, require_pool_unchanged
+from datascaler.errors import BadInputError, NotFoundError
+from datascaler.progress import progress
+from datascaler.score.summary import ScoreSummary
+from datascaler.spec.score import ScorePart
+
+
+def my_shards(part: ScorePart) -> list[Shard]:
+    """This worker's shards of the frozen list, which the first worker makes."""
+    storage.check_writable(part.output_dir)
+    mine = frozen_shards(part.output_dir, part.data_dir)[part.index :: part.count]
+    require_pool_unchanged(mine, part.data_dir)
+    return mine
+
+
+def tables_folder(output_dir: str, score_id: str) -> str:
+    return storage.join(output_dir, "scores", score_id)
+
+
+def score_shards(
+    part: ScorePart,
+    shards: Sequence[Shard],
+    score_id: str,
+    footer_of: Callable[[Shard], Footer],
+    table_of: Callable[[Shard], pa.Table],
+) -> ScoreSummary:
+    """Publish the table of every shard that has none yet, `num_workers` shards at a time.
+
+    Raises BadInputError, after all other shards are done, if some are gone.
+    """
+    summary = ScoreSummary(score_id, tables_folder(part.output_dir, score_id))
+
+    def table(shard: Shard) -> tuple[Footer, bool] | NotFoundError:
+        """The footer of the shard's table, and whether it was there already."""
+        url, footer = table_url(summary.tables, shard), footer_of(shard)
+        if is_done(url, footer, overwrite=part.overwrite):
+            return read_footer(url), True
+        try:
+            return publish_table(url, footer, table_of(shard)), False
+        except NotFoundError as error:
+            return error
+
+    with progress(len(shards), part.method, unit="shard") as bar:
+        for shard, done in zip(shards, in_order(table, shards, part.num_workers), strict=True):
+            if isinstance(done, NotFoundError):
+                summary.unreadable.append(f"{shard.url}: {done}")
+            else:
+                footer, was_there = done
+                count_table(summary, footer)
+                summary.skipped += was_there
+            bar.update()
+    raise_for_unreadable(summary, len(shards))
+    return summary
+
+
+def raise_for_unreadable(summary: ScoreSummary, shards: int) -> None:
+    if summary.unreadable:
+        raise BadInputError(
+            f"{len(summary.unreadable)} of {shards} shards are gone, the others are scored: "
+            + "; ".join(summary.unreadable[:5])
+        )
