@@ -20,6 +20,7 @@ from datascaler.data.score_table import (
     publish_table,
     read_footer,
     read_table,
+    rows_table,
     table_url,
     write_table,
 )
@@ -35,6 +36,7 @@ FOOTER = Footer(
     model="x",
     weights_hash="w",
     preprocess_hash="p",
+    settings={"seed": 0},
 )
 NAN = float("nan")
 
@@ -119,7 +121,10 @@ def test_tables_lie_as_their_shards_do() -> None:
         ({"weights_hash": "v"}, "weights_hash is 'w', not 'v'"),
         ({"preprocess_hash": "q"}, "preprocess_hash is 'p', not 'q'"),
         ({"schema_version": 0}, f"schema_version is {SCHEMA_VERSION}, not 0"),
+        ({"settings": {"seed": 1}}, "seed is 0, not 1"),
+        ({"settings": {"seed": 0, "cap": 0.5}}, "cap is None, not 0.5"),
         ({"model": "y"}, ""),
+        ({"precision": "bfloat16", "seconds": 5.0, "finished": "2020-01-01T00:00:00+00:00"}, ""),
         ({"code_version": "0.0.0"}, ""),
         ({"rows": 7, "ok": 3, "bad": {"x": 4}}, ""),
         ({"etag": "f", "weights_hash": "v"}, "etag is 'e', not 'f'"),
@@ -129,14 +134,30 @@ def test_what_makes_two_tables_other_work(tmp_path: Path, change: dict[str, obje
     other = replace(FOOTER, **change)  # type: ignore[arg-type]
     assert FOOTER.difference(other) == difference
     url = f"{tmp_path}/a.parquet"
-    write_table(url, FOOTER, samples(), [0.0] * 5)
+    written = write_table(url, FOOTER, samples(), [0.0] * 5)
+    table = rows_table(samples(), [1.0] * 5)
     assert not is_done(url, other, overwrite=True)
     if not difference:
         assert is_done(url, other, overwrite=False)
+        assert publish_table(url, other, table) == written
         return
-    with pytest.raises(ConfigError) as caught:
-        is_done(url, other, overwrite=False)
-    assert str(caught.value) == f"{url} holds other work: {difference}; use another --output-dir, or --overwrite"
+    for refused in (lambda: is_done(url, other, overwrite=False), lambda: publish_table(url, other, table)):
+        with pytest.raises(ConfigError) as caught:
+            refused()
+        assert str(caught.value) == f"{url} holds other work: {difference}; use another --output-dir, or --overwrite"
+
+
+@pytest.mark.parametrize("where", ["local", "s3"])
+def test_a_table_that_another_worker_published_meanwhile_stays(request: pytest.FixtureRequest, where: str) -> None:
+    url = f"{request.getfixturevalue('s3_url' if where == 's3' else 'tmp_path')}/a.parquet"
+    first = publish_table(url, FOOTER.after(1), rows_table(samples(), [0.0] * 5))
+    assert (first.seconds, first.finished[-6:]) == (1, "+00:00")
+    before = storage.read_bytes(url)
+    assert publish_table(url, FOOTER.after(2), rows_table(samples(), [1.0] * 5)) == first
+    assert storage.read_bytes(url) == before
+    replaced = publish_table(url, FOOTER.after(3), rows_table(samples(), [1.0] * 5), overwrite=True)
+    assert read_footer(url) == replaced
+    assert read_table(url, ["score"])[0]["score"].to_pylist() == [1.0] * 5
 
 
 def test_a_table_that_is_not_there_is_not_done(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 A table is its own "done" marker: it is published whole, and a rerun skips a shard whose footer matches.
 """
 
+import io
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,7 +20,7 @@ from datascaler.data.samples import OK, Sample
 from datascaler.errors import ConfigError
 
 SCHEMA_VERSION = 1
-_ONLY_RECORDED = ("model", "code_version", "rows", "ok", "bad")
+_ONLY_RECORDED = ("model", "precision", "code_version", "rows", "ok", "bad", "seconds", "finished")
 """The same weights may be reached by several names."""
 _FOOTER = b"datascaler"
 _PIECES = pa.schema(
@@ -48,12 +50,24 @@ class Footer:
     model: str = ""
     weights_hash: str = ""
     preprocess_hash: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """All else that changes the scores: a temperature, a seed, a detector. Plain JSON: lists, not tuples."""
+    precision: str = ""
+    """What the network computed in, as `float32` or `bfloat16`."""
     schema_version: int = SCHEMA_VERSION
     code_version: str = __version__
     rows: int = 0
     ok: int = 0
     bad: dict[str, int] = field(default_factory=dict)
     """Rows by status, `ok` left out."""
+    seconds: float = 0.0
+    """That the shard took; shards that overlap share their time."""
+    finished: str = ""
+    """When, in UTC, as ISO 8601 has it."""
+
+    def after(self, seconds: float) -> "Footer":
+        """The footer of a table that is done now."""
+        return replace(self, seconds=round(seconds, 3), finished=datetime.now(UTC).isoformat(timespec="seconds"))
 
     def difference(self, other: "Footer") -> str:
         """The first field that keeps two tables from being the same work, as text; empty if none does."""
@@ -61,9 +75,20 @@ class Footer:
             if each.name in _ONLY_RECORDED:
                 continue
             mine, theirs = getattr(self, each.name), getattr(other, each.name)
-            if mine != theirs:
+            if each.name == "settings":
+                difference = _settings_difference(mine, theirs)
+                if difference:
+                    return difference
+            elif mine != theirs:
                 return f"{each.name} is {mine!r}, not {theirs!r}"
         return ""
+
+
+def _settings_difference(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+    for name in sorted(mine.keys() | theirs.keys()):
+        if mine.get(name) != theirs.get(name):
+            return f"{name} is {mine.get(name)!r}, not {theirs.get(name)!r}"
+    return ""
 
 
 class TableCounts(Protocol):
@@ -91,8 +116,8 @@ def table_url(folder: str, shard: Shard) -> str:
     return storage.join(folder, shard.name.removesuffix(".tar") + ".parquet")
 
 
-def write_table(url: str, footer: Footer, samples: Sequence[Sample], scores: Sequence[float] | None = None) -> Footer:
-    """Publish the rows (in tar order) and return the footer with its counts. `scores` is NaN where status is not ok."""
+def rows_table(samples: Sequence[Sample], scores: Sequence[float] | None = None) -> pa.Table:
+    """The columns of rows in tar order, for `publish_table`. `scores` is NaN where status is not ok."""
     columns = {
         "uid_high": [sample.uid[0] for sample in samples],
         "uid_low": [sample.uid[1] for sample in samples],
@@ -102,19 +127,32 @@ def write_table(url: str, footer: Footer, samples: Sequence[Sample], scores: Seq
         "status": [sample.status for sample in samples],
     }
     table = pa.table(columns, schema=_PIECES)
-    if scores is not None:
-        table = table.append_column("score", pa.array(scores, pa.float32()))
-    return publish_table(url, footer, table)
+    return table if scores is None else table.append_column("score", pa.array(scores, pa.float32()))
 
 
-def publish_table(url: str, footer: Footer, table: pa.Table) -> Footer:
-    """The same of rows that are columns already: those of `write_table`, and any that a method adds."""
+def write_table(url: str, footer: Footer, samples: Sequence[Sample], scores: Sequence[float] | None = None) -> Footer:
+    """`rows_table`, published."""
+    return publish_table(url, footer, rows_table(samples, scores))
+
+
+def publish_table(url: str, footer: Footer, table: pa.Table, *, overwrite: bool = False) -> Footer:
+    """Publish a table with the columns of `rows_table` and any of its method's own; its footer, with the counts.
+
+    Where another worker has published the same work meanwhile, its table stays and its footer is returned.
+
+    Raises ConfigError where other work has taken the name; `overwrite` replaces whatever is there.
+    """
     statuses = table["status"].value_counts().to_pylist()
     rows = {each["values"]: each["counts"] for each in statuses}
     counted = {**asdict(footer), "rows": table.num_rows, "ok": rows.pop(OK, 0), "bad": rows}
     table = table.replace_schema_metadata({_FOOTER: json.dumps(counted).encode()})
-    with storage.publish(url) as file:
-        pq.write_table(table, file, compression="zstd", use_dictionary=["status"], column_encoding=_ENCODINGS)
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd", use_dictionary=["status"], column_encoding=_ENCODINGS)
+    if overwrite:
+        storage.publish_bytes(url, buffer.getvalue())
+    elif not storage.publish_if_absent(url, buffer.getvalue()):
+        is_done(url, footer, overwrite=False)
+        return read_footer(url)
     return Footer(**counted)
 
 

@@ -1,5 +1,6 @@
 """A worker's part of a pool, shard by shard: for methods whose tables are made one after another."""
 
+import time
 from collections.abc import Callable, Sequence
 
 import pyarrow as pa
@@ -45,8 +46,11 @@ def score_shards(
         url, footer = table_url(summary.tables, shard), footer_of(shard)
         if is_done(url, footer, overwrite=part.overwrite):
             return read_footer(url), True
+        started = time.monotonic()
         try:
-            return publish_table(url, footer, table_of(shard)), False
+            made = table_of(shard)
+            footer = footer.after(time.monotonic() - started)
+            return publish_table(url, footer, made, overwrite=part.overwrite), False
         except NotFoundError as error:
             return error
 
