@@ -23,7 +23,7 @@ SCHEMA_VERSION = 1
 _ONLY_RECORDED = ("model", "precision", "code_version", "rows", "ok", "bad", "seconds", "finished")
 """The same weights may be reached by several names."""
 _FOOTER = b"datascaler"
-_PIECES = pa.schema(
+ROW_SCHEMA = pa.schema(
     [
         ("uid_high", pa.uint64()),
         ("uid_low", pa.uint64()),
@@ -113,7 +113,7 @@ def index_footer(shard: Shard) -> Footer:
 
 
 def table_url(folder: str, shard: Shard) -> str:
-    return storage.join(folder, shard.name.removesuffix(".tar") + ".parquet")
+    return storage.join(folder, shard.name.removesuffix(".tar").removesuffix(".parquet") + ".parquet")
 
 
 def rows_table(samples: Sequence[Sample], scores: Sequence[float] | None = None) -> pa.Table:
@@ -126,7 +126,7 @@ def rows_table(samples: Sequence[Sample], scores: Sequence[float] | None = None)
         "length": [sample.length for sample in samples],
         "status": [sample.status for sample in samples],
     }
-    table = pa.table(columns, schema=_PIECES)
+    table = pa.table(columns, schema=ROW_SCHEMA)
     return table if scores is None else table.append_column("score", pa.array(scores, pa.float32()))
 
 

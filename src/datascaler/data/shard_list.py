@@ -1,6 +1,7 @@
 """The frozen shard list of an output folder: what `i::count` is taken of, whatever the pool's listing says later."""
 
 import io
+from collections.abc import Callable
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,15 +11,17 @@ from datascaler.data.parquet import read_parquet
 from datascaler.data.pool import Shard, find_shards, require_unchanged
 from datascaler.errors import ConfigError
 
+Find = Callable[[str], list[Shard]]
+"""Lists a pool: the tars of a data-dir, or DataComp's metadata files."""
 _DATA_DIR = b"data_dir"
 _COLUMNS = ("url", "name", "size", "etag")
 
 
-def frozen_shards(output_dir: str, data_dir: str) -> list[Shard]:
+def frozen_shards(output_dir: str, data_dir: str, find: Find = find_shards) -> list[Shard]:
     """The shards that this output folder is about. The first caller lists the pool; everybody reads what it wrote."""
     url = _list_url(output_dir)
     if not storage.exists(url):
-        storage.publish_if_absent(url, _encode(find_shards(data_dir), data_dir))
+        storage.publish_if_absent(url, _encode(find(data_dir), data_dir))
     shards, frozen_dir = _read(url)
     if _normal(frozen_dir) != _normal(data_dir):
         raise ConfigError(
@@ -35,12 +38,12 @@ def read_frozen_shards(output_dir: str) -> list[Shard]:
     return _read(url)[0]
 
 
-def require_pool_unchanged(shards: list[Shard], data_dir: str) -> None:
+def require_pool_unchanged(shards: list[Shard], data_dir: str, find: Find = find_shards) -> None:
     """One listing tells, before any work, of a shard that was replaced since the list was frozen.
 
     A shard that is gone is not an error here: reading it will say so, and the others can be used.
     """
-    listed = {shard.url: shard for shard in find_shards(data_dir)}
+    listed = {shard.url: shard for shard in find(data_dir)}
     for shard in shards:
         if shard.url in listed:
             now = listed[shard.url]

@@ -7,7 +7,8 @@ import pyarrow as pa
 
 from datascaler import storage
 from datascaler.data.in_order import in_order
-from datascaler.data.pool import Shard
+from datascaler.data.metadata import find_metadata
+from datascaler.data.pool import Shard, find_shards
 from datascaler.data.score_table import Footer, count_table, is_done, publish_table, read_footer, table_url
 from datascaler.data.shard_list import frozen_shards, require_pool_unchanged
 from datascaler.errors import BadInputError, NotFoundError
@@ -19,8 +20,9 @@ from datascaler.spec.score import ScorePart
 def my_shards(part: ScorePart) -> list[Shard]:
     """This worker's shards of the frozen list, which the first worker makes."""
     storage.check_writable(part.output_dir)
-    mine = frozen_shards(part.output_dir, part.data_dir)[part.index :: part.count]
-    require_pool_unchanged(mine, part.data_dir)
+    folder, find = (part.from_metadata, find_metadata) if part.from_metadata else (part.data_dir, find_shards)
+    mine = frozen_shards(part.output_dir, folder, find)[part.index :: part.count]
+    require_pool_unchanged(mine, folder, find)
     return mine
 
 

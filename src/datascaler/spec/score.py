@@ -33,6 +33,8 @@ class ScorePart:
     data_dir: str
     output_dir: str
     method: str
+    from_metadata: str | None = None
+    """Folder of DataComp's metadata files, in place of the tars in `data_dir`."""
     score_name: str | None = None
     """Replaces the score-id."""
     num_workers: int = 4

@@ -1,0 +1,81 @@
+"""DataComp's metadata parquet files as a pool of rows: uid, caption, size and scores of each sample, without its image.
+
+The files are a pool's shards where a run is told `--from-metadata`: they are listed, frozen and scored as tars are.
+Rows of metadata lie in no tar, so their tables have no key, and offset and length 0.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from datascaler import storage
+from datascaler.data.hex_uids import UID_DIGITS, uids_of_digits
+from datascaler.data.parquet import read_parquet
+from datascaler.data.pool import Shard, require_unchanged
+from datascaler.data.samples import NO_UID, OK
+from datascaler.data.score_table import ROW_SCHEMA
+from datascaler.data.uids import UID_DTYPE
+from datascaler.errors import ConfigError
+
+_SUFFIX = ".parquet"
+
+
+def find_metadata(folder: str) -> list[Shard]:
+    """The parquet files below `folder`, by name; below `folder/metadata` where there are some, DataComp's layout.
+
+    Raises ConfigError where there is none.
+    """
+    inside = storage.join(folder, "metadata")
+    for base in (inside, folder):
+        found = storage.list_files(base, _SUFFIX, recursive=True)
+        if found:
+            return [Shard(info.url, storage.relative_to(info.url, base), info.size, info.etag) for info in found]
+    storage.require_bucket(folder)
+    raise ConfigError(f"no {_SUFFIX} files in {folder} nor in {inside}: DataComp's downloader puts its metadata there")
+
+
+def is_metadata(shard: Shard) -> bool:
+    return shard.name.endswith(_SUFFIX)
+
+
+def read_metadata(shard: Shard, columns: Sequence[str]) -> pa.Table:
+    """The rows of a metadata file: `ROW_SCHEMA` and the named columns as they are.
+
+    The status is `no uid` where the uid is not 32 hex digits, else `ok`. Raises ConfigError for a file that changed
+    since it was listed, is not parquet or lacks a column.
+    """
+    require_unchanged(shard, storage.stat(shard.url))
+    table = read_parquet(shard.url, ["uid", *columns])
+    uids, valid = _uids(table["uid"])
+    rows = table.num_rows
+    places = pa.table(
+        {
+            "uid_high": uids["f0"],
+            "uid_low": uids["f1"],
+            "key": pa.array(np.full(rows, "")),
+            "offset": np.zeros(rows, np.uint64),
+            "length": np.zeros(rows, np.uint64),
+            "status": pa.array(np.where(valid, OK, NO_UID)),
+        },
+        schema=ROW_SCHEMA,
+    )
+    for name in columns:
+        places = places.append_column(name, table[name])
+    return places
+
+
+def _uids(column: pa.ChunkedArray) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
+    """Hex digits -> `u8,u8` [n], zero where they are none, and where they are some [n]."""
+    texts = column.cast(pa.large_string()).combine_chunks()
+    valid = pc.fill_null(pc.match_substring_regex(texts, f"^[0-9a-fA-F]{{{UID_DIGITS}}}$"), False)
+    _, _, digits = pa.concat_arrays([texts.filter(valid)]).buffers()
+    mask = valid.to_numpy(zero_copy_only=False)
+    count = int(mask.sum())
+    uids = np.zeros(len(mask), UID_DTYPE)
+    if count:
+        rows = np.frombuffer(digits, np.uint8)[: count * UID_DIGITS].reshape(-1, UID_DIGITS)
+        uids[mask] = uids_of_digits(rows)[0]
+    return uids, mask
