@@ -7,13 +7,13 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from datascaler.cli import score_image
+from datascaler.cli import score_embeddings, score_image
 from datascaler.cli.options import COUNT, index_options, json_option
 from datascaler.cli.output import print_result
 from datascaler.errors import ConfigError
-from datascaler.spec.score import IMAGE_METHODS, METHODS, check_method
+from datascaler.spec.score import EMBEDDING_METHODS, IMAGE_METHODS, METHODS, check_method
 
-_FAMILIES = ((IMAGE_METHODS, score_image),)
+_FAMILIES = ((IMAGE_METHODS, score_image), (EMBEDDING_METHODS, score_embeddings))
 """Methods, and the module that has their OPTIONS, the NAMES of all options that they read, and `run`."""
 
 

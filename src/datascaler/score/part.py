@@ -39,11 +39,11 @@ def score_shards(
 ) -> ScoreSummary:
     """Publish the table of every shard that has none yet, `num_workers` shards at a time.
 
-    Raises BadInputError, after all other shards are done, if some are gone.
+    Raises BadInputError, after all other shards are done, if some are gone or `table_of` raises it for them.
     """
     summary = ScoreSummary(score_id, tables_folder(part.output_dir, score_id))
 
-    def table(shard: Shard) -> tuple[Footer, bool] | NotFoundError:
+    def table(shard: Shard) -> tuple[Footer, bool] | NotFoundError | BadInputError:
         """The footer of the shard's table, and whether it was there already."""
         url, footer = table_url(summary.tables, shard), footer_of(shard)
         if is_done(url, footer, overwrite=part.overwrite):
@@ -53,12 +53,12 @@ def score_shards(
             made = table_of(shard)
             footer = footer.after(time.monotonic() - started)
             return publish_table(url, footer, made, overwrite=part.overwrite), False
-        except NotFoundError as error:
+        except (NotFoundError, BadInputError) as error:
             return error
 
     with progress(len(shards), part.method, unit="shard") as bar:
         for shard, done in zip(shards, in_order(table, shards, part.num_workers), strict=True):
-            if isinstance(done, NotFoundError):
+            if isinstance(done, NotFoundError | BadInputError):
                 summary.unreadable.append(f"{shard.url}: {done}")
             else:
                 footer, was_there = done
@@ -72,6 +72,6 @@ def score_shards(
 def raise_for_unreadable(summary: ScoreSummary, shards: int) -> None:
     if summary.unreadable:
         raise BadInputError(
-            f"{len(summary.unreadable)} of {shards} shards are gone, the others are scored: "
+            f"{len(summary.unreadable)} of {shards} shards are gone or damaged, the others are scored: "
             + "; ".join(summary.unreadable[:5])
         )

@@ -1,0 +1,1 @@
+"""Filters from stored embeddings: no image is read, and no network runs."""

@@ -1,0 +1,107 @@
+"""Near-duplicate removal over a whole pool: cluster, then compare within clusters (SemDeDup, arXiv 2303.09540).
+
+One worker does it. Two passes over the image vectors: random rows for the clusters' centres, which are published once,
+and all rows, which go to local disk by cluster. The tables come last, shard by shard.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from datascaler.progress import progress
+from datascaler.score.embeddings.clustered_rows import ClusteredRows
+from datascaler.score.embeddings.near_duplicates import nearest_earlier
+from datascaler.score.embeddings.source import EmbeddingSource, good_rows, read_blocks, require_width, table_of_scores
+from datascaler.score.embeddings.vectors import device, nearest, unit
+
+_OUTCOME = np.dtype([("seen", "?"), ("similarity", "f4"), ("uid_high", "u8"), ("uid_low", "u8")])
+
+
+@dataclass(frozen=True, slots=True)
+class DedupRule:
+    eps: float
+    """A row is a duplicate where its cosine with an earlier one is above 1 - eps."""
+    keep: str
+    """hard: farthest from its cluster's centre first, as in the paper; easy: nearest first; score: best source score
+    first; first: in the order of the pool. Equal ones by uid."""
+
+    def order(self, to_centre: NDArray[np.float32], scores: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
+        """[n] numbers, to be sorted ascending."""
+        orders = {"hard": to_centre, "easy": -to_centre, "score": -scores, "first": rows}
+        return np.asarray(orders[self.keep], np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Deduplicated:
+    """What became of every row of a pool."""
+
+    outcomes: NDArray[np.void]
+    """[rows of the pool], in a file."""
+    first_row: NDArray[np.int64]
+    """Of every shard of the frozen list."""
+    eps: float
+
+    def table(self, number: int, rows: pa.Table) -> pa.Table:
+        """The score table of the shard at that place: 1 for a row to keep, 0 for a duplicate."""
+        start = int(self.first_row[number])
+        outcomes = np.array(self.outcomes[start : start + rows.num_rows])
+        seen, similarity = outcomes["seen"], outcomes["similarity"]
+        is_duplicate = seen & is_above(similarity, self.eps)
+        scores = np.where(seen, np.where(is_duplicate, 0, 1), np.nan).astype(np.float32)
+        has_earlier = seen & np.isfinite(similarity)
+        columns = {"similarity": pa.array(similarity, pa.float32(), mask=~has_earlier)}
+        for half in ("high", "low"):
+            columns[f"duplicate_of_{half}"] = pa.array(outcomes[f"uid_{half}"], pa.uint64(), mask=~is_duplicate)
+        return table_of_scores(rows, scores, seen, columns)
+
+
+def is_above(similarity: NDArray[np.float32], eps: float) -> NDArray[np.bool_]:
+    return similarity > np.float32(1 - eps)
+
+
+def deduplicate(source: EmbeddingSource, centroids: torch.Tensor, rule: DedupRule, scratch: Path) -> Deduplicated:
+    """Compare every row with the others of its cluster. `scratch` takes the image vectors of the pool, and 21 bytes
+    a row that the result is read from; it must live as long as the result is used.
+    """
+    ends = np.cumsum(source.read_counts(), dtype=np.int64)
+    first_row = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
+    # A file of no bytes can't be mapped.
+    outcomes = np.memmap(scratch / "outcomes", _OUTCOME, "w+", shape=(max(int(ends[-1]), 1),))
+    clustered = _assign(source, centroids, rule, first_row, scratch / "clusters")
+    with progress(len(outcomes), "dedup: compare", unit="row") as bar:
+        for records in clustered.clusters() if clustered else ():
+            records = records[np.lexsort((records["uid_low"], records["uid_high"], records["order"]))]
+            similarity, place = nearest_earlier(unit(torch.from_numpy(records["vector"].copy()).to(device())))
+            outcome = np.zeros(len(records), _OUTCOME)
+            outcome["seen"], outcome["similarity"] = True, similarity
+            for half in ("uid_high", "uid_low"):
+                outcome[half] = records[half][np.maximum(place, 0)]
+            outcomes[records["row"]] = outcome
+            bar.update(len(records))
+    return Deduplicated(outcomes, first_row, rule.eps)
+
+
+def _assign(
+    source: EmbeddingSource, centroids: torch.Tensor, rule: DedupRule, first_row: NDArray[np.int64], folder: Path
+) -> ClusteredRows | None:
+    """All rows by their nearest centre; None if there are none."""
+    clustered: ClusteredRows | None = None
+    with progress(len(source.shards), "dedup: assign", unit="shard") as bar:
+        for number, shard in enumerate(source.shards):
+            table = source.read_rows(shard)
+            for block in read_blocks(source, shard, good_rows(table), source.arrays(text=False)):
+                require_width(source, shard, block, centroids.shape[1])
+                if clustered is None:
+                    clustered = ClusteredRows(folder, block.stored[0].shape[1], block.stored[0].dtype)
+                to_centre, clusters = (each.cpu().numpy() for each in nearest(block.units()[0], centroids))
+                rows = first_row[number] + block.rows
+                high, low, scores = (table[name].to_numpy()[block.rows] for name in ("uid_high", "uid_low", "score"))
+                order = rule.order(to_centre, scores, rows)
+                clustered.add(clusters, rows, order, (high, low), block.stored[0])
+            bar.update()
+    return clustered

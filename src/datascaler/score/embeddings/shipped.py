@@ -1,0 +1,67 @@
+"""Embeddings that DataComp ships: an .npz beside each parquet file of its metadata, row for row."""
+
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from datascaler import storage
+from datascaler.data.in_order import in_order
+from datascaler.data.metadata import find_metadata, read_metadata
+from datascaler.data.pool import Shard
+from datascaler.data.shard_list import frozen_shards, require_pool_unchanged
+from datascaler.errors import ConfigError
+from datascaler.score.embeddings.source import EmbeddingSource
+
+_MODELS = {"l14": "ViT-L-14 openai", "b32": "ViT-B-32 openai"}
+_READERS = 16
+_FOOTER_BYTES = 1 << 20
+
+
+def source_of_metadata(output_dir: str, folder: str, arch: str) -> EmbeddingSource:
+    """The image and text embeddings of one of the two networks that DataComp embedded its pools with.
+
+    Raises ConfigError while files lack their .npz.
+    """
+    shards = frozen_shards(output_dir, folder, find_metadata)
+    require_pool_unchanged(shards, folder, find_metadata)
+    _require_npz(shards)
+    return EmbeddingSource(
+        name=f"datacomp-{arch}",
+        model=_MODELS[arch],
+        weights_hash="",
+        preprocess_hash="",
+        shards=shards,
+        image_array=f"{arch}_img",
+        text_array=f"{arch}_txt",
+        read_rows=partial(_read_rows, f"clip_{arch}_similarity_score"),
+        npz_url=_npz_url,
+        read_counts=lambda: list(in_order(_count, shards, _READERS)),
+    )
+
+
+def _npz_url(shard: Shard) -> str:
+    return shard.url.removesuffix(".parquet") + ".npz"
+
+
+def _require_npz(shards: list[Shard]) -> None:
+    folders = {storage.parent(shard.url) for shard in shards}
+    there = {info.url for folder in folders for info in storage.list_files(folder, ".npz")}
+    without = [shard for shard in shards if _npz_url(shard) not in there]
+    if without:
+        raise ConfigError(
+            f"{len(without)} of {len(shards)} metadata files have no embeddings beside them (first: "
+            f"{_npz_url(without[0])}): get them by DataComp's download_upstream.py --download_npz"
+        )
+
+
+def _read_rows(score_column: str, shard: Shard) -> pa.Table:
+    table = read_metadata(shard, [score_column])
+    scores = table[score_column].to_numpy().astype(np.float32)
+    return table.drop_columns([score_column]).append_column("score", pa.array(scores))
+
+
+def _count(shard: Shard) -> int:
+    with storage.translated_errors(shard.url), storage.open_read(shard.url, block_bytes=_FOOTER_BYTES) as file:
+        return int(pq.read_metadata(file).num_rows)

@@ -1,0 +1,118 @@
+"""The embeddings of a pool, shard by shard, with the rows that they belong to."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from datascaler.data.pool import Shard
+from datascaler.data.samples import OK
+from datascaler.errors import BadInputError, ConfigError
+from datascaler.score.embeddings.npz_rows import BLOCK_ROWS, open_vectors
+from datascaler.score.embeddings.vectors import device, unit
+
+IDENTITY = ["uid_high", "uid_low", "key", "offset", "length", "status"]
+NO_EMBEDDING = "no embedding"
+"""The row is good in the source, but its vector is zero or not finite."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingSource:
+    """Where embeddings are; `source_of_scores` and `source_of_metadata` make one."""
+
+    name: str
+    """Names exactly these embeddings in a pool."""
+    model: str
+    weights_hash: str
+    preprocess_hash: str
+    shards: Sequence[Shard]
+    """The whole pool, in the order of the frozen list."""
+    image_array: str
+    text_array: str
+    read_rows: Callable[[Shard], pa.Table]
+    """The rows of a shard: the columns IDENTITY, and `score` where the source has one."""
+    npz_url: Callable[[Shard], str]
+    read_counts: Callable[[], Sequence[int]]
+    """Rows of every shard."""
+
+    def arrays(self, *, text: bool = True) -> list[str]:
+        return [self.image_array, self.text_array] if text else [self.image_array]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Some rows of a shard that have vectors."""
+
+    rows: NDArray[np.int64]
+    """[k] ordinals in the shard, ascending."""
+    stored: list[NDArray[Any]]
+    """One [k, d] an array, as they are in the file."""
+
+    def units(self) -> list[Tensor]:
+        """The same as float32 of length 1, on the device."""
+        return [unit(torch.from_numpy(each).to(device())) for each in self.stored]
+
+
+def good_rows(table: pa.Table) -> NDArray[np.bool_]:
+    """[rows]: whether the status is ok."""
+    return np.array([status == OK for status in table["status"].to_pylist()], dtype=bool)
+
+
+def read_blocks(
+    source: EmbeddingSource, shard: Shard, good: NDArray[np.bool_], arrays: Sequence[str]
+) -> Iterator[Block]:
+    """The good rows whose vectors are finite and not zero; `good` is [rows of the shard].
+
+    Raises BadInputError where the file does not have as many rows, or the arrays not one width.
+    """
+    url = source.npz_url(shard)
+    with ExitStack() as stack:
+        opened = [open_vectors(stack, url, name) for name in arrays]
+        for each in opened:
+            if each.rows != len(good):
+                raise BadInputError(
+                    f"{url}: {each.name} has {each.rows:,} rows, but the table of {shard.name} has {len(good):,}: "
+                    "they were not written together; score the shard again with --overwrite"
+                )
+            if each.width != opened[0].width:
+                raise BadInputError(f"{url}: {each.name} is {each.width} wide, {opened[0].name} {opened[0].width}")
+        blocks = zip(*(each.blocks() for each in opened), strict=True)
+        for number, stored in enumerate(blocks):
+            start = number * BLOCK_ROWS
+            usable = good[start : start + len(stored[0])].copy()
+            for each in stored:
+                norms = np.linalg.norm(each.astype(np.float32), axis=1)
+                usable &= np.isfinite(norms) & (norms > 0)
+            if usable.any():
+                yield Block(start + np.flatnonzero(usable), [each[usable] for each in stored])
+
+
+def require_width(source: EmbeddingSource, shard: Shard, block: Block, width: int) -> None:
+    """Raises ConfigError for vectors that can't be compared with those of `width` numbers."""
+    own = block.stored[0].shape[1]
+    if own != width:
+        raise ConfigError(
+            f"{source.npz_url(shard)} has vectors of {own} numbers, but they are compared with vectors of {width}: "
+            "embed both with one model"
+        )
+
+
+def table_of_scores(
+    rows: pa.Table, scores: NDArray[np.float32], seen: NDArray[np.bool_], columns: dict[str, pa.Array] | None = None
+) -> pa.Table:
+    """The score table of a shard: `scores` [rows], NaN where `seen` [rows] is false; good rows among these get a
+    status of their own."""
+    statuses = rows["status"].to_pylist()
+    for row in np.flatnonzero(good_rows(rows) & ~seen):
+        statuses[row] = NO_EMBEDDING
+    table = rows.select(IDENTITY).set_column(IDENTITY.index("status"), "status", pa.array(statuses, pa.string()))
+    table = table.append_column("score", pa.array(scores, pa.float32()))
+    for name, column in (columns or {}).items():
+        table = table.append_column(name, column)
+    return table

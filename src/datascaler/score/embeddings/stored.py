@@ -1,0 +1,72 @@
+"""Embeddings that `datascaler score --save-embeddings` left beside its tables."""
+
+from functools import partial
+
+import pyarrow as pa
+
+from datascaler import storage
+from datascaler.data.in_order import in_order
+from datascaler.data.pool import Shard
+from datascaler.data.score_table import read_footer, read_table, table_url
+from datascaler.data.shard_list import frozen_shards, read_frozen_shards
+from datascaler.errors import BadInputError, ConfigError
+from datascaler.score.embeddings.source import IDENTITY, EmbeddingSource
+from datascaler.score.part import tables_folder
+
+_READERS = 16
+
+
+def source_of_scores(output_dir: str, data_dir: str, score_id: str) -> EmbeddingSource:
+    """The embeddings of a finished scoring. An empty `data_dir` is the pool that the output folder is about.
+
+    Raises ConfigError while shards lack a table or embeddings.
+    """
+    shards = frozen_shards(output_dir, data_dir) if data_dir else read_frozen_shards(output_dir)
+    folder = tables_folder(output_dir, score_id)
+    _require_complete(folder, score_id, shards)
+    first = read_footer(table_url(folder, shards[0]))
+    return EmbeddingSource(
+        name=score_id,
+        model=first.model,
+        weights_hash=first.weights_hash,
+        preprocess_hash=first.preprocess_hash,
+        shards=shards,
+        image_array="img",
+        text_array="txt",
+        read_rows=partial(_read_rows, folder, first.weights_hash),
+        npz_url=partial(_npz_url, folder),
+        read_counts=lambda: list(in_order(lambda shard: read_footer(table_url(folder, shard)).rows, shards, _READERS)),
+    )
+
+
+def _npz_url(folder: str, shard: Shard) -> str:
+    return table_url(folder, shard).removesuffix(".parquet") + ".npz"
+
+
+def _require_complete(folder: str, score_id: str, shards: list[Shard]) -> None:
+    """Two listings, before any work: a table without its embeddings would only be met hours later."""
+    tables, arrays = (
+        {info.url for info in storage.list_files(folder, suffix, recursive=True)} for suffix in (".parquet", ".npz")
+    )
+    untold = [shard for shard in shards if table_url(folder, shard) not in tables]
+    if untold:
+        raise ConfigError(
+            f"{len(untold)} of {len(shards)} shards have no table in {folder} (first: {untold[0].name}): "
+            "finish `datascaler score --save-embeddings` first"
+        )
+    without = [shard for shard in shards if _npz_url(folder, shard) not in arrays]
+    if without:
+        raise ConfigError(
+            f"{len(without)} of {len(shards)} shards of {score_id} have no embeddings (first: "
+            f"{_npz_url(folder, without[0])}): run its `datascaler score` command again with --save-embeddings"
+        )
+
+
+def _read_rows(folder: str, weights_hash: str, shard: Shard) -> pa.Table:
+    url = table_url(folder, shard)
+    table, footer = read_table(url, [*IDENTITY, "score"])
+    if (footer.shard, footer.size, footer.etag) != (shard.name, shard.size, shard.etag):
+        raise BadInputError(f"{url} is of another {shard.name} than shards.parquet lists: score it again, --overwrite")
+    if footer.weights_hash != weights_hash:
+        raise BadInputError(f"{url} was made by other weights than the first table: score it again with --overwrite")
+    return table

@@ -1,0 +1,84 @@
+"""A scoring run from stored embeddings: where they are, and the numbers of each method."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from datascaler.errors import ConfigError
+from datascaler.spec.score import ScorePart
+
+KEEP_RULES = ("hard", "easy", "score", "first")
+METHOD_OPTIONS: dict[str, tuple[str, ...]] = {
+    "negcliploss": ("temperature", "batch_rows", "rounds", "seed"),
+    "normsim": ("target", "p"),
+    "image_based": ("target", "centroids"),
+    "dedup": ("clusters", "sample", "eps", "keep", "seed"),
+}
+"""What each method reads; the rest has no meaning for it."""
+FILE_OPTIONS = ("target", "centroids")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EmbeddingSpec(ScorePart):
+    """Scores from embeddings of this output folder, or from the npz files beside DataComp's metadata."""
+
+    embeddings: str | None = None
+    """Score-id whose tables and .npz files `score --save-embeddings` left in the output folder."""
+    arch: str = "l14"
+    """Which of the two embeddings that DataComp ships: l14 or b32."""
+    temperature: float = 0.01
+    """Of the softmax; 0.01 is that of OpenAI's CLIPs, 0.07 was used with DFN's public one (arXiv 2405.19547)."""
+    batch_rows: int = 32_768
+    """Negatives that a row is compared with in a round."""
+    rounds: int = 10
+    """Batches that are averaged over."""
+    target: str | None = None
+    """Image embeddings of what one wants to be good at: a .npy, a .npz, or a folder of .npz files."""
+    p: str = "2"
+    """Norm over the targets: 2 or inf."""
+    centroids: str | None = None
+    """Cluster centres of the pool's image embeddings, [clusters, d] in a .npy or .npz."""
+    clusters: int | None = None
+    """None is the square root of the number of rows."""
+    sample: int | None = None
+    """Rows that the clusters are fitted on; None is 256 a cluster, at most 1 M."""
+    eps: float = 0.05
+    """A row is a duplicate of an earlier one where their cosine is above 1 - eps."""
+    keep: str = "hard"
+    """Which of several duplicates comes first and so stays; see `KEEP_RULES`."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        ScorePart.__post_init__(self)
+        if (self.embeddings is None) == (self.from_metadata is None):
+            raise ConfigError(
+                f"--method {self.method} needs --embeddings SCORE_ID (left by `datascaler score --save-embeddings`) "
+                "or --from-metadata FOLDER (DataComp's parquet and npz files), and only one of them"
+            )
+        if self.from_metadata and self.arch not in ("l14", "b32"):
+            raise ConfigError(f"DataComp ships the embeddings l14 and b32, not {self.arch!r}: give --arch l14 or b32")
+        for name in ("batch_rows", "rounds", "clusters", "sample"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} must be at least 1, got {value}")
+        if not 0 < self.temperature < math.inf:
+            raise ConfigError(f"temperature must be above 0, got {self.temperature}")
+        if not 0 <= self.eps <= 2:
+            raise ConfigError(f"eps must be in 0..2, got {self.eps}")
+        if not 0 <= self.seed < 1 << 63:
+            raise ConfigError(f"seed must be in 0..2^63 - 1, got {self.seed}")
+        if self.p not in ("2", "inf"):
+            raise ConfigError(f"p must be 2 or inf, got {self.p!r}")
+        if self.keep not in KEEP_RULES:
+            raise ConfigError(f"keep must be one of {', '.join(KEEP_RULES)}, got {self.keep!r}")
+        for name in FILE_OPTIONS:
+            if name in METHOD_OPTIONS[self.method] and not getattr(self, name):
+                raise ConfigError(f"--method {self.method} needs --{name}: a .npy or .npz of image embeddings")
+        if self.method == "dedup" and self.count > 1:
+            raise ConfigError(
+                f"dedup compares rows of all shards, so one worker does it: leave out --count {self.count} and --index"
+            )
+
+    def settings(self) -> dict[str, Any]:
+        """This method's numbers, as footers record them; files are for the run to name by content."""
+        return {name: getattr(self, name) for name in METHOD_OPTIONS[self.method] if name not in FILE_OPTIONS}
