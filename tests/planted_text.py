@@ -36,15 +36,17 @@ PHOTOGRAPHS = (
 _MAX_SIDE = 512
 """Of a picture in a DataComp pool."""
 _WORDS = (
-    "summer sale fresh coffee open daily best price winter garden music festival free delivery new arrivals grand hotel "
-    "happy birthday limited edition road closed organic honey travel photo classic model special offer made with love "
-    "2024 50% OFF $19.99 www.example.com CALL NOW 555-0142 Vol. 7"
-).split()
+    *("summer", "sale", "fresh", "coffee", "open", "daily", "best", "price", "winter", "garden", "music"),
+    *("festival", "free", "delivery", "new", "arrivals", "grand", "hotel", "happy", "birthday", "limited"),
+    *("edition", "road", "closed", "organic", "honey", "travel", "photo", "classic", "model", "special"),
+    *("offer", "made", "with", "love", "2024", "50%", "OFF", "$19.99", "www.example.com", "CALL", "NOW"),
+    *("555-0142", "Vol.", "7"),
+)
 _SIZES = (12, 14, 16, 20, 24, 32, 48, 64)
 """Pixels of the em: capitals are about 0.7 of it."""
 _COLOURS, _MIN_CONTRAST = 64, 60
-"""The ink is the first of so many random colours whose brightness differs by this much, of 255, from nine tenths of what
-is around the letters; if none does, the one that differs most."""
+"""The ink is the first of so many random colours whose brightness differs by this much, of 255, from nine tenths of
+what is around the letters; if none does, the one that differs most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ def _drawn(rng: np.random.Generator) -> Image.Image:
             picture = Image.new("RGB", (width, height), _colour(rng))
             pen = ImageDraw.Draw(picture)
             for _ in range(12):
-                x, y, side = rng.integers(width), rng.integers(height), rng.integers(20, 140)
+                x, y, side = rng.integers((0, 0, 20), (width, height, 140)).tolist()
                 draw = pen.ellipse if rng.random() < 0.5 else pen.rectangle
                 draw((x, y, x + side, y + side), fill=_colour(rng))
             return picture
@@ -118,9 +120,7 @@ def _plant(rng: np.random.Generator, picture: Image.Image, size: int, *, photogr
     return PlantedText(np.array(picture), glyphs, size, angle, name, photograph)
 
 
-def _words(
-    rng: np.random.Generator, room: tuple[int, int], font: ImageFont.FreeTypeFont, angle: float
-) -> Image.Image:
+def _words(rng: np.random.Generator, room: tuple[int, int], font: ImageFont.FreeTypeFont, angle: float) -> Image.Image:
     """Ink, 0 to 255: one to four words a line and one to three lines, as many as fit, turned, somewhere inside."""
     lines, words = int(rng.integers(1, 4)), int(rng.integers(1, 5))
     while True:
