@@ -37,7 +37,10 @@ def collect(source: EmbeddingSource, wanted: int, seed: int, *, text: bool) -> R
 
     Raises ConfigError for a pool without a single usable row.
     """
-    shards, rows, blocks, found = [], [], [], 0
+    shards: list[NDArray[np.int64]] = []
+    rows: list[NDArray[np.int64]] = []
+    blocks: list[list[Tensor]] = []
+    found = 0
     with progress(wanted, "random rows", unit="row") as bar:
         for number in shuffled(len(source.shards), (seed, 0), _SHARD_ORDER).tolist():
             shard = source.shards[number]
