@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup check test test-slow demo e2e images bench-client bench-plan bench-read bench-select lock clean
+.PHONY: setup check test test-slow demo e2e images bench-client bench-plan bench-read bench-score bench-select lock clean
 
 setup: $(STAMP)
 
@@ -48,6 +48,9 @@ bench-plan: setup
 
 bench-read: setup
 	$(BIN)/python -m benchmarks.read
+
+bench-score: setup
+	$(BIN)/python -m benchmarks.score
 
 bench-select: setup
 	$(BIN)/python -m benchmarks.select
