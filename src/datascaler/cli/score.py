@@ -7,13 +7,14 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from datascaler.cli import score_embeddings, score_image
+from datascaler.cli import score_captions, score_embeddings, score_image
 from datascaler.cli.options import COUNT, index_options, json_option
 from datascaler.cli.output import print_result
 from datascaler.errors import ConfigError
-from datascaler.spec.score import EMBEDDING_METHODS, IMAGE_METHODS, METHODS, check_method
+from datascaler.spec.score import CAPTION_METHODS, EMBEDDING_METHODS, IMAGE_METHODS, METHODS, check_method
+from datascaler.spec.score_captions import METADATA_METHODS
 
-_FAMILIES = ((IMAGE_METHODS, score_image), (EMBEDDING_METHODS, score_embeddings))
+_FAMILIES = ((IMAGE_METHODS, score_image), (CAPTION_METHODS, score_captions), (EMBEDDING_METHODS, score_embeddings))
 """Methods, and the module that has their OPTIONS, the NAMES of all options that they read, and `run`."""
 
 
@@ -50,9 +51,12 @@ def score(method: str, as_json: bool, **options: Any) -> None:
     \b
     datascaler score --data-dir s3://pool --output-dir s3://out --method clip --arch b32
     datascaler score --data-dir pool --output-dir out --method dfn --pretrained out/small/none-f1.0/...
+    datascaler score --from-metadata datacomp/metadata --output-dir out --method clip --arch l14
     """
     ctx = click.get_current_context()
     family = next(module for methods, module in _FAMILIES if method in methods)
+    if options["from_metadata"] and method in METADATA_METHODS:
+        family = score_captions  # DataComp has scored it already
     foreign = {name for _, module in _FAMILIES for name in module.NAMES} - set(family.NAMES)
     for name in sorted(foreign):
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:

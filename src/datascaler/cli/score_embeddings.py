@@ -39,7 +39,7 @@ OPTIONS = (
     click.option("--seed", type=COUNT, default=0, show_default=True, help="Of what is drawn at random."),
 )
 NAMES = (
-    *("embeddings", "arch", "temperature", "batch_rows", "rounds", "target", "p", "centroids"),
+    *("from_metadata", "embeddings", "arch", "temperature", "batch_rows", "rounds", "target", "p", "centroids"),
     *("clusters", "sample", "eps", "keep", "seed"),
 )
 """The options that these methods read."""

@@ -20,6 +20,10 @@ BAD_JSON = "json does not parse"
 NO_UID = "no uid"
 DAMAGED_TAR = "tar damaged here"
 NOT_FINITE = "score is not finite"
+NO_SIZE = "no original size"
+NO_SCORE = "no score in the metadata"
+
+_LARGEST_SIDE = 1 << 31
 
 
 @dataclass(slots=True)
@@ -38,6 +42,8 @@ class Sample:
     status: str = OK
     detail: str = ""
     """What exactly was wrong, for people."""
+    original_size: tuple[int, int] = (0, 0)
+    """Width and height of the image as it was downloaded, as the json has them; zeros where it does not."""
 
 
 @dataclass(slots=True)
@@ -100,6 +106,7 @@ def sample_of(row: int, group: Group) -> Sample:
         sample.uid = split_uid(str(uid))
     elif sample.status == OK:
         sample.status, sample.detail = NO_UID, f"uid in json: {uid!r}"
+    sample.original_size = _original_size(record)
     _read_image(sample, group.members)
     _read_caption(sample, group.members.get("txt"), record)
     return sample
@@ -114,6 +121,14 @@ def _read_json(sample: Sample, member: Member | None) -> dict[str, object]:
         sample.status, sample.detail = BAD_JSON, str(error)
         return {}
     return record if isinstance(record, dict) else {}
+
+
+def _original_size(record: dict[str, object]) -> tuple[int, int]:
+    width, height = record.get("original_width"), record.get("original_height")
+    # A json may hold an integer of any size.
+    if isinstance(width, int) and isinstance(height, int) and 0 < width < _LARGEST_SIDE and 0 < height < _LARGEST_SIDE:
+        return width, height
+    return 0, 0
 
 
 def _read_image(sample: Sample, members: dict[str, Member]) -> None:

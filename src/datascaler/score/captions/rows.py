@@ -1,0 +1,66 @@
+"""The captions of a shard, be it a tar of the pool or a file of DataComp's metadata."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from datascaler.data.index import read_shard
+from datascaler.data.metadata import is_metadata, read_metadata
+from datascaler.data.pool import Shard
+from datascaler.data.samples import NO_CAPTION, OK
+from datascaler.data.score_table import rows_table
+
+_COLUMNS = ("text", "original_width", "original_height")
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionRows:
+    """n rows in the order of their shard."""
+
+    places: pa.Table
+    """Of `ROW_SCHEMA`: uid, place and status."""
+    captions: list[str]
+    """Empty where the status is not ok."""
+    sizes: NDArray[np.int64]
+    """[n, 2] width and height before the pool shrank the image; zeros where unknown."""
+
+    @property
+    def ok(self) -> NDArray[np.bool_]:
+        """[n]"""
+        return np.asarray(pc.equal(self.places["status"], OK).to_numpy())
+
+
+def read_caption_rows(shard: Shard) -> CaptionRows:
+    """Raises NotFoundError for a shard that is gone, ConfigError for one that changed or is not what its name says."""
+    return _of_metadata(shard) if is_metadata(shard) else _of_tar(shard)
+
+
+def _of_tar(shard: Shard) -> CaptionRows:
+    samples = []
+    for sample in read_shard(shard):
+        sample.image = b""
+        samples.append(sample)
+    captions = [sample.caption if sample.status == OK else "" for sample in samples]
+    sizes = np.array([sample.original_size for sample in samples], np.int64).reshape(-1, 2)
+    return CaptionRows(rows_table(samples), captions, sizes)
+
+
+def _of_metadata(shard: Shard) -> CaptionRows:
+    table = read_metadata(shard, _COLUMNS)
+    without = pc.and_(pc.equal(table["status"], OK), pc.is_null(table["text"]))
+    places = table.select([name for name in table.column_names if name not in _COLUMNS])
+    places = with_status(places, NO_CAPTION, without.to_numpy())
+    captions = pc.if_else(pc.equal(places["status"], OK), table["text"].cast(pa.large_string()), "").to_pylist()
+    sides = [pc.fill_null(table[name].cast(pa.int64(), safe=False), 0).to_numpy() for name in _COLUMNS[1:]]
+    sizes = np.stack(sides, axis=1)
+    sizes[(sizes <= 0).any(axis=1)] = 0
+    return CaptionRows(places, captions, sizes)
+
+
+def with_status(places: pa.Table, status: str, rows: NDArray[np.bool_]) -> pa.Table:
+    """The table with another status at these rows [n]."""
+    statuses = pc.if_else(pa.array(rows), status, places["status"])
+    return places.set_column(places.schema.get_field_index("status"), "status", statuses)

@@ -1,0 +1,85 @@
+"""Scoring by captions or by what DataComp's metadata has: load what the method needs, then one table a shard."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from hashlib import sha256
+from typing import Any
+
+import pyarrow as pa
+
+from datascaler.data.pool import Shard
+from datascaler.data.score_table import Footer
+from datascaler.data.shard_list import read_frozen_shards
+from datascaler.score.captions.basic import BasicRule
+from datascaler.score.captions.english import EnglishRule
+from datascaler.score.captions.entries import read_entries
+from datascaler.score.captions.entry_counts import pool_counts
+from datascaler.score.captions.language import LanguageDetector, load_detector
+from datascaler.score.captions.metaclip import MetaClipRule
+from datascaler.score.captions.metadata_scores import metadata_score_table
+from datascaler.score.captions.rule import CaptionRule, rule_table
+from datascaler.score.captions.text_based import by_wordnet, by_words
+from datascaler.score.part import my_shards, score_shards
+from datascaler.score.summary import ScoreSummary
+from datascaler.spec.score_captions import METADATA_METHODS, CaptionSpec
+
+
+def score_captions(spec: CaptionSpec, say: Callable[[str], None] = lambda _: None) -> ScoreSummary:
+    """Score this worker's shards. Finished ones are skipped, so the same command, run again, goes on.
+
+    Raises ConfigError for an asset that is not what the method needs, and as `score_shards` does.
+    """
+    mine = my_shards(spec)
+    if spec.method in METADATA_METHODS:
+        score_id = spec.score_name or f"{spec.method}-{spec.arch}-metadata"
+        model = {"b32": "ViT-B-32", "l14": "ViT-L-14"}[spec.arch]
+        settings: dict[str, Any] = {"source": "metadata", "arch": spec.arch}
+        table_of: Callable[[Shard], pa.Table] = partial(metadata_score_table, arch=spec.arch)
+    else:
+        rule = _rule(spec, say)
+        settings, model = rule.settings, ""
+        score_id = spec.score_name or f"{spec.method}-{_digest(settings)}"
+        table_of = partial(rule_table, rule)
+    say(f"scoring {len(mine):,} shards as {score_id}")
+
+    def footer(shard: Shard) -> Footer:
+        return Footer(
+            shard=shard.name,
+            size=shard.size,
+            etag=shard.etag,
+            score_id=score_id,
+            method=spec.method,
+            model=model,
+            settings=settings,
+        )
+
+    return score_shards(spec, mine, score_id, footer, table_of)
+
+
+def _rule(spec: CaptionSpec, say: Callable[[str], None]) -> CaptionRule:
+    if spec.method == "metaclip":
+        entries = read_entries(spec.entries or "")
+        shards = read_frozen_shards(spec.output_dir)
+        say(f"counting {len(entries.numbers):,} entries in {len(shards):,} shards, where that is not done yet")
+        counts = pool_counts(spec.output_dir, shards, entries, spec.num_workers, spec.index, spec.count)
+        return MetaClipRule(entries, counts, spec.entry_limit, spec.seed)
+    detector: LanguageDetector | None = load_detector(spec.language_model) if spec.language_model else None
+    if spec.method == "basic":
+        return BasicRule(
+            detector=detector,
+            min_words=spec.min_words,
+            min_chars=spec.min_chars,
+            min_side=spec.min_side,
+            max_aspect=spec.max_aspect,
+        )
+    if spec.method == "text_based":
+        if spec.words:
+            return by_words(detector, spec.words)
+        return by_wordnet(detector, spec.wordnet or "", spec.synsets or "")
+    assert detector is not None
+    return EnglishRule(detector)
+
+
+def _digest(settings: dict[str, Any]) -> str:
+    return sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
