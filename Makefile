@@ -57,7 +57,7 @@ bench-select: setup
 
 # After a change of dependencies. The lock names no index.
 lock: setup
-	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile pyproject.toml --extra worker --group dev --generate-hashes \
+	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile pyproject.toml --extra worker --extra captions --group dev --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --universal --python-version 3.11 --no-header --quiet -o requirements.lock
 	scripts/lock_images
 

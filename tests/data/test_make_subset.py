@@ -27,17 +27,19 @@ def test_the_best_fraction_with_its_recipe_and_plan(request: pytest.FixtureReque
     assert (recipe["method"], recipe["fraction"], recipe["score_id"]) == ("clip", "0.3", "clip-x-00000000")
     assert (recipe["rows"], recipe["kept_rows"], recipe["kept_uids"]) == (30, 9, 9)
     assert recipe["threshold"] == pytest.approx(0.7)
+    assert made.plan is not None
     with storage.local_copy(made.plan) as path:
         plan = open_plan(path)
         assert (plan.samples, plan.rows, plan.wanted) == (9, 30, 9)
         assert plan.subset_digest == recipe["digest"] == subset_digest(read_subset(made.files[0]))
         assert plan.pool_digest == recipe["pool_digest"]
+    assert made.coverage is not None
     assert (made.coverage.present, made.coverage.wanted, made.coverage.duplicate_rows) == (9, 9, 0)
 
 
 def test_a_fraction_without_a_decimal_form_reads_back_exactly(tmp_path: Path) -> None:
     made = make_subset(score_pool(str(tmp_path)), part("1/3"), method="clip")
-    assert made.plan.endswith("/clip-f1-3.plan")
+    assert made.plan == f"{tmp_path}/out/subsets/clip-f1-3.plan"
     assert parse_fraction(made.recipe["fraction"]) == Fraction(1, 3)
 
 

@@ -10,6 +10,7 @@ from datascaler.cli.subset_combine import combine
 from datascaler.cli.subset_convert import convert
 from datascaler.cli.subset_materialize import materialize
 from datascaler.cli.subset_options import SubsetGroup, choice_options, rule_of, scores_of
+from datascaler.cli.subset_result import coverage_lines
 from datascaler.cli.subset_sample import sample
 from datascaler.cli.subset_show import show
 
@@ -52,16 +53,15 @@ def subset(output_dir: str, formats: str, subset_name: str | None, as_json: bool
         name=subset_name,
         seed=choice["seed"],
     )
-    coverage = made.coverage
     result = {
         "files": made.files,
         "plan": made.plan,
         **{key: made.recipe[key] for key in ("rows", "usable", "kept_rows", "kept_uids", "threshold", "ties")},
-        "coverage": f"{coverage.present:,} of {coverage.wanted:,} uids present in this pool",
     }
-    if coverage.duplicate_rows:
-        result["duplicate_rows"] = coverage.duplicate_rows
-    print_result(result, as_json=as_json)
+    lines = coverage_lines(made)
+    if made.coverage and made.coverage.duplicate_rows:
+        lines["duplicate_rows"] = made.coverage.duplicate_rows
+    print_result(result | lines, as_json=as_json)
 
 
 for command in (show, convert, combine, sample, materialize):

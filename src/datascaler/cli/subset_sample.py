@@ -4,6 +4,7 @@ import click
 
 from datascaler.cli.options import COUNT, json_option
 from datascaler.cli.output import print_result
+from datascaler.cli.subset_result import coverage_lines
 from datascaler.spec.sampler import DEFAULT_BATCH, DEFAULT_PENALTY, Sampler
 
 
@@ -71,6 +72,5 @@ def sample(
         output_dir, how, method=method.lower(), score_name=score_name, name=subset_name, overwrite=overwrite
     )
     shown = ("usable_uids", "kept_uids", "distinct_uids", "most_repeated", "rule")
-    coverage = f"{made.coverage.present:,} of {made.coverage.wanted:,} uids present in this pool"
-    result = {"files": made.files, "plan": made.plan, **{key: made.recipe[key] for key in shown}, "coverage": coverage}
-    print_result(result, as_json=as_json)
+    result = {"files": made.files, "plan": made.plan, **{key: made.recipe[key] for key in shown}}
+    print_result(result | coverage_lines(made), as_json=as_json)

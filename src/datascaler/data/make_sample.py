@@ -8,11 +8,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from datascaler import __version__, storage
-from datascaler.data.build_plan import build_plan
 from datascaler.data.derive_subset import publish_derived
-from datascaler.data.make_subset import MadeSubset
+from datascaler.data.make_subset import MadeSubset, publish_plan
 from datascaler.data.multiset import first_of_each
-from datascaler.data.plan import write_plan
 from datascaler.data.pool import Shard, pool_digest
 from datascaler.data.sample_repeats import sample_repeats
 from datascaler.data.samples import OK
@@ -61,9 +59,8 @@ def make_sample(
     drawn = np.repeat(uids, counts)
     recipe = _recipe(sampler, name, footer, folder, shards, len(uids), counts)
     file = publish_derived(f"{base}.npy", drawn, recipe, overwrite=overwrite)
-    plan, coverage = build_plan(shards, folder, drawn)
-    write_plan(f"{base}.plan", plan)
-    return MadeSubset(files=[file], plan=f"{base}.plan", recipe=recipe, coverage=coverage)
+    plan, coverage = publish_plan(base, shards, folder, drawn)
+    return MadeSubset(files=[file], plan=plan, recipe=recipe, coverage=coverage)
 
 
 def _distinct_scores(tables: Sequence[str]) -> tuple[NDArray[np.void], NDArray[np.float32]]:

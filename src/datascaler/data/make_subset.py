@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from datascaler import __version__, storage
 from datascaler.data.build_plan import Coverage, build_plan
+from datascaler.data.metadata import is_metadata
 from datascaler.data.mix_rule import MixRule
 from datascaler.data.plan import write_plan
-from datascaler.data.pool import pool_digest
+from datascaler.data.pool import Shard, pool_digest
 from datascaler.data.score_source import RANDOM, ScoreSource, mixed_source, one_source
 from datascaler.data.scratch import scratch_folder
 from datascaler.data.select import Selection, select
@@ -28,9 +32,11 @@ _SETS = ("pkl", "trie")
 @dataclass(frozen=True, slots=True)
 class MadeSubset:
     files: list[str]
-    plan: str
+    plan: str | None
+    """None where DataComp's metadata was scored: training makes the plan when it sees the pool's tars."""
     recipe: dict[str, Any]
-    coverage: Coverage
+    coverage: Coverage | None
+    """None where there is no plan."""
 
 
 def make_subset(
@@ -64,11 +70,21 @@ def make_subset(
                 pool, rule, scratch, on_table=bar.update, check_size=lambda rows: _refuse_large_sets(rows, formats)
             )
         uids = selection.uids
-        plan, coverage = build_plan(shards, source.tables, uids)
         recipe = _recipe(selection, rule, source, len(uids))
-        write_plan(f"{base}.plan", plan)
+        plan_url, coverage = publish_plan(base, shards, source.tables, uids)
         files = write_subset(base, uids, recipe, formats)
-    return MadeSubset(files=files, plan=f"{base}.plan", recipe=recipe, coverage=coverage)
+    return MadeSubset(files=files, plan=plan_url, recipe=recipe, coverage=coverage)
+
+
+def publish_plan(
+    base: str, shards: list[Shard], tables: str, uids: NDArray[np.void]
+) -> tuple[str | None, Coverage | None]:
+    """Write `<base>.plan` for a pool of tars; None for a pool of metadata, which knows of no tar."""
+    if any(is_metadata(shard) for shard in shards):
+        return None, None
+    plan, coverage = build_plan(shards, tables, uids)
+    write_plan(f"{base}.plan", plan)
+    return f"{base}.plan", coverage
 
 
 def _source(output_dir: str, method: str | None, score_name: str | None, mix: MixRule | None, seed: int) -> ScoreSource:
