@@ -51,6 +51,8 @@ def run(common: dict[str, Any], **options: Any) -> "ScoreSummary":
     for name in sorted({name for names in METHOD_OPTIONS.values() for name in names} - set(METHOD_OPTIONS[method])):
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise click.UsageError(f"--{name.replace('_', '-')} has no meaning for --method {method}")
+    if options["embeddings"] and ctx.get_parameter_source("arch") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--arch chooses among the embeddings that DataComp ships; --embeddings names its own")
     spec = EmbeddingSpec(**{**common, "data_dir": common["data_dir"] or ""}, **options)
 
     from datascaler.score.embeddings.run import score_embeddings

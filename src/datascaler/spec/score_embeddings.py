@@ -55,6 +55,8 @@ class EmbeddingSpec(ScorePart):
                 f"--method {self.method} needs --embeddings SCORE_ID (left by `datascaler score --save-embeddings`) "
                 "or --from-metadata FOLDER (DataComp's parquet and npz files), and only one of them"
             )
+        if self.from_metadata and self.data_dir:
+            raise ConfigError(f"--from-metadata {self.from_metadata} takes the place of --data-dir {self.data_dir}")
         if self.from_metadata and self.arch not in ("l14", "b32"):
             raise ConfigError(f"DataComp ships the embeddings l14 and b32, not {self.arch!r}: give --arch l14 or b32")
         for name in ("batch_rows", "rounds", "clusters", "sample"):

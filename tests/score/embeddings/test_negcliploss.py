@@ -4,14 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from datascaler import storage
 from datascaler.score.embeddings.collect import collect
 from datascaler.score.embeddings.stored import source_of_scores
+from datascaler.score.embeddings.vectors import log_sums
 from tests.score.embeddings.pools import (
     SCORE_ID,
     Matrix,
     good_scores,
+    random_units,
     run,
     scores_in,
     small_pool,
@@ -77,3 +80,12 @@ def test_a_rerun_goes_on(tmp_path: Path) -> None:
     storage.remove(f"{first['tables']}/b.parquet")
     assert run(pool, "negcliploss")["skipped"] == 2
     assert str(scores_in(first["tables"])) == str(expected)
+
+
+def test_sums_over_many_tiles() -> None:
+    """Temperatures at which float32 would overflow without the care for the largest."""
+    vectors, others = random_units(1500, 1, width=6), random_units(2100, 2, width=6)
+    for temperature in (0.005, 1.0):
+        found = log_sums(torch.from_numpy(vectors).float(), torch.from_numpy(others).float(), temperature)
+        expected = [log_sum(others @ vector / temperature) for vector in vectors]
+        np.testing.assert_allclose(found.numpy(), expected, rtol=3e-6)

@@ -13,9 +13,7 @@ from datascaler import storage
 from datascaler.data.samples import BAD_IMAGE, NO_UID
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.score.embeddings.npz_rows import open_vectors
-from datascaler.score.embeddings.run import score_embeddings
 from datascaler.score.embeddings.source import NO_EMBEDDING
-from datascaler.spec.score_embeddings import EmbeddingSpec
 from tests.data.tables import uids_of
 from tests.score.embeddings.pools import (
     SCORE_ID,
@@ -78,16 +76,18 @@ def test_datacomps_npz_files_are_read_row_for_row(tmp_path: Path) -> None:
         good = [row for row in range(rows) if uids[row] != "not a uid"]
         images.append(units(image[good]))
         texts.append(units(text[good]))
-    spec: dict[str, Any] = {"data_dir": "", "output_dir": f"{tmp_path}/out", "from_metadata": str(folder)}
-    summary = score_embeddings(EmbeddingSpec(method="negcliploss", temperature=0.1, **spec))
+    out, where = f"{tmp_path}/out", ["--from-metadata", str(folder)]
+    summary = run(out, "negcliploss", *where, "--temperature", "0.1", embeddings=None)
     cosines = np.concatenate(images) @ np.concatenate(texts).T
     sums = [np.log(np.exp(cosines / 0.1).sum(axis=axis)) for axis in (0, 1)]
-    np.testing.assert_allclose(good_scores(summary.tables), np.diag(cosines) - 0.05 * (sums[0] + sums[1]), atol=2e-6)
-    assert summary.bad == {NO_UID: 1}
-    assert score_embeddings(EmbeddingSpec(method="dedup", arch="b32", keep="score", **spec)).ok == 17
+    expected = np.diag(cosines) - 0.05 * (sums[0] + sums[1])
+    np.testing.assert_allclose(good_scores(summary["tables"]), expected, atol=2e-6)
+    assert summary["bad"] == {NO_UID: 1}
+    assert run(out, "dedup", *where, "--arch", "b32", "--keep", "score", embeddings=None)["ok"] == 17
     storage.remove(f"{folder}/1.npz")
+    raised, _ = fails(out, "negcliploss", *where)
     with pytest.raises(ConfigError, match=r"1 of 2 metadata files have no embeddings.*1\.npz.*--download_npz"):
-        score_embeddings(EmbeddingSpec(method="negcliploss", **spec))
+        raise raised or AssertionError("it ended well")
 
 
 def test_missing_embeddings_and_tables_are_said_before_any_work(tmp_path: Path) -> None:
@@ -170,10 +170,19 @@ def test_wrong_options_are_refused(tmp_path: Path, method: str, options: list[st
     assert words in str(raised)
 
 
-@pytest.mark.parametrize("option", ["--eps", "--target", "--model"])
+@pytest.mark.parametrize("option", ["--eps", "--target", "--model", "--words"])
 def test_another_methods_options_are_usage_errors(tmp_path: Path, option: str) -> None:
     _, printed = fails(str(tmp_path), "negcliploss", "--embeddings", "x", option, "1")
     assert f"{option} has no meaning for --method negcliploss" in printed
+
+
+def test_two_sources_are_refused(tmp_path: Path) -> None:
+    raised, _ = fails(str(tmp_path), "dedup", "--embeddings", "x", "--from-metadata", "y")
+    assert "only one of them" in str(raised)
+    raised, _ = fails(str(tmp_path), "dedup", "--data-dir", "x", "--from-metadata", "y")
+    assert "takes the place of --data-dir x" in str(raised)
+    _, printed = fails(str(tmp_path), "dedup", "--embeddings", "x", "--arch", "b32")
+    assert "--embeddings names its own" in printed
 
 
 def test_another_rule_under_the_same_name_is_refused(tmp_path: Path) -> None:

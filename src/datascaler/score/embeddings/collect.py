@@ -39,16 +39,18 @@ def collect(source: EmbeddingSource, wanted: int, seed: int, *, text: bool) -> R
     """
     shards: list[NDArray[np.int64]] = []
     rows: list[NDArray[np.int64]] = []
-    blocks: list[list[Tensor]] = []
+    parts: list[list[Tensor]] = [[] for _ in source.arrays(text=text)]
     found = 0
     with progress(wanted, "random rows", unit="row") as bar:
         for number in shuffled(len(source.shards), (seed, 0), _SHARD_ORDER).tolist():
             shard = source.shards[number]
             for block in read_blocks(source, shard, good_rows(source.read_rows(shard)), source.arrays(text=text)):
-                require_width(source, shard, block, blocks[0][0].shape[1] if blocks else block.stored[0].shape[1])
+                width = (parts[0] or block.stored)[0].shape[1]
+                require_width(source, shard, block, width)
                 shards.append(np.full(len(block.rows), number))
                 rows.append(block.rows)
-                blocks.append(block.units())
+                for vectors, own in zip(block.units(), parts, strict=True):
+                    own.append(vectors)
                 found += len(block.rows)
                 bar.update(len(block.rows))
                 if found >= wanted:
@@ -59,5 +61,11 @@ def collect(source: EmbeddingSource, wanted: int, seed: int, *, text: bool) -> R
         raise ConfigError(f"no row of {source.name} has an embedding: nothing to compare with")
     order = shuffled(found, (seed, 0), _ROW_ORDER)[:wanted]
     taken = torch.from_numpy(order).to(device())
-    vectors = [torch.cat(parts)[taken] for parts in zip(*blocks, strict=True)]
-    return Rows(np.concatenate(shards)[order], np.concatenate(rows)[order], vectors)
+    return Rows(np.concatenate(shards)[order], np.concatenate(rows)[order], [_joined(own)[taken] for own in parts])
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    """The parts after one another; they are let go, for together they may be a gigabyte."""
+    whole = torch.cat(parts)
+    parts.clear()
+    return whole

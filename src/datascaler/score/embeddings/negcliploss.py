@@ -17,7 +17,7 @@ from torch import Tensor
 
 from datascaler.score.embeddings.collect import Rows, collect
 from datascaler.score.embeddings.source import Block, EmbeddingSource
-from datascaler.score.embeddings.vectors import split
+from datascaler.score.embeddings.vectors import log_sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,7 @@ class NegClipLoss:
 
     def _log_sums(self, mine: Tensor, others: Tensor, cosines: Tensor, is_there: Tensor) -> Tensor:
         """[k]: the logarithm of the sum over the batch; a row that is not among the others is added to it."""
-        logits = (part @ others.T / self.temperature for part in split(mine, len(others)))
-        sums = torch.cat([torch.logsumexp(each, dim=1) for each in logits])
+        sums = log_sums(mine, others, self.temperature)
         return torch.where(is_there, sums, torch.logaddexp(sums, cosines / self.temperature))
 
 
