@@ -6,6 +6,7 @@ import click
 
 from datascaler.cli.options import json_option
 from datascaler.cli.output import print_result
+from datascaler.cli.subset_baseline import baseline
 from datascaler.cli.subset_combine import combine
 from datascaler.cli.subset_convert import convert
 from datascaler.cli.subset_materialize import materialize
@@ -64,5 +65,5 @@ def subset(output_dir: str, formats: str, subset_name: str | None, as_json: bool
     print_result(result | lines, as_json=as_json)
 
 
-for command in (show, convert, combine, sample, materialize):
+for command in (show, convert, combine, sample, baseline, materialize):
     subset.add_command(command)

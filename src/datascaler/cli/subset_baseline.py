@@ -1,0 +1,70 @@
+"""`datascaler subset baseline`."""
+
+import contextlib
+import json
+import shlex
+from typing import Any
+
+import click
+
+from datascaler.cli.options import FRACTION, json_option
+from datascaler.cli.output import note, print_result
+from datascaler.errors import ConfigError
+from datascaler.spec.baselines import BASELINES, BaselineSpec, Command, baseline_commands, subset_url
+
+
+@click.command()
+@click.argument("name", type=click.Choice(BASELINES), metavar="NAME")
+@click.option("--from-metadata", required=True, metavar="DIR", help="Folder of DataComp's metadata parquet files.")
+@click.option("--output-dir", required=True, help="Folder or URL for the score tables and the subset.")
+@click.option("--arch", type=click.Choice(["b32", "l14"]), help="Of the baselines by clip_score.")
+@click.option("--fraction", type=FRACTION, help="Of the baselines by clip_score: by DataComp's own rule, ties kept.")
+@click.option("--threshold", type=float, help="In place of --fraction.")
+@click.option("--language-model", metavar="FILE", help="fastText's lid.176.bin.  [laion2b: cld3]")
+@click.option("--words", metavar="FILE", help="text_based: the words, one a line.")
+@click.option("--wordnet", metavar="DIR", help="text_based: WordNet's dict folder, in place of --words.")
+@click.option("--synsets", metavar="FILE", help="text_based: ImageNet-21k's synsets, one a line, for --wordnet.")
+@click.option("--target", metavar="FILE", help="image_based: L/14 embeddings of ImageNet-1k's train images.")
+@click.option("--centroids", metavar="FILE", help="image_based: L/14 cluster centres of the pool.")
+@click.option("--dry-run", is_flag=True, help="Print the commands, and run none.")
+@json_option
+def baseline(dry_run: bool, as_json: bool, **options: Any) -> None:
+    """Make one of DataComp's named baselines from its metadata.
+
+    A baseline is a list of `datascaler` commands; --dry-run prints them, to be run by hand or by many workers. What is
+    finished is not done again.
+
+    \b
+    NAME   no_filter, basic_filter, clip_score, laion2b, text_based, image_based, or
+           image_based_intersect_clip_score
+
+    \b
+    datascaler subset baseline clip_score --from-metadata pool/metadata --output-dir out --arch l14 --fraction 0.3
+    datascaler subset baseline laion2b --from-metadata pool/metadata --output-dir out
+    """
+    try:
+        spec = BaselineSpec(**options)
+        commands = baseline_commands(spec)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
+    lines = [f"datascaler {shlex.join(command)}" for command in commands]
+    if dry_run:
+        print_result({"commands": lines}, as_json=True) if as_json else click.echo("\n".join(lines))
+        return
+    made: dict[str, Any] = {}
+    for command, line in zip(commands, lines, strict=True):
+        note(line)
+        made = _run(command)
+    result = {"file": subset_url(spec), "uids": made["kept_uids"] if "kept_uids" in made else made["uids"]}
+    print_result({**result, "commands": lines} if as_json else result, as_json=as_json)
+
+
+def _run(command: Command) -> dict[str, Any]:
+    """What the command prints as JSON."""
+    import io
+
+    root = click.get_current_context().find_root().command
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        root.main([*command, "--json"], prog_name="datascaler", standalone_mode=False)
+    result: dict[str, Any] = json.loads(printed.getvalue())
+    return result
