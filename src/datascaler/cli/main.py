@@ -17,6 +17,7 @@ from datascaler.cli.list_runs import list_runs
 from datascaler.cli.logs import logs
 from datascaler.cli.pool import pool
 from datascaler.cli.retry import retry
+from datascaler.cli.runs import runs
 from datascaler.cli.scale import scale
 from datascaler.cli.score import score
 from datascaler.cli.status import status
@@ -49,7 +50,7 @@ def cli() -> None:
     """Choose the part of an image-text pool to train CLIP on, and find out how it will do at full size."""
 
 
-_LOCAL = (pool, score, subset, train, sweep, evaluate, demo)
+_LOCAL = (pool, score, subset, train, sweep, evaluate, runs, demo)
 _IN_THE_CLUSTER = (submit, status, list_runs, logs, wait, cancel, retry, scale, describe, doctor)
 for command in (*_LOCAL, *_IN_THE_CLUSTER):
     cli.add_command(command)

@@ -7,7 +7,9 @@ import click
 
 from datascaler.cli.options import json_option
 from datascaler.cli.output import print_result, print_table
-from datascaler.cli.run_argument import of_run
+from datascaler.cli.run_argument import find_cluster, where_options
+from datascaler.cli.runs import show_runs
+from datascaler.cli.usage import config_errors_are_usage_errors
 
 if TYPE_CHECKING:
     from datascaler.cluster.connect import Cluster
@@ -16,16 +18,38 @@ _SHOWN = 50
 
 
 @click.command()
-@of_run
+@click.argument("run", metavar="RUN")
+@where_options
 @json_option
-def status(cluster: "Cluster", name: str, as_json: bool) -> None:
+def status(run: str, namespace: str | None, context: str | None, kubeconfig: str | None, as_json: bool) -> None:
     """Show how a run is doing, and why it waits or failed.
+
+    RUN is a handle, or the output folder of scoring runs as a URL or /path: then files tell, and no cluster is asked.
 
     Exit codes: 0 succeeded, 100 failed, 101 not finished, 102 not found, 103 cancelled, 104 partly failed.
 
     \b
     datascaler status team-a/score-clip-1f2e3d4c
+    datascaler status s3://out
     """
+    if "://" in run or run.startswith(("/", "./", "../")):
+        _status_of_files(run, as_json=as_json)
+        return
+    with config_errors_are_usage_errors():
+        cluster, name = find_cluster(run, namespace, context, kubeconfig)
+        _status_in_cluster(cluster, name, as_json=as_json)
+
+
+def _status_of_files(output_dir: str, *, as_json: bool) -> None:
+    from datascaler.data.score_runs import find_score_runs
+
+    found = find_score_runs(output_dir)
+    show_runs(output_dir, found, as_json=as_json)
+    is_done = bool(found) and all(each.missing == 0 and not each.unreadable for each in found)
+    raise click.exceptions.Exit(0 if is_done else 101)
+
+
+def _status_in_cluster(cluster: "Cluster", name: str, *, as_json: bool) -> None:
     from datascaler.cluster.look import find_runs, look
     from datascaler.cluster.wait import exit_code, summary_line
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datascaler import __version__, storage
-from datascaler.data.parquet import read_parquet, read_parquet_schema
+from datascaler.data.parquet import read_parquet, read_parquet_end, read_parquet_schema
 from datascaler.data.pool import Shard
 from datascaler.data.samples import OK, Sample
 from datascaler.errors import ConfigError
@@ -158,6 +158,11 @@ def publish_table(url: str, footer: Footer, table: pa.Table, *, overwrite: bool 
 
 def read_footer(url: str) -> Footer:
     return _footer(read_parquet_schema(url), url)
+
+
+def read_listed_footer(info: storage.FileInfo) -> Footer:
+    """The same with one small request, as a listing told the table's size."""
+    return _footer(read_parquet_end(info.url, info.size), info.url)
 
 
 def read_table(url: str, columns: Sequence[str], dictionaries: Sequence[str] = ()) -> tuple[pa.Table, Footer]:

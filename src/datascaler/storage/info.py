@@ -1,7 +1,8 @@
 """What is there: existence, size and etag of files, and listings of folders."""
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from datascaler.errors import NotFoundError
@@ -18,6 +19,8 @@ class FileInfo:
     """Bytes."""
     etag: str
     """Changes when the content does: the store's ETag, or the modification time of a local file."""
+    modified: float = field(default=0.0, compare=False)
+    """Seconds since 1970 by the store's clock; 0 where it does not say."""
 
 
 def exists(url: str) -> bool:
@@ -70,7 +73,14 @@ def _listed(fs: Any, path: str) -> list[dict[str, Any]]:
 
 def _info(url: str, info: dict[str, Any]) -> FileInfo:
     etag = next((info[key] for key in ("ETag", "etag", "md5", "mtime", "created") if info.get(key)), "")
-    return FileInfo(url=url, size=int(info.get("size") or 0), etag=str(etag).strip('"'))
+    modified = next((info[key] for key in ("LastModified", "mtime", "last_modified", "created") if info.get(key)), 0.0)
+    seconds = modified.timestamp() if isinstance(modified, datetime) else modified
+    return FileInfo(
+        url=url,
+        size=int(info.get("size") or 0),
+        etag=str(etag).strip('"'),
+        modified=float(seconds) if isinstance(seconds, int | float) else 0.0,
+    )
 
 
 def _is_file(name: str, info: dict[str, Any], suffix: str) -> bool:
