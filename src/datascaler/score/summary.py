@@ -1,5 +1,6 @@
 """What a scoring worker says when it is done."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
@@ -19,3 +20,14 @@ class ScoreSummary:
     """Rows by status."""
     unreadable: list[str] = field(default_factory=list)
     """Shards that are gone."""
+
+
+def merged(parts: Sequence[ScoreSummary]) -> ScoreSummary:
+    """The sums over several parts of one piece of work."""
+    total = ScoreSummary(parts[0].score_id, parts[0].tables)
+    for part in parts:
+        for name in ("shards", "skipped", "rows", "ok", "unreadable"):
+            setattr(total, name, getattr(total, name) + getattr(part, name))
+        for status, count in part.bad.items():
+            total.bad[status] = total.bad.get(status, 0) + count
+    return total

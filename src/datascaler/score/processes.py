@@ -1,0 +1,121 @@
+"""Several accelerators in one pod or machine: a scoring process for each, which takes a part of this worker's part."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from types import FrameType
+
+from datascaler.errors import BadInputError, DatascalerError, StoppedError
+from datascaler.score.summary import ScoreSummary, merged
+from datascaler.spec.score import ScoreSpec
+
+_STOP_SECONDS = 20.0
+"""For all processes to end after SIGTERM: less than a pod's usual grace of 30."""
+
+
+def score_in_processes(spec: ScoreSpec, processes: int) -> ScoreSummary:
+    """Score this worker's shards in `processes` processes, the g-th of which sees the g-th accelerator only.
+
+    All of them end before this returns or raises: the gravest of their errors, BadInputError only if there is no other.
+    """
+    context = multiprocessing.get_context("spawn")
+    answers: list[Connection] = []
+    children: list[BaseProcess] = []
+    for number in range(processes):
+        # shards[i::n][g::k] is shards[i + g * n :: n * k]: right however many accelerators other workers have.
+        part = replace(spec, index=spec.index + number * spec.count, count=spec.count * processes)
+        receiving, sending = context.Pipe(duplex=False)
+        child = context.Process(target=_score_part, args=(part, number, sending), name=f"accelerator {number}")
+        child.start()
+        sending.close()
+        answers.append(receiving)
+        children.append(child)
+    with _ended(children):
+        results = [_answer(child, receiving) for child, receiving in zip(children, answers, strict=True)]
+    return _merged(results)
+
+
+def _score_part(spec: ScoreSpec, number: int, answer: Connection) -> None:
+    """What a process does. Its summary or error is what it sends."""
+    _see_only(number)
+    _end_with_parent()
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        from datascaler.score.run import score
+
+        answer.send(score(spec))
+    except DatascalerError as error:
+        answer.send(error)
+
+
+def _see_only(number: int) -> None:
+    """Before torch is imported."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    os.environ["CUDA_VISIBLE_DEVICES"] = (
+        visible.split(",")[number % len(visible.split(","))] if visible else f"{number}"
+    )
+    if number:
+        os.environ["TQDM_DISABLE"] = "1"  # one bar is enough: all parts are about alike
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    raise StoppedError("stopped on request; the same command goes on")
+
+
+@contextmanager
+def _ended(children: Sequence[BaseProcess]) -> Iterator[None]:
+    """Whatever happens inside, afterwards no child runs: SIGTERM lets them publish what is complete."""
+    try:
+        yield
+    finally:
+        for child in children:
+            child.terminate()  # nothing, for one that has ended
+        deadline = threading.Timer(_STOP_SECONDS, _kill, [children])
+        deadline.daemon = True
+        deadline.start()
+        for child in children:
+            child.join()
+        deadline.cancel()
+
+
+def _kill(children: Sequence[BaseProcess]) -> None:
+    for child in children:
+        child.kill()
+
+
+def _answer(child: BaseProcess, receiving: Connection) -> ScoreSummary | DatascalerError:
+    try:
+        answer = receiving.recv()
+    except EOFError:
+        child.join()
+        return DatascalerError(f"the process of {child.name} ended with {child.exitcode}; the same command goes on")
+    child.join()
+    assert isinstance(answer, ScoreSummary | DatascalerError)
+    return answer
+
+
+def _merged(results: Sequence[ScoreSummary | DatascalerError]) -> ScoreSummary:
+    errors = [result for result in results if isinstance(result, DatascalerError)]
+    bad_input = [error for error in errors if isinstance(error, BadInputError)]
+    if grave := [error for error in errors if not isinstance(error, BadInputError)]:
+        raise grave[0]
+    if bad_input:
+        raise BadInputError("; ".join(map(str, bad_input)))
+    return merged([result for result in results if isinstance(result, ScoreSummary)])
