@@ -51,8 +51,8 @@ def values_of(verb: str, *words: str, environment: dict[str, str] | None = None)
     return values
 
 
-def objects_of(verb: str, *words: str) -> list[Json]:
-    result = submit(verb, *words, "-o", "json")
+def objects_of(verb: str, *words: str, smallest: bool = True) -> list[Json]:
+    result = submit(verb, *words, "-o", "json", smallest=smallest)
     assert result.exit_code == 0, result.stderr
     objects: list[Json] = json.loads(result.stdout)["items"]
     return objects

@@ -200,3 +200,11 @@ def test_mounted_volumes_are_seen_by_pods(tmp_path: Path) -> None:
     [job] = objects_of("score", "--data-dir", "/mnt/pool/shards", "--values", str(tmp_path / "values.yaml"))
     assert command_of(job)[-2:] == ["--data-dir", "/mnt/pool/shards"]
     assert "--data-dir is /mnt/pool/shards" in refused("score", "--data-dir", "/mnt/pool/shards")
+
+
+def test_scores_of_metadata_need_no_tars_but_urls() -> None:
+    words = ["--from-metadata", "s3://datacomp/metadata", "--output-dir", "s3://out", "--method", "basic"]
+    [job] = objects_of("score", *words, "--language-model", "cld3", smallest=False)
+    assert command_of(job)[-2:] == ["--language-model", "cld3"]
+    local = refused("score", *words, "--language-model", "/models/lid.176.bin", smallest=False)
+    assert "--language-model is /models/lid.176.bin, on this machine's disk" in local

@@ -182,10 +182,16 @@ def send_score(parsed: Mapping[str, Any], api: "Api", submission: "Submission", 
 def _freeze_shards(parsed: Mapping[str, Any]) -> None:
     """The list of shards is made once; from here if the pool can be seen from here, else by the first pod."""
     from datascaler.cluster.outlook import pool_line
+    from datascaler.data.metadata import find_metadata
+    from datascaler.data.pool import find_shards
     from datascaler.data.shard_list import frozen_shards
 
+    metadata = parsed.get("from_metadata")
+    pool, find = (metadata, find_metadata) if metadata else (parsed["data_dir"], find_shards)
+    if not pool:
+        return  # stored embeddings are of a pool whose list was made when they were
     try:
-        shards = frozen_shards(parsed["output_dir"], parsed["data_dir"])
+        shards = frozen_shards(parsed["output_dir"], pool, find)
     except DatascalerError as error:
         note(f"the pool can't be seen from here, so the pods will list it: {error}")
         return

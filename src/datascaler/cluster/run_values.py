@@ -14,9 +14,18 @@ from datascaler.spec.sweep import grid
 from datascaler.spec.train import TrainSpec
 
 SWEPT_FLAGS = ("--lrs", "--weight-decays", "--warmups")
+_PATHS = (
+    *("data_dir", "output_dir", "subset_file", "plan_file", "train_dir", "task_dir"),
+    *("from_metadata", "words", "wordnet", "synsets", "entries", "target", "centroids"),
+)
+"""Flags whose values are files or folders."""
+_MODELS = ("pretrained", "model", "language_model")
+"""Flags whose values are files, or words that name a model."""
 
 
 def score_values(name: str, arguments: Sequence[str], params: Mapping[str, Any]) -> Values:
+    if not any(params.get(source) for source in ("data_dir", "from_metadata", "embeddings")):
+        raise ConfigError("Missing option '--data-dir', or --from-metadata or --embeddings where the method takes them")
     return _shared_values("score", name, arguments, params)
 
 
@@ -91,9 +100,9 @@ def require_urls(params: Mapping[str, Any], mounted: Sequence[str] = ()) -> None
 
     mounted: paths at which the pods have volumes.
     """
-    for name in ("data_dir", "output_dir", "subset_file", "plan_file", "train_dir", "task_dir", "pretrained", "model"):
+    for name in (*_PATHS, *_MODELS):
         for part in str(params.get(name) or "").split("::"):
-            if _is_elsewhere(part, is_model=name in ("model", "pretrained")):
+            if _is_elsewhere(part, is_model=name in _MODELS):
                 continue
             path = posixpath.normpath(part.removeprefix("local-dir:").removeprefix("file://"))
             if any(f"{path}/".startswith(folder.rstrip("/") + "/") for folder in mounted):

@@ -76,7 +76,7 @@ def test_image_based_alone_and_with_clip_score(tmp_path: Path) -> None:
 
     def unit(count: int) -> NDArray[np.float32]:
         vectors = generator.normal(size=(count, 768))
-        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
     centroids, target, images = unit(10), unit(6), unit(len(rows))
     first = 0
