@@ -1,0 +1,105 @@
+"""`score --verify`: sound tables pass, and a row that was changed is found and named."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+
+from datascaler import storage
+from datascaler.cli.main import cli
+from datascaler.data.samples import BAD_IMAGE
+from datascaler.data.score_table import publish_table, read_table
+from datascaler.errors import BadInputError, ConfigError
+from datascaler.score.run import score
+from datascaler.score.verify import verify
+from tests.score.pools import DAMAGED, SHARDS, make_pool, spec_of, tables_in
+from tests.tiny_clip import save_local_dir
+
+COLUMNS = ["uid_high", "uid_low", "key", "offset", "length", "status", "score"]
+
+
+def change(url: str, row: int, column: str, value: object) -> None:
+    table, footer = read_table(url, COLUMNS)
+    values = table[column].to_pylist()
+    values[row] = value
+    at = table.schema.get_field_index(column)
+    publish_table(url, footer, table.set_column(at, column, pa.array(values, table.schema.types[at])), overwrite=True)
+
+
+def test_sound_tables_agree_and_nothing_is_written(s3_url: str, local_dir: str) -> None:
+    pool = make_pool(f"{s3_url}/pool")
+    spec = spec_of(pool, f"{s3_url}/out", local_dir)
+    summary = score(spec)
+    before = tables_in(summary)
+    checked = verify(spec, 1000)
+    assert (checked.rows, checked.shards, checked.wrong) == (21, 4, [])
+    assert checked.max_difference < 1e-5
+    assert checked.mean_difference <= checked.max_difference
+    assert tables_in(summary) == before
+
+
+def test_a_sample_is_drawn_by_its_seed(tmp_path: Path, pool: str, local_dir: str) -> None:
+    spec = spec_of(pool, tmp_path / "out", local_dir)
+    score(spec)
+    assert verify(spec, 5).rows == 5
+    assert verify(spec, 5, seed=3) == verify(spec, 5, seed=3)
+
+
+@pytest.mark.parametrize(
+    ("column", "row", "value", "message"),
+    [
+        ("score", 3, 0.75, r"shards/00000000\.tar row 3: -?0\.\d+, recorded as 0\.750000"),
+        ("score", 3, float("nan"), r"00000000\.tar row 3: .*, recorded as nan"),
+        ("status", 2, BAD_IMAGE, r"00000000\.tar row 2: 'ok', recorded as 'image does not decode'"),
+        ("uid_low", 1, 7, r"00000000\.tar row 1: uid [0-9a-f]{32}, recorded with another"),
+    ],
+)
+def test_a_changed_row_is_named(
+    tmp_path: Path, pool: str, local_dir: str, column: str, row: int, value: object, message: str
+) -> None:
+    spec = spec_of(pool, tmp_path / "out", local_dir)
+    change(f"{score(spec).tables}/shards/00000000.parquet", row, column, value)
+    with pytest.raises(BadInputError, match="1 of 21 rows of .* are not what scoring them again gives: .*" + message):
+        verify(spec, 1000)
+
+
+def test_a_damaged_tar_is_compared_up_to_the_damage(tmp_path: Path, local_dir: str) -> None:
+    pool = make_pool(f"{tmp_path}/pool", {"0": DAMAGED, "1": SHARDS["00000003"]})
+    spec = spec_of(pool, tmp_path / "out", local_dir)
+    rows = score(spec).rows
+    checked = verify(spec, 100)
+    assert (checked.rows, checked.not_comparable) == (rows - 1, 1)
+
+
+def test_other_weights_are_other_work(tmp_path: Path, pool: str, local_dir: str) -> None:
+    score(spec_of(pool, tmp_path / "out", local_dir, score_name="mine"))
+    other = save_local_dir(f"{tmp_path}/other", seed=1)
+    with pytest.raises(ConfigError, match="holds other work: weights_hash is"):
+        verify(spec_of(pool, tmp_path / "out", other, score_name="mine"), 5)
+    with pytest.raises(ConfigError, match=r"no tables of these shards in .*: run `datascaler score` without --verify"):
+        verify(spec_of(pool, tmp_path / "out", other), 5)
+
+
+def test_the_command(tmp_path: Path, pool: str, local_dir: str) -> None:
+    spec = spec_of(pool, tmp_path / "out", local_dir)
+    tables = score(spec).tables
+    arguments = [
+        "score",
+        "--data-dir",
+        pool,
+        "--output-dir",
+        f"{tmp_path}/out",
+        "--method",
+        "clip",
+        "--model",
+        local_dir,
+    ]
+    result = CliRunner().invoke(cli, [*arguments, "--verify", "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["rows"] == 21
+    result = CliRunner().invoke(cli, [*arguments, "--verify", "4", "--verify-seed", "1", "--json"])
+    assert json.loads(result.stdout)["rows"] == 4
+    storage.remove(f"{tables}/shards/00000000.parquet")
+    assert json.loads(CliRunner().invoke(cli, [*arguments, "--verify", "--json"]).stdout)["rows"] == 14
