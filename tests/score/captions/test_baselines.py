@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 
 from datascaler.data.subset import read_subset
 from datascaler.data.uids import uid_hex
-from datascaler.score.captions.english import ANY_PROBABILITY
-from datascaler.spec import baselines
 from tests.data.metadata_files import make_metadata
 from tests.score.captions import plain
 from tests.score.captions.files import LANGUAGE_MODEL, invoke, run_json
@@ -130,7 +128,3 @@ def test_what_is_missing_is_named(name: str, options: list[str], words: str) -> 
     result = invoke("subset", "baseline", name, "--from-metadata", "x", "--output-dir", "y", *options)
     assert result.exit_code == 2
     assert words in result.stderr
-
-
-def test_the_recipes_threshold_of_english_is_the_rules() -> None:
-    assert float(baselines._ANY_PROBABILITY) == ANY_PROBABILITY

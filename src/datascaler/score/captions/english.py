@@ -10,10 +10,6 @@ from datascaler.score.captions.language import LanguageDetector, english_probabi
 from datascaler.score.captions.rows import CaptionRows
 from datascaler.score.captions.rule import Judged
 
-ANY_PROBABILITY = 0.001
-"""A threshold that keeps every caption whose likeliest language is English: of the some hundred languages that the
-models know, the likeliest one is always above it."""
-
 
 @dataclass(frozen=True, slots=True)
 class EnglishRule:
