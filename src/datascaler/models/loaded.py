@@ -1,11 +1,23 @@
 """A CLIP that is ready to embed: what scoring and evaluation need to know of a model, wherever it came from."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import normalize
+
+from datascaler.errors import ConfigError
+from datascaler.models.pixels import SplitTransform, WholeTransform, split_transform
+from datascaler.models.text_trim import encode_by_length, text_tower
+
+_CPU_PASS_TOKENS = 100
+_DEVICE_PASS_TOKENS = 4096
+"""What starting a pass through the text tower costs, in tokens; on a device it is the launch of its kernels."""
+_COMPILED_MULTIPLE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,22 +35,68 @@ class LoadedClip:
     """sha256 (hex) over the names and bytes of all weights."""
     preprocess_hash: str
     """sha256 (hex) over the image transform and the tokenizer settings."""
+    compiled: tuple[Any, Any] | None = None
+    """What stands in for the image and the text encoder after `compile`."""
 
-    @torch.inference_mode()
+    @property
+    def transform(self) -> SplitTransform | WholeTransform:
+        """`preprocess`, in the part of a decode worker and the part of the device."""
+        return split_transform(self.preprocess)
+
+    @property
+    def precision(self) -> str:
+        """What the towers compute in: bfloat16 or float16 on a device, full precision on CPU, where it is as fast."""
+        if self.device.type != "cuda":
+            return "float32"
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+
+    def compile(self) -> "LoadedClip":
+        """The same, by torch.compile; the first batches take minutes."""
+        tower = text_tower(self.model)
+        encoders: tuple[Any, Any] = (self.model.encode_image, tower.encode if tower else self.model.encode_text)
+        image, text = (torch.compile(encode, dynamic=True) for encode in encoders)
+        return replace(self, compiled=(image, text))
+
     def embed_images(self, images: Tensor) -> Tensor:
-        """[n, 3, H, W] -> unit vectors [n, d], float32."""
-        with self._autocast():
-            features = self.model.encode_image(images.to(self.device, non_blocking=True))  # type: ignore[operator]
-        return torch.nn.functional.normalize(features.float(), dim=-1)
+        """[n, 3, H, W] -> unit vectors [n, d], float32. Raises ConfigError where the device's memory is too small."""
+        with self._forward(len(images)):
+            return self._embed_images(images.to(self.device, non_blocking=True))
 
-    @torch.inference_mode()
+    def embed_prepared(self, images: Tensor) -> Tensor:
+        """The same of images as `transform.prepare` gives them, stacked."""
+        with self._forward(len(images)):
+            return self._embed_images(self.transform.finish(images.to(self.device, non_blocking=True)))
+
     def embed_texts(self, tokens: Tensor) -> Tensor:
-        """[n, context_length] -> unit vectors [n, d], float32."""
-        with self._autocast():
-            features = self.model.encode_text(tokens.to(self.device, non_blocking=True))  # type: ignore[operator]
-        return torch.nn.functional.normalize(features.float(), dim=-1)
+        """[n, context_length] -> unit vectors [n, d], float32. Raises as `embed_images` does."""
+        with self._forward(len(tokens)):
+            on_device = tokens.to(self.device, non_blocking=True)
+            tower = text_tower(self.model)
+            if tower is None:
+                encode: Any = self.compiled[1] if self.compiled else self.model.encode_text
+                return normalize(encode(on_device).float(), dim=-1)
+            features = encode_by_length(
+                tower,
+                on_device,
+                pass_tokens=_CPU_PASS_TOKENS if self.device.type == "cpu" else _DEVICE_PASS_TOKENS,
+                multiple=_COMPILED_MULTIPLE if self.compiled else 1,
+                encode=self.compiled[1] if self.compiled else None,
+            )
+            return normalize(features.float(), dim=-1)
 
-    def _autocast(self) -> torch.autocast:
-        """bf16 where the accelerator has it; full precision on CPU, where it is not faster."""
-        enabled = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
+    def _embed_images(self, images: Tensor) -> Tensor:
+        encode: Any = self.compiled[0] if self.compiled else self.model.encode_image
+        return normalize(encode(images).float(), dim=-1)
+
+    @contextmanager
+    def _forward(self, size: int) -> Iterator[None]:
+        dtype = getattr(torch, self.precision)
+        reduced = dtype is not torch.float32
+        try:
+            with torch.inference_mode(), torch.autocast(self.device.type, dtype if reduced else None, enabled=reduced):
+                yield
+        except torch.OutOfMemoryError as error:
+            raise ConfigError(
+                f"{self.arch} with {size} samples at a time does not fit the memory of {self.device}: "
+                "lower --batch-size"
+            ) from error

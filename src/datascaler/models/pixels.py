@@ -1,0 +1,55 @@
+"""An open_clip image transform in two parts: what a decode worker does, and what the device does better.
+
+A picture travels from worker to device as bytes, a quarter of its size as floats, and is normalised there.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from open_clip.transform import MaybeToTensor
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms import Compose, Normalize, ToTensor
+
+
+@dataclass(frozen=True, slots=True)
+class WholeTransform:
+    """A transform that is not known to have two parts: all of it is the worker's. Picklable if the transform is."""
+
+    transform: Callable[[Image.Image], Tensor]
+
+    def prepare(self, image: Image.Image) -> Tensor:
+        """RGB picture -> float32 [3, H, W]"""
+        return self.transform(image)
+
+    def finish(self, images: Tensor) -> Tensor:
+        """[n, 3, H, W], as `prepare` gives them, are ready."""
+        return images
+
+
+@dataclass(frozen=True, slots=True)
+class SplitTransform:
+    """Resize and crop in the worker; scale and normalise on the device, by the same operations as torchvision's."""
+
+    resize: Callable[[Image.Image], Image.Image]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def prepare(self, image: Image.Image) -> Tensor:
+        """RGB picture -> uint8 [H, W, 3]"""
+        return torch.from_numpy(np.array(self.resize(image)))
+
+    def finish(self, images: Tensor) -> Tensor:
+        """uint8 [n, H, W, 3] -> float32 [n, 3, H, W], normalised, on the same device."""
+        pixels = images.permute(0, 3, 1, 2).contiguous().to(torch.float32).div_(255)
+        mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (self.mean, self.std))
+        return pixels.sub_(mean).div_(std)
+
+
+def split_transform(transform: Callable[[Image.Image], Tensor]) -> SplitTransform | WholeTransform:
+    steps = list(transform.transforms) if isinstance(transform, Compose) else []
+    if len(steps) < 2 or not isinstance(steps[-2], ToTensor | MaybeToTensor) or not isinstance(steps[-1], Normalize):
+        return WholeTransform(transform)
+    return SplitTransform(Compose(steps[:-2]), tuple(steps[-1].mean), tuple(steps[-1].std))

@@ -1,0 +1,104 @@
+"""Captions through a causal text tower without what comes after their end token.
+
+The feature of a caption is taken at its end token, and with a causal mask no token sees a later one. So captions of
+about the same length go together, cut after the longest: DataComp's have some 15 tokens of 77.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import open_clip
+import torch
+from open_clip.transformer import TextTransformer
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class TextTower:
+    """What CLIP and CustomTextCLIP keep in different places."""
+
+    home: Any
+    """The module that has embeddings, transformer, last norm and projection."""
+    end_token: int | None
+    """Marks a caption's end; None where that is the highest number."""
+
+    def end_of(self, tokens: Tensor) -> Tensor:
+        """int64 [n, l] -> the position [n] at which open_clip takes the feature."""
+        marks = tokens if self.end_token is None else (tokens == self.end_token).int()
+        return marks.argmax(dim=-1)
+
+    def encode(self, tokens: Tensor, ends: Tensor) -> Tensor:
+        """int64 [n, l], cut after their longest, and the ends [n] of the captions -> features [n, d]."""
+        home, length = self.home, tokens.shape[1]
+        dtype = home.transformer.get_cast_dtype()
+        x = home.token_embedding(tokens).to(dtype) + home.positional_embedding[:length].to(dtype)
+        x = home.transformer(x, attn_mask=home.attn_mask[:length, :length])
+        x = home.ln_final(x[torch.arange(len(x), device=x.device), ends])
+        if home.text_projection is None:
+            features: Tensor = x
+        elif isinstance(home.text_projection, nn.Linear):
+            features = home.text_projection(x)
+        else:
+            features = x @ home.text_projection
+        return features
+
+
+def text_tower(model: nn.Module) -> TextTower | None:
+    """The tower of a model whose captions may be cut; None for one that looks ahead or takes its feature elsewhere."""
+    if type(model) is open_clip.CLIP:
+        home: Any = model
+        pool, end_token = home.text_pool_type, home.text_eos_id
+    elif type(model) is open_clip.CustomTextCLIP and type(model.text) is TextTransformer:
+        home = model.text
+        if home.cls_emb is not None or home.use_pad_mask or home.output_tokens:
+            return None
+        pool, end_token = home.pool_type, home.eos_id
+    else:
+        return None
+    if home.attn_mask is None or pool not in ("argmax", "eos"):
+        return None
+    return TextTower(home, end_token if pool == "eos" else None)
+
+
+def encode_by_length(
+    tower: TextTower,
+    tokens: Tensor,
+    *,
+    pass_tokens: int,
+    multiple: int = 1,
+    encode: Callable[[Tensor, Tensor], Tensor] | None = None,
+) -> Tensor:
+    """Features [n, d] of int64 [n, context_length], in the order of the captions.
+
+    `pass_tokens` is what starting another pass costs, counted in tokens that a pass could have done; lengths are
+    rounded up to a `multiple`; `encode` stands in for the tower's own, as a compiled one.
+    """
+    ends = tower.end_of(tokens)
+    if len(tokens) == 0:
+        return tower.encode(tokens, ends)
+    order = ends.argsort(stable=True)
+    tokens, ends = tokens[order], ends[order]
+    lengths = [min(-(-(end + 1) // multiple) * multiple, tokens.shape[1]) for end in ends.tolist()]
+    passes = [
+        (encode or tower.encode)(tokens[start:stop, : lengths[stop - 1]], ends[start:stop])
+        for start, stop in passes_of(lengths, pass_tokens)
+    ]
+    features = torch.cat(passes)
+    return torch.empty_like(features).index_copy_(0, order, features)
+
+
+def passes_of(lengths: Sequence[int], pass_tokens: int) -> list[tuple[int, int]]:
+    """The cheapest cut of ascending lengths into runs [start, stop), each costing pass_tokens + size * longest."""
+    stops = [at + 1 for at in range(len(lengths)) if at + 1 == len(lengths) or lengths[at + 1] != lengths[at]]
+    best: dict[int, tuple[int, int]] = {0: (0, 0)}
+    for stop in stops:
+        best[stop] = min(
+            (cost + pass_tokens + (stop - start) * lengths[stop - 1], start) for start, (cost, _) in best.items()
+        )
+    runs, stop = [], len(lengths)
+    while stop:
+        start = best[stop][1]
+        runs.append((start, stop))
+        stop = start
+    return runs[::-1]
