@@ -1,7 +1,8 @@
 """WordNet's database files (wndb(5WN)): the first synset of a word, whatever its inflection.
 
 That is what `wordnet.synsets(word)[0]` of nltk says, by which DataComp's text-based filter is defined: parts of speech
-in the order noun, verb, adjective, adverb, and the word's base forms by WordNet's rules (morphy(7WN)).
+in the order noun, verb, adjective, adverb, and the word's base forms by WordNet's rules (morphy(7WN)). Endings are
+stripped until a lemma is found, as in the nltk of DataComp's time; newer ones (3.10) strip once.
 """
 
 from dataclasses import dataclass
