@@ -1,11 +1,13 @@
 """A pool with every kind of trouble in it, its right scores by a plain open_clip loop, and what scoring left behind."""
 
 import io
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import open_clip
+import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
@@ -81,6 +83,17 @@ def tables_in(summary_or_folder: ScoreSummary | str) -> dict[str, bytes]:
     folder = summary_or_folder if isinstance(summary_or_folder, str) else summary_or_folder.tables
     infos = storage.list_files(folder, ".parquet", recursive=True)
     return {storage.relative_to(info.url, folder): storage.read_bytes(info.url) for info in infos}
+
+
+def content_in(summary_or_folder: ScoreSummary | str) -> dict[str, tuple[Any, ...]]:
+    """Name -> all of the table but how long it took: columns, scores bit for bit, and the footer."""
+    contents = {}
+    for name, encoded in tables_in(summary_or_folder).items():
+        table = pq.read_table(io.BytesIO(encoded))
+        footer = json.loads(table.schema.metadata[b"datascaler"])
+        scores = table["score"].to_numpy().tobytes()
+        contents[name] = (table.drop(["score"]).to_pydict(), scores, footer | {"seconds": 0, "finished": ""})
+    return contents
 
 
 def only_folder(output_dir: Path) -> str:

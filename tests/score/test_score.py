@@ -18,12 +18,25 @@ from datascaler.data.shard_list import require_pool_unchanged
 from datascaler.data.uids import join_uid, uid_of
 from datascaler.errors import BadInputError, ConfigError, DatascalerError
 from datascaler.models.load import load_clip, weights_hash
-from datascaler.score import run as run_module
+from datascaler.score import part as part_module
+from datascaler.score.naming import score_id_of
 from datascaler.score.run import score
 from datascaler.score.shard import score_samples
 from datascaler.spec.score import default_model
 from tests.data.tars import shard_of
-from tests.score.pools import BAD, DAMAGED, GOOD, SHARDS, good, make_pool, only_folder, plain_scores, spec_of, tables_in
+from tests.score.pools import (
+    BAD,
+    DAMAGED,
+    GOOD,
+    SHARDS,
+    content_in,
+    good,
+    make_pool,
+    only_folder,
+    plain_scores,
+    spec_of,
+    tables_in,
+)
 from tests.tiny_clip import save_local_dir, tiny_clip_model, tiny_loaded_clip
 
 COLUMNS = ["uid_high", "uid_low", "key", "offset", "length", "status", "score"]
@@ -108,7 +121,7 @@ def test_workers_that_share_the_work_make_the_same_tables(
 ) -> None:
     whole = score(spec_of(pool, tmp_path / "whole", local_dir))
     parts = [score(spec_of(pool, tmp_path / "parts", local_dir, index=i, count=count)) for i in range(count)]
-    assert tables_in(parts[0]) == tables_in(whole)
+    assert content_in(parts[0]) == content_in(whole)
     assert sum(part.shards for part in parts) == 5
     assert sum(part.rows for part in parts) == whole.rows
     assert all(part.skipped == 0 for part in parts)
@@ -149,7 +162,7 @@ def test_a_shard_that_is_replaced_during_the_run_is_named(
         require_pool_unchanged(shards, data_dir)
         make_pool(pool, {"00000004": shard_of([good(1)])})
 
-    monkeypatch.setattr(run_module, "require_pool_unchanged", then_replace)
+    monkeypatch.setattr(part_module, "require_pool_unchanged", then_replace)
     with pytest.raises(ConfigError, match=r"shards/00000004\.tar has changed"):
         score(spec_of(pool, tmp_path / "out", local_dir))
     assert len(tables_in(only_folder(tmp_path / "out"))) == 4
@@ -195,7 +208,7 @@ def test_the_names_of_tables_come_from_the_end_of_the_models_name() -> None:
         ("local-dir:dfn", "dfn"),
         ("local-dir:s3://b/my weights", "my_weights"),
     ):
-        assert run_module.score_id_of("clip", replace(clip, arch=arch)) == f"clip-{part}-{clip.weights_hash[:8]}"
+        assert score_id_of("clip", replace(clip, arch=arch)) == f"clip-{part}-{clip.weights_hash[:8]}"
 
 
 def test_each_method_has_its_own_model() -> None:

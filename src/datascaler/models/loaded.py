@@ -50,6 +50,11 @@ class LoadedClip:
             return "float32"
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
 
+    @property
+    def width(self) -> int:
+        """Of the unit vectors."""
+        return int(self.embed_texts(self.tokenize([""])).shape[1])
+
     def compile(self) -> "LoadedClip":
         """The same, by torch.compile; the first batches take minutes."""
         tower = text_tower(self.model)

@@ -1,21 +1,37 @@
-"""Scoring a pool: freeze the shard list, then one table a shard, each published whole."""
+"""Scoring a pool: freeze the shard list, then one table a shard, each published whole.
 
-import re
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+Reading, decoding, the network and publishing overlap, also from one shard to the next: a thread reads ahead, workers
+decode, this thread feeds the network, another one writes.
+"""
 
-from datascaler.data.index import read_shard
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
 from datascaler.data.pool import Shard
-from datascaler.data.score_table import Footer, count_table, is_done, read_footer, table_url, write_table
-from datascaler.errors import NotFoundError
+from datascaler.data.score_table import Footer, count_table, is_done, read_footer, table_url
 from datascaler.models.load import load_clip
 from datascaler.models.loaded import LoadedClip
 from datascaler.progress import progress
+from datascaler.score.ahead import run_ahead
+from datascaler.score.choose_edit import choose_edit
+from datascaler.score.decoders import decoders, result_of
+from datascaler.score.feed import Batch, Done, End, Gone, feed
+from datascaler.score.image_edit import ImageEdit
+from datascaler.score.naming import score_id_of, settings_id
 from datascaler.score.part import my_shards, raise_for_unreadable, tables_folder
-from datascaler.score.shard import score_samples
+from datascaler.score.prepare import preparation_for
+from datascaler.score.publisher import FinishedShard, Publisher, has_vectors
+from datascaler.score.shard import ScoredBatch, StartedBatch, finish_batch, start_batch
 from datascaler.score.summary import ScoreSummary
 from datascaler.spec.score import ScoreSpec
+
+_BATCHES_AHEAD = 2
+_NO_COLUMNS = pa.schema([])
 
 
 def score(spec: ScoreSpec, say: Callable[[str], None] = lambda _: None) -> ScoreSummary:
@@ -25,50 +41,115 @@ def score(spec: ScoreSpec, say: Callable[[str], None] = lambda _: None) -> Score
     once where the store fails, since the others would fail too.
     """
     mine = my_shards(spec)
-    clip = load_clip(spec.model, spec.pretrained)
-    score_id = spec.score_name or score_id_of(spec.method, clip)
-    summary = ScoreSummary(score_id, tables_folder(spec.output_dir, score_id))
-    say(f"scoring {len(mine):,} shards as {score_id} on {clip.device.type}")
-    with ThreadPoolExecutor(spec.num_workers) as executor, progress(0, "score") as bar:
-        for number, shard in enumerate(mine):
-            footer = _footer(shard, spec, clip, score_id)
-            url = table_url(summary.tables, shard)
-            if is_done(url, footer, overwrite=spec.overwrite):
-                summary.skipped += 1
-                count_table(summary, read_footer(url))
-                continue
-            try:
-                batches = []
-                for batch in score_samples(read_shard(shard), clip, spec.batch_size, executor):
-                    batches.append(batch)
-                    bar.update(len(batch[0]))
-                    # The pool's size is known only at its end: extrapolate from the shards so far.
-                    bar.total = round(bar.n / (number - summary.skipped + 0.5) * (len(mine) - summary.skipped))
-            except NotFoundError as error:
-                summary.unreadable.append(f"{shard.url}: {error}")
-                continue
-            samples = list(chain.from_iterable(rows for rows, _ in batches))
-            scores = list(chain.from_iterable(values for _, values in batches))
-            count_table(summary, write_table(url, footer, samples, scores))
-    raise_for_unreadable(summary, len(mine))
-    return summary
-
-
-def score_id_of(method: str, clip: LoadedClip) -> str:
-    """`method-arch-<8 hex of the weights hash>`, fit for a folder's name."""
-    name = re.split("[/:]", clip.arch.rstrip("/"))[-1]
-    arch = "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in name)
-    return f"{method}-{arch}-{clip.weights_hash[:8]}"
-
-
-def _footer(shard: Shard, spec: ScoreSpec, clip: LoadedClip, score_id: str) -> Footer:
-    return Footer(
-        shard=shard.name,
-        size=shard.size,
-        etag=shard.etag,
-        score_id=score_id,
-        method=spec.method,
-        model=clip.arch,
-        weights_hash=clip.weights_hash,
-        preprocess_hash=clip.preprocess_hash,
+    # Finding text is no network's score.
+    clip = None if spec.method == "boxes" else load_clip(spec.model, spec.pretrained)
+    edit = choose_edit(
+        spec.method,
+        spec.output_dir,
+        spec.text,
+        clip.weights_hash if clip else "",
+        clip.preprocess_hash if clip else "",
     )
+    score_id = spec.score_name or _score_id(spec.method, clip, edit)
+    if clip and spec.torch_compile:
+        clip = clip.compile()
+    run = _Run(spec, clip, edit, ScoreSummary(score_id, tables_folder(spec.output_dir, score_id)))
+    on_device = clip is not None and clip.device.type != "cpu"
+    say(f"scoring {len(mine):,} shards as {score_id} on {clip.device.type if clip else 'cpu'}")
+    with (
+        progress(0, "score") as bar,
+        Publisher(lambda footer: count_table(run.summary, footer)) as publisher,
+        decoders(preparation_for(clip, edit), spec.num_workers, in_processes=on_device) as prepare,
+        closing(run_ahead(feed(mine, run.done, spec.batch_size, prepare, edit), _BATCHES_AHEAD)) as events,
+    ):
+        for batch in run.scored(events, publisher):
+            bar.update(len(batch.samples))
+            # The pool's size is known only at its end: extrapolate from the shards so far.
+            bar.total = round(bar.n / (run.shards_scored + 0.5) * (len(mine) - run.summary.skipped))
+    run.summary.took(run.seconds, run.rows)
+    raise_for_unreadable(run.summary, len(mine))
+    return run.summary
+
+
+@dataclass(slots=True)
+class _Run:
+    """The state of a run, in the network's thread."""
+
+    spec: ScoreSpec
+    clip: LoadedClip | None
+    edit: ImageEdit | None
+    summary: ScoreSummary
+    rows: int = 0
+    shards_scored: int = 0
+    _began: float = field(default_factory=time.monotonic)
+    _shard_began: float = field(default_factory=time.monotonic)
+    _batches: list[ScoredBatch] = field(default_factory=list)
+    """Of the shard in hand."""
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def done(self, shard: Shard) -> Footer | None:
+        """The footer of a shard that needs no work."""
+        url = table_url(self.summary.tables, shard)
+        if not is_done(url, self.footer(shard), overwrite=self.spec.overwrite):
+            return None
+        return None if self.spec.save_embeddings and not has_vectors(url) else read_footer(url)
+
+    def scored(self, events: Iterable[Done | Gone | Batch | End], publisher: Publisher) -> Iterable[ScoredBatch]:
+        """The batches, as they are finished; shards are handed to the publisher."""
+        started: deque[StartedBatch] = deque()
+        for event in events:
+            if isinstance(event, Batch):
+                parts = [result_of(part) for part in event.parts]
+                started.append(start_batch(self.clip, parts, keep_vectors=self.spec.save_embeddings))
+            # While the network works on a batch, the results of the one before are taken.
+            while len(started) > isinstance(event, Batch):
+                batch = finish_batch(started.popleft())
+                self._batches.append(batch)
+                self.rows += len(batch.samples)
+                yield batch
+            if isinstance(event, Done):
+                self.summary.skipped += 1
+                count_table(self.summary, event.footer)
+            elif isinstance(event, Gone):
+                self.summary.unreadable.append(f"{event.shard.url}: {event.error}")
+                self._next_shard()
+            elif isinstance(event, End):
+                publisher.submit(self._finished(event.shard))
+                self.shards_scored += 1
+                self._next_shard()
+
+    def footer(self, shard: Shard) -> Footer:
+        clip = self.clip
+        return Footer(
+            shard=shard.name,
+            size=shard.size,
+            etag=shard.etag,
+            score_id=self.summary.score_id,
+            method=self.spec.method,
+            model=clip.arch if clip else "",
+            weights_hash=clip.weights_hash if clip else "",
+            preprocess_hash=clip.preprocess_hash if clip else "",
+            settings=dict(self.edit.settings) if self.edit else {},
+            precision=clip.precision if clip else "",
+        )
+
+    def _finished(self, shard: Shard) -> FinishedShard:
+        return FinishedShard(
+            url=table_url(self.summary.tables, shard),
+            footer=self.footer(shard).after(time.monotonic() - self._shard_began),
+            batches=self._batches,
+            columns=self.edit.columns if self.edit else _NO_COLUMNS,
+            width=self.clip.width if self.clip and self.spec.save_embeddings else None,
+            overwrite=self.spec.overwrite,
+        )
+
+    def _next_shard(self) -> None:
+        self._batches = []
+        self._shard_began = time.monotonic()
+
+
+def _score_id(method: str, clip: LoadedClip | None, edit: ImageEdit | None) -> str:
+    return score_id_of(method, clip) if clip else f"{method}-{settings_id(edit.settings if edit else {})}"

@@ -1,70 +1,126 @@
-"""One shard -> its rows and scores. Batches never cross shards, so a table depends on nothing but its shard."""
+"""Samples of a shard -> batches of scored rows. Batches never cross shards: a table depends on nothing but its shard.
+
+What is done to a batch is spread over three places: decode workers, the device, and the thread that reads results. The
+device has work while the results of the batch before are taken.
+"""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
+from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from datascaler.data.images import ImageDecodeError, decode_rgb
-from datascaler.data.samples import BAD_IMAGE, NOT_FINITE, OK, Sample
+from datascaler.data.samples import NOT_FINITE, OK, Sample
 from datascaler.models.loaded import LoadedClip
+from datascaler.score.decoders import Prepare, result_of
+from datascaler.score.image_edit import SCORE
+from datascaler.score.prepare import Prepared, Values, preparation_for
 
+_CHUNK = 32
+"""Samples that a worker takes at once."""
 _BATCHES_AHEAD = 2
+
+Vectors = tuple[NDArray[np.float16], NDArray[np.float16]]
+"""Unit vectors of image and text, [rows, d] each; zeros in rows that the network did not see."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredBatch:
+    """Rows in tar order. A score is NaN where the status is not ok."""
+
+    samples: list[Sample]
+    scores: list[float]
+    values: list[Values]
+    vectors: Vectors | None
+
+
+@dataclass(frozen=True, slots=True)
+class StartedBatch:
+    """A batch whose cosines may still be in the making on the device."""
+
+    parts: list[Prepared]
+    cosines: Tensor | None
+    features: tuple[Tensor, Tensor] | None
+
+
+def batches_of(
+    samples: Iterable[Sample], notes: Sequence[Any] | None, batch_size: int, prepare: Prepare
+) -> Iterator[list["Future[Prepared]"]]:
+    """The samples of a shard, cut into batches and handed to decode workers."""
+    rows = iter(samples)
+    while batch := list(islice(rows, batch_size)):
+        chunks = [batch[start : start + _CHUNK] for start in range(0, len(batch), _CHUNK)]
+        yield [prepare(chunk, None if notes is None else notes[chunk[0].row : chunk[-1].row + 1]) for chunk in chunks]
+
+
+def start_batch(clip: LoadedClip | None, parts: list[Prepared], *, keep_vectors: bool = False) -> StartedBatch:
+    """Hand a batch to the network; on an accelerator this returns before it is through."""
+    seen = [part for part in parts if part.images is not None]
+    if clip is None or not seen:
+        return StartedBatch(parts, None, None)
+    pinned = clip.device.type == "cuda"
+    images = clip.embed_prepared(_joined([part.images for part in seen if part.images is not None], pinned))
+    texts = clip.embed_texts(_joined([part.tokens for part in seen if part.tokens is not None], pinned))
+    # Plain cosine: no factor 2.5, no clamp, no logit scale, which belong to the CLIPScore captioning metric.
+    return StartedBatch(parts, (images * texts).sum(dim=-1), (images, texts) if keep_vectors else None)
+
+
+def finish_batch(batch: StartedBatch) -> ScoredBatch:
+    """Wait for the network, and give every row its score or the reason why it has none."""
+    samples = [sample for part in batch.parts for sample in part.samples]
+    values = [found for part in batch.parts for found in part.values]
+    seen = [start + at for start, part in zip(_starts(batch.parts), batch.parts, strict=True) for at in part.seen]
+    scores = [float(found.get(SCORE, "nan")) for found in values]
+    if batch.cosines is not None:
+        for row, cosine in zip(seen, batch.cosines.tolist(), strict=True):
+            scores[row] = cosine
+    for row, (sample, score) in enumerate(zip(samples, scores, strict=True)):
+        if sample.status != OK:
+            scores[row] = float("nan")
+        elif not -2 < score < 2:
+            sample.status, sample.detail, scores[row] = NOT_FINITE, str(score), float("nan")
+    vectors = None
+    if batch.features is not None:
+        good = np.array([samples[row].status == OK for row in seen])
+        image, text = (_spread(each, seen, good, len(samples)) for each in batch.features)
+        vectors = image, text
+    return ScoredBatch(samples, scores, values, vectors)
 
 
 def score_samples(
     samples: Iterable[Sample], clip: LoadedClip, batch_size: int, executor: Executor
 ) -> Iterator[tuple[list[Sample], list[float]]]:
-    """Batches of rows, in order, with one score each: the cosine of image and caption, NaN where status is not ok.
-
-    The next batches are read, decoded and preprocessed while the model works on the current one.
-    """
-    nan = float("nan")
-    for batch, images in _prepared(samples, clip, batch_size, executor):
-        good = [row for row, image in enumerate(images) if image is not None]
-        scores = [nan] * len(batch)
-        if good:
-            pixels = torch.stack([image for image in images if image is not None])
-            captions = [batch[row].caption for row in good]
-            for row, cosine in zip(good, _cosines(clip, pixels, captions), strict=True):
-                scores[row] = cosine
-                if not -2 < cosine < 2:
-                    batch[row].status, batch[row].detail, scores[row] = NOT_FINITE, str(cosine), nan
-        yield batch, scores
-
-
-def _cosines(clip: LoadedClip, pixels: Tensor, captions: list[str]) -> list[float]:
-    """Plain cosine: no factor 2.5, no clamp, no logit scale (those belong to the CLIPScore captioning metric)."""
-    image, text = clip.embed_images(pixels), clip.embed_texts(clip.tokenize(captions))
-    return list((image * text).sum(dim=-1).tolist())
-
-
-def _prepared(
-    samples: Iterable[Sample], clip: LoadedClip, batch_size: int, executor: Executor
-) -> Iterator[tuple[list[Sample], list[Tensor | None]]]:
-    waiting: deque[tuple[list[Sample], list[Future[Tensor | None]]]] = deque()
-    rows = iter(samples)
+    """Batches of rows, in order, with one score each, for a few samples that need no pipeline of their own."""
+    waiting: deque[list[Future[Prepared]]] = deque()
+    work = preparation_for(clip)
+    batches = batches_of(samples, None, batch_size, lambda chunk, notes: executor.submit(work, chunk, notes))
     while True:
-        batch = list(islice(rows, batch_size))
-        if batch:
-            waiting.append((batch, [executor.submit(_prepare, sample, clip) for sample in batch]))
+        waiting.extend(islice(batches, _BATCHES_AHEAD + 1 - len(waiting)))
         if not waiting:
             return
-        if len(waiting) > _BATCHES_AHEAD or not batch:
-            ready, futures = waiting.popleft()
-            yield ready, [future.result() for future in futures]
+        scored = finish_batch(start_batch(clip, [result_of(future) for future in waiting.popleft()]))
+        yield scored.samples, scored.scores
 
 
-def _prepare(sample: Sample, clip: LoadedClip) -> Tensor | None:
-    """The preprocessed image, or None with the reason in the row. The encoded bytes are let go."""
-    encoded, sample.image = sample.image, b""
-    if sample.status != OK:
-        return None
-    try:
-        return clip.preprocess(decode_rgb(encoded))
-    except ImageDecodeError as error:
-        sample.status, sample.detail = BAD_IMAGE, str(error)
-        return None
+def _joined(parts: list[Tensor], pinned: bool) -> Tensor:
+    if not pinned:
+        return torch.cat(parts)
+    size = (sum(len(part) for part in parts), *parts[0].shape[1:])
+    return torch.cat(parts, out=torch.empty(size, dtype=parts[0].dtype, pin_memory=True))
+
+
+def _starts(parts: Sequence[Prepared]) -> list[int]:
+    return [sum(len(part.samples) for part in parts[:number]) for number in range(len(parts))]
+
+
+def _spread(features: Tensor, seen: list[int], good: NDArray[np.bool_], rows: int) -> NDArray[np.float16]:
+    """[rows, d] of [len(seen), d]"""
+    spread = np.zeros((rows, features.shape[1]), np.float16)
+    spread[np.array(seen)[good]] = features.to(torch.float16).cpu().numpy()[good]
+    return spread

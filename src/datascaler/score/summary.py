@@ -20,6 +20,15 @@ class ScoreSummary:
     """Rows by status."""
     unreadable: list[str] = field(default_factory=list)
     """Shards that are gone."""
+    seconds: float = 0.0
+    """From the first shard on: not the loading of the model."""
+    samples_per_second: float = 0.0
+    """Of those that were scored now."""
+
+    def took(self, seconds: float, samples: int) -> None:
+        """Record how long `samples` samples took."""
+        self.seconds = round(seconds, 3)
+        self.samples_per_second = round(samples / seconds, 1) if seconds else 0.0
 
 
 def merged(parts: Sequence[ScoreSummary]) -> ScoreSummary:
@@ -30,4 +39,7 @@ def merged(parts: Sequence[ScoreSummary]) -> ScoreSummary:
             setattr(total, name, getattr(total, name) + getattr(part, name))
         for status, count in part.bad.items():
             total.bad[status] = total.bad.get(status, 0) + count
+    # They ran side by side.
+    total.seconds = max(part.seconds for part in parts)
+    total.samples_per_second = round(sum(part.samples_per_second for part in parts), 1)
     return total

@@ -15,8 +15,8 @@ from datascaler.data.score_table import Footer, read_listed_footer, read_table, 
 from datascaler.data.uids import join_uid
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.models.load import load_clip
+from datascaler.score.naming import score_id_of
 from datascaler.score.part import my_shards, tables_folder
-from datascaler.score.run import score_id_of
 from datascaler.score.shard import score_samples
 from datascaler.spec.score import ScoreSpec
 

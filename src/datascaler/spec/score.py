@@ -53,6 +53,26 @@ class ScorePart:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TextOptions:
+    """How `tmars` and `boxes` find text, and how it is masked."""
+
+    detector: str | None = None
+    """An .onnx file; None is the default network."""
+    max_masked_area: float = 0.8
+    """Of a picture, 0 to 1: masks stop before they cover more."""
+    boxes: str | None = None
+    """Score-id of tables whose boxes are used, in place of a detector."""
+    plain: str | None = None
+    """Score-id of tables with the same network's scores of the pictures as they are."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_masked_area <= 1:
+            raise ConfigError(f"max_masked_area must be above 0 and at most 1, got {self.max_masked_area}")
+        if self.boxes and self.detector:
+            raise ConfigError(f"give boxes ({self.boxes}) or a detector ({self.detector}), not both")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ScoreSpec(ScorePart):
     """Scoring by a network that sees the images."""
 
@@ -60,6 +80,10 @@ class ScoreSpec(ScorePart):
     """An open_clip name; None lets `pretrained` say it."""
     pretrained: str | None
     batch_size: int = 256
+    save_embeddings: bool = False
+    """Keep the unit vectors, beside the tables."""
+    torch_compile: bool = False
+    text: TextOptions = TextOptions()
 
     def __post_init__(self) -> None:
         ScorePart.__post_init__(self)

@@ -1,0 +1,69 @@
+"""What the network's thread is fed: the shards that are to be scored, read ahead, as batches in the making."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from datascaler.data.in_order import in_order
+from datascaler.data.index import read_shard
+from datascaler.data.pool import Shard
+from datascaler.data.score_table import Footer
+from datascaler.errors import NotFoundError
+from datascaler.score.decoders import Prepare
+from datascaler.score.image_edit import ImageEdit
+from datascaler.score.prepare import Prepared
+from datascaler.score.shard import batches_of
+
+_CHECKS_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A shard whose table was there already."""
+
+    footer: Footer
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A shard that can't be read. Its batches so far are for nothing."""
+
+    shard: Shard
+    error: NotFoundError
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    parts: list["Future[Prepared]"]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """All batches of the shard have come."""
+
+    shard: Shard
+
+
+def feed(
+    shards: Sequence[Shard],
+    done: Callable[[Shard], Footer | None],
+    batch_size: int,
+    prepare: Prepare,
+    edit: ImageEdit | None,
+) -> Iterator[Done | Gone | Batch | End]:
+    """For every shard, in order: Done, or its batches and then End or Gone.
+
+    `done` gives the footer of a shard that needs no work; it is asked about a few shards ahead.
+    """
+    for shard, footer in zip(shards, in_order(done, shards, _CHECKS_AT_ONCE), strict=True):
+        if footer is not None:
+            yield Done(footer)
+            continue
+        try:
+            notes = edit.notes(shard) if edit else None
+            for parts in batches_of(read_shard(shard), notes, batch_size, prepare):
+                yield Batch(parts)
+        except NotFoundError as error:
+            yield Gone(shard, error)
+        else:
+            yield End(shard)

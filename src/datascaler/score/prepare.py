@@ -1,0 +1,82 @@
+"""What decode workers do with samples: decode, edit, resize, tokenize."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from datascaler.data.images import ImageDecodeError, decode_pixels, decode_rgb
+from datascaler.data.samples import BAD_IMAGE, OK, Sample
+from datascaler.models.loaded import LoadedClip
+from datascaler.models.pixels import SplitTransform, WholeTransform
+from datascaler.score.image_edit import ImageEdit
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Some consecutive samples of a shard, without their bytes."""
+
+    samples: list[Sample]
+    values: list[Values]
+    """Of each sample, what the edit found."""
+    seen: list[int]
+    """The samples that the network sees."""
+    images: Tensor | None
+    """Of those, as the transform prepares them, stacked. None if there are none."""
+    tokens: Tensor | None
+    """Of those, int64 [len(seen), context_length]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """The work on a few samples. Picklable."""
+
+    transform: SplitTransform | WholeTransform | None
+    """None where no network sees the pictures."""
+    tokenize: Callable[[Sequence[str]], Tensor] | None
+    edit: ImageEdit | None
+
+    def __call__(self, samples: list[Sample], notes: Sequence[Any] | None = None) -> Prepared:
+        """`notes` has what the edit has on file, one a sample."""
+        values: list[Values] = []
+        seen: list[int] = []
+        images: list[Tensor] = []
+        captions: list[str] = []
+        for at, sample in enumerate(samples):
+            picture, found = self._picture(sample, notes[at] if notes is not None else None)
+            if picture is not None and self.transform is not None:
+                seen.append(at)
+                images.append(self.transform.prepare(picture))
+                captions.append(sample.caption)
+            values.append(found)
+            # Done with: they need not travel back from a worker process.
+            sample.image, sample.caption = b"", ""
+        stacked = torch.stack(images) if images else None
+        tokens = self.tokenize(captions) if captions and self.tokenize else None
+        return Prepared(samples, values, seen, stacked, tokens)
+
+    def _picture(self, sample: Sample, note: Any) -> tuple[Image.Image | None, Values]:
+        """What the network is to see, and what the edit says; the reason in the row where it can't be had."""
+        if sample.status != OK:
+            return None, {}
+        try:
+            if self.edit is None:
+                return decode_rgb(sample.image), {}
+            known = self.edit.known(sample, note)
+            if known is not None or sample.status != OK:
+                return None, known or {}
+            pixels, found = self.edit(sample, decode_pixels(sample.image), note)
+        except ImageDecodeError as error:
+            sample.status, sample.detail = BAD_IMAGE, str(error)
+            return None, {}
+        return None if pixels is None else Image.fromarray(pixels), found
+
+
+def preparation_for(clip: LoadedClip | None, edit: ImageEdit | None = None) -> Preparation:
+    """For a network, or for an edit alone."""
+    return Preparation(clip.transform, clip.tokenize, edit) if clip else Preparation(None, None, edit)
