@@ -158,8 +158,8 @@ def test_a_shard_that_was_replaced_is_named(tmp_path: Path, pool: str, local_dir
 def test_a_shard_that_is_replaced_during_the_run_is_named(
     tmp_path: Path, pool: str, local_dir: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def then_replace(shards: list[Shard], data_dir: str) -> None:
-        require_pool_unchanged(shards, data_dir)
+    def then_replace(shards: list[Shard], *source: Any) -> None:
+        require_pool_unchanged(shards, *source)
         make_pool(pool, {"00000004": shard_of([good(1)])})
 
     monkeypatch.setattr(part_module, "require_pool_unchanged", then_replace)

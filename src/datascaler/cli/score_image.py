@@ -6,7 +6,7 @@ import click
 
 from datascaler.cli.options import COUNT
 from datascaler.cli.output import note
-from datascaler.spec.score import ScoreSpec, default_model
+from datascaler.spec.score import ScoreSpec, TextOptions, default_model
 
 if TYPE_CHECKING:
     from datascaler.score.summary import ScoreSummary
@@ -17,6 +17,21 @@ OPTIONS = (
     click.option("--pretrained", help="open_clip's tag, a weights file, or the URL of a datascaler run."),
     click.option("--arch", default="l14", show_default=True, help="CLIP's default model: l14 or b32."),
     click.option("--batch-size", type=COUNT, default=256, show_default=True),
+    click.option("--save-embeddings", is_flag=True, help="Keep the float16 vectors too, beside each table, as .npz."),
+    click.option("--torch-compile", is_flag=True, help="Compile the network first: minutes, for a faster forward."),
+    click.option("--processes", type=COUNT, help="Processes that share the work.  [default: one for each GPU]"),
+    click.option("--detector", help="tmars, boxes: an .onnx file that detects text, in place of the default network."),
+    click.option(
+        "--max-masked-area",
+        type=float,
+        default=TextOptions().max_masked_area,
+        show_default=True,
+        help="tmars: masks never cover more of a picture.",
+    ),
+    click.option("--boxes", metavar="SCORE_ID", help="tmars: mask what --method boxes, or tmars, has found already."),
+    click.option(
+        "--plain", metavar="SCORE_ID", help="tmars: scores of the same network, for the pictures that have no text."
+    ),
     click.option(
         "--verify",
         type=COUNT,
@@ -27,7 +42,11 @@ OPTIONS = (
     ),
     click.option("--verify-seed", type=COUNT, default=0, show_default=True, help="Which rows --verify draws."),
 )
-NAMES = ("model", "pretrained", "arch", "batch_size", "verify", "verify_seed")
+_TEXT = ("detector", "max_masked_area", "boxes", "plain")
+NAMES = (
+    *("model", "pretrained", "arch", "batch_size", "save_embeddings", "torch_compile", "processes"),
+    *(*_TEXT, "verify", "verify_seed"),
+)
 """The options that these methods read."""
 
 
@@ -36,22 +55,30 @@ def run(
     arch: str,
     model: str | None,
     pretrained: str | None,
+    processes: int | None,
     verify: int | None,
     verify_seed: int,
     **options: Any,
 ) -> "ScoreSummary | VerifySummary":
     if not common["data_dir"]:
         raise click.UsageError(f"Missing option '--data-dir': --method {common['method']} looks at the pool's images")
-    if common["method"] in ("tmars", "boxes"):
-        # Until the pipeline hands pictures to score.choose_edit, they would be scored as they are, under a false name.
-        raise click.UsageError(f"--method {common['method']} is not available yet")
+    text = TextOptions(**{name: options.pop(name) for name in _TEXT})
+    if text != TextOptions() and common["method"] not in ("tmars", "boxes"):
+        raise click.UsageError(
+            f"--{', --'.join(_TEXT).replace('_', '-')} are for --method tmars, not {common['method']}"
+        )
     model, pretrained = default_model(common["method"], arch, model, pretrained)
-    spec = ScoreSpec(model=model, pretrained=pretrained, **common, **options)
+    spec = ScoreSpec(model=model, pretrained=pretrained, text=text, **common, **options)
 
     if verify is not None:
         from datascaler.score.verify import verify as verify_rows
 
         return verify_rows(spec, verify, seed=verify_seed)
+
+    from datascaler.score.processes import accelerators, score_in_processes
+
+    if (processes or accelerators()) > 1:
+        return score_in_processes(spec, processes or accelerators())
 
     from datascaler.score.run import score
 

@@ -19,6 +19,13 @@ _STOP_SECONDS = 20.0
 """For all processes to end after SIGTERM: less than a pod's usual grace of 30."""
 
 
+def accelerators() -> int:
+    """How many this process sees."""
+    import torch
+
+    return torch.cuda.device_count()
+
+
 def score_in_processes(spec: ScoreSpec, processes: int) -> ScoreSummary:
     """Score this worker's shards in `processes` processes, the g-th of which sees the g-th accelerator only.
 
