@@ -26,6 +26,7 @@ OTHER_COUNTS = (3, 5)
 """What some restarts take in place of WORKERS."""
 MOST_KILLS = 6
 """A worker that was never caught at work is killed again so often, then let be."""
+START_SECONDS = 240
 COLUMNS = ["uid_high", "uid_low", "key", "offset", "length", "status", "score"]
 
 
@@ -84,7 +85,8 @@ def _work_and_die(arguments: list[str], worker: int, scores: str, folder: Path) 
         process = _start([*arguments, "--index", str(worker % count), "--count", str(count)], log)
         there = _done(scores, part)
         wants_work = number % 2 == 0
-        deadline = time.monotonic() + (60 if wants_work else draw.uniform(0.2, 6))
+        # A busy machine may take minutes to load torch eight times: a kill at work waits for work, not for a time.
+        deadline = time.monotonic() + (START_SECONDS if wants_work else draw.uniform(0.2, 6))
         while time.monotonic() < deadline and process.poll() is None:
             if wants_work and _done(scores, part) - there:
                 time.sleep(draw.uniform(0, 0.3))
