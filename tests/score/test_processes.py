@@ -59,7 +59,7 @@ def test_the_gravest_error_is_raised(tmp_path: Path, local_dir: str) -> None:
     spec = spec_of(pool, tmp_path / "out", local_dir)
     with pytest.raises(ConfigError, match="unknown model 'no such model'"):
         score_in_processes(spec_of(pool, tmp_path / "out", "no such model"), 2)
-    score_in_processes(spec, 2)
+    score(spec)
     for name in ("00000001", "00000002"):
         storage.remove(f"{pool}/shards/{name}.tar")
     with pytest.raises(BadInputError, match=r"(?s)00000001.*00000002|00000002.*00000001"):

@@ -77,8 +77,7 @@ def test_wrong_flags_exit_with_2_and_one_line(name: str, flags: list[str], messa
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--method=TMARS", "--fraction=0.3"], "--method TMARS is not available yet; CLIP and DFN are"),
-        (["--method=best", "--fraction=0.3"], "--method must be CLIP or DFN, got best"),
+        (["--method=best", "--fraction=0.3"], "--method must be CLIP, DFN or TMARS, got best"),
         *(
             (["--method=CLIP", f"--fraction={fraction}"], f"--fraction must be above 0 and at most 1, got {fraction}")
             for fraction in ("0", "0.0", "1.1", "-0.3", "half", ".", "0.3.3", "0..3")
@@ -99,6 +98,24 @@ def test_generate_pools_scores_and_keeps(recorder: Path) -> None:
     assert calls(recorder) == [
         ["score", "--data-dir=pool", "--output-dir=out", "--method=CLIP", "--batch-size=8"],
         ["subset", "--output-dir=out", "--method=CLIP", "--fraction=0.4", "--formats=pkl,npy"],
+    ]
+
+
+def test_generate_pools_masks_text(recorder: Path) -> None:
+    flags = ["--method=TMARS", "--fraction=0.2", "--max-masked-area=0.5", "--boxes", "boxes-1"]
+    done = run(recorder, "generate_pools.sh", *POOLS, *flags)
+    assert done.returncode == 0, done.stderr
+    score = [
+        "score",
+        "--data-dir=pool",
+        "--output-dir=out",
+        "--method=TMARS",
+        "--max-masked-area=0.5",
+        "--boxes=boxes-1",
+    ]
+    assert calls(recorder) == [
+        score,
+        ["subset", "--output-dir=out", "--method=TMARS", "--fraction=0.2", "--formats=pkl,npy"],
     ]
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from datascaler import storage
 from datascaler.data.run_folder import find_runs, finished, read_run
+from datascaler.data.score_table import read_table
 from datascaler.data.subset import read_recipe, read_subset
 from datascaler.data.write_evalset import write_classification_set
 from datascaler.demo.draw import CLASS_NAMES
@@ -61,7 +62,7 @@ def test_from_a_pool_to_results(s3_url: str) -> None:
     assert scorer is not None
 
     # ---- generate_pools.sh
-    for method, fraction in (("CLIP", "0.4"), ("DFN", "1.0"), ("DFN", "0.4")):
+    for method, fraction in (("CLIP", "0.4"), ("DFN", "1.0"), ("DFN", "0.4"), ("TMARS", "0.4")):
         flags = [f"--data-dir={pool}", f"--output-dir={output}", "--scale=medium", f"--method={method}"]
         run("generate_pools.sh", *both_spellings([*flags, f"--fraction={fraction}"]), f"--pretrained={scorer.run}")
         subset = f"{output}/subsets/{method.lower()}-f{fraction}.pkl"
@@ -73,6 +74,12 @@ def test_from_a_pool_to_results(s3_url: str) -> None:
     recipe = read_recipe(subset)
     assert recipe is not None
     assert (recipe["method"], recipe["rows"], recipe["kept_rows"]) == ("clip", SAMPLES, KEPT)
+
+    (masked,) = [url for url in storage.list_folders(f"{output}/scores") if storage.basename(url).startswith("tmars-")]
+    for info in storage.list_files(masked, ".parquet", recursive=True):
+        rows = read_table(info.url, ["status", "score", "boxes", "masked_area"])[0].to_pylist()
+        assert all(row["status"] == "ok" and -1 <= row["score"] <= 1 for row in rows)
+        assert all((row["masked_area"] > 0) == bool(row["boxes"]) for row in rows)
 
     # ---- train_with_grid_search.sh
     flags = ["--nproc-per-node=1", f"--data-dir={pool}", f"--output-dir={runs}", "--width-mult=1.0"]
