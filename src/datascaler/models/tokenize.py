@@ -6,12 +6,20 @@ from typing import Any
 
 import open_clip
 import torch
+from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 
 from datascaler.models.arch import register_configs
+from datascaler.models.long_words import first_symbols
 
 Tokenize = Callable[[Sequence[str]], Tensor]
 """n captions -> int64 [n, context_length]"""
+
+_LONG_WORD = 256
+"""Letters from which a word is not encoded as a whole."""
+_MANY_LINES = 256
+_CACHED_WORDS = 1 << 18
+_CACHED_LETTERS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +34,68 @@ class Tokenizer:
         return torch.as_tensor(tokens)[: len(captions)]
 
 
+class BoundedTokenizer:
+    """open_clip's SimpleTokenizer, with the same tokens, whatever the length of a caption. Picklable.
+
+    Nothing is encoded that would be cut off, and the words that are remembered are bounded: a pool has millions.
+    """
+
+    def __init__(self, stock: SimpleTokenizer) -> None:
+        stock.cache = _Words(stock.cache)
+        self._stock = stock
+        self._longest = max(map(len, stock.encoder))
+
+    def __call__(self, captions: Sequence[str]) -> Tensor:
+        context = int(self._stock.context_length)
+        tokens = torch.zeros(len(captions), context, dtype=torch.long)
+        for row, caption in enumerate(captions):
+            # One more than there is room for tells that there were more.
+            ids = [self._stock.sot_token_id, *self._first_tokens(caption, context - 1)][:context]
+            ids = [*ids[: context - 1], self._stock.eot_token_id]
+            tokens[row, : len(ids)] = torch.tensor(ids)
+        return tokens
+
+    def _first_tokens(self, caption: str, count: int) -> list[int]:
+        """At least the first `count` tokens, or all of them."""
+        lines = caption.split("\n")
+        taken = _MANY_LINES
+        # Cleaning goes line by line, and is slow for many: if the first ones fill the context, the others don't matter.
+        while taken < len(lines):
+            tokens = self._tokens_of("\n".join(lines[:taken]), count)
+            if len(tokens) >= count:
+                return tokens
+            taken *= 4
+        return self._tokens_of(caption, count)
+
+    def _tokens_of(self, text: str, count: int) -> list[int]:
+        stock = self._stock
+        tokens: list[int] = []
+        for match in stock.pat.finditer(stock.clean_fn(text)):
+            word = "".join(map(stock.byte_encoder.__getitem__, match.group().encode("utf-8")))
+            tokens.extend(map(stock.encoder.__getitem__, self._symbols(word, count - len(tokens))))
+            if len(tokens) >= count:
+                break
+        return tokens
+
+    def _symbols(self, word: str, count: int) -> list[str]:
+        if len(word) > _LONG_WORD:
+            return first_symbols(word, self._stock.bpe_ranks, self._longest, count)
+        encoded: str = self._stock.bpe(word)
+        return encoded.split(" ")
+
+
+class _Words(dict[str, str]):
+    """Remembers the first words, which are the frequent ones."""
+
+    def __setitem__(self, word: str, encoded: str) -> None:
+        if len(self) < _CACHED_WORDS and len(word) <= _CACHED_LETTERS:
+            super().__setitem__(word, encoded)
+
+
 def tokenizer_for(model: str) -> Tokenize:
     """The tokenizer of an open_clip name, `hf-hub:` or `local-dir:`. Long captions are cut and keep their end token."""
     register_configs()
-    return Tokenizer(open_clip.get_tokenizer(model))
+    tokenizer = open_clip.get_tokenizer(model)
+    if type(tokenizer) is SimpleTokenizer and tokenizer.reduction_fn is None:
+        return BoundedTokenizer(tokenizer)
+    return Tokenizer(tokenizer)
