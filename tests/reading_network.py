@@ -33,12 +33,12 @@ _WRONG = 0.2
 _FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
 _NAME_WIDTH = 0.72, 0.92
 """Least and greatest part of the picture's width that a written name may take."""
-_LARGEST = 76
-"""Pixels of the em: a line that is nearly half as high as the picture is no text to the detector."""
+_LARGEST = 44
+"""Pixels of the em. Words of three letters that are much larger are short and thick, and so no text to `BoxRule`."""
 _LINES = 0.22, 0.5, 0.78
 """Where the middle of a written name is, in parts of the picture's height."""
 _INK, _EDGE, _STROKE = (16, 16, 20), (250, 250, 246), 3
-_PAIRS, _STEPS, _BATCH, _LEARNING_RATE, _LOGIT_SCALE = 2000, 600, 64, 2e-3, 16.0
+_PAIRS, _STEPS, _BATCH, _LEARNING_RATE, _LOGIT_SCALE = 3000, 1000, 64, 2e-3, 16.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def _two_colours(rng: np.random.Generator) -> tuple[str, str]:
 
 
 def _thing(rng: np.random.Generator, colour: str) -> Image.Image:
-    """A large shape, about that colour, on a grey ground with grain."""
+    """One large shape of about that colour, on a grey ground with grain."""
     grain = rng.standard_normal((SIDE, SIDE, 1), dtype=np.float32) * 8
     ground: NDArray[np.float32] = np.full(3, rng.uniform(190, 235), np.float32) + grain
     picture = Image.fromarray(np.clip(ground, 0, 255).astype(np.uint8))
@@ -116,7 +116,7 @@ def _thing(rng: np.random.Generator, colour: str) -> Image.Image:
 
 
 def _write(picture: Image.Image, name: str, rng: np.random.Generator) -> None:
-    """From side to side where that is not too high."""
+    """Over most of the width where that does not make it too high."""
     pen = ImageDraw.Draw(picture)
     width = SIDE * rng.uniform(*_NAME_WIDTH)
     font = _font(min(_LARGEST, int(100 * width / _font(100).getlength(name))))
