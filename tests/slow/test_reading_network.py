@@ -47,7 +47,7 @@ def test_text_only_pairs_lead_by_clip_and_fall_behind_by_tmars(
             f"medians {text_only_median:.3f} and {median:.3f}"
         )
     with capsys.disabled():
-        sys.stdout.write("\n" + "\n".join(lines))
+        sys.stdout.write("\n" + "\n".join(lines) + "\n")
     assert above["clip"] >= 0.90
     assert above["tmars"] <= 0.10
 

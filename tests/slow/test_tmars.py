@@ -1,4 +1,4 @@
-"""T-MARS on pictures whose text is known, on photographs that have none, and with a network that can read."""
+"""T-MARS on pictures whose text is known, and on photographs that have none."""
 
 import sys
 from collections import defaultdict
