@@ -72,6 +72,9 @@ def train_reader(seed: int = 0) -> open_clip.CLIP:
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(learning, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, total_steps=_STEPS, pct_start=0.1)
+    threads = torch.get_num_threads()
+    # Steps are too small to share, and sums come out the same however many cores there are.
+    torch.set_num_threads(1)
     for _ in range(_STEPS):
         rows = torch.from_numpy(rng.integers(len(pairs), size=_BATCH))
         # Every caption is a candidate for every picture: CLIP's loss, from pictures to texts.
@@ -81,6 +84,7 @@ def train_reader(seed: int = 0) -> open_clip.CLIP:
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
+    torch.set_num_threads(threads)
     model.eval()
     return model
 
