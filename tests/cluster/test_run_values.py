@@ -16,7 +16,14 @@ from datascaler.cluster.run_values import (
 )
 from datascaler.errors import ConfigError
 
-EVALUATED: dict[str, Any] = {"train_dir": "s3://t", "model": None, "pretrained": None, "output_dir": None, "logs": None}
+EVALUATED: dict[str, Any] = {
+    "data_dir": "s3://p",
+    "train_dir": "s3://t",
+    "model": None,
+    "pretrained": None,
+    "output_dir": None,
+    "logs": None,
+}
 ODD = ["--data-dir=s3://pool a", "--output_dir", "s3://out/", "--method", "CLIP", "--tasks", "vtab/*,'x'", "--json"]
 
 
@@ -35,6 +42,13 @@ def test_shared_runs_have_an_index_for_each_part() -> None:
     for make in (score_values, eval_values):
         assert make("n", ["--count", "1_0"], EVALUATED | {"count": 10})["completions"] == 10
     assert "completions" not in train_values("n", [], {"output_dir": "s3://o", "logs": None})
+
+
+def test_scores_are_of_something() -> None:
+    for source in ("data_dir", "from_metadata", "embeddings"):
+        assert score_values("n", [], {source: "s3://p", "output_dir": "s3://o", "count": 2, "logs": None})
+    with pytest.raises(ConfigError, match="Missing option '--data-dir'"):
+        score_values("n", [], {"output_dir": "s3://o", "count": 2, "logs": None})
 
 
 @pytest.mark.parametrize(
