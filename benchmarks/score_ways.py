@@ -8,6 +8,7 @@ wall seconds and the CPU seconds of the process and its children, from the start
 
 import json
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -26,20 +27,17 @@ from datascaler.data.score_table import read_table
 from datascaler.models.arch import register_configs
 from datascaler.models.load import load_clip
 from datascaler.models.loaded import LoadedClip
-from datascaler.score.run import score
-from datascaler.spec.score import ScoreSpec
 
 _PLAIN_WORKERS = 2
 
 
 def pipeline(pool: str, model: str, weights: str, batch_size: int) -> dict[str, float]:
     """`datascaler score`."""
+    options = ["--method", "clip", "--model", model, "--pretrained", weights, "--batch-size", str(batch_size)]
     with tempfile.TemporaryDirectory() as out:
-        spec = ScoreSpec(
-            data_dir=pool, output_dir=out, method="clip", model=model, pretrained=weights, batch_size=batch_size
-        )
-        summary = score(spec)
-        (table,) = storage.list_files(summary.tables, ".parquet", recursive=True)
+        command = [sys.executable, "-W", "ignore", "-m", "datascaler", "score", "--data-dir", pool, *options]
+        said = subprocess.run([*command, "--output-dir", out, "--json"], stdout=subprocess.PIPE, check=True).stdout
+        (table,) = storage.list_files(json.loads(said)["tables"], ".parquet", recursive=True)
         rows, _ = read_table(table.url, ["key", "score"])
     return dict(zip(rows["key"].to_pylist(), rows["score"].to_pylist(), strict=True))
 

@@ -1,5 +1,6 @@
 """`datascaler score` by networks that see the images: its options, and the run."""
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -74,6 +75,9 @@ def run(
         from datascaler.score.verify import verify as verify_rows
 
         return verify_rows(spec, verify, seed=verify_seed)
+
+    # Before torch is loaded: threads of its that wait for work in a loop would take the decode workers' cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     from datascaler.score.processes import accelerators, score_in_processes
 

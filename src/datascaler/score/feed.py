@@ -5,9 +5,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from datascaler.data.in_order import in_order
-from datascaler.data.index import read_shard
 from datascaler.data.pool import Shard
 from datascaler.data.score_table import Footer
+from datascaler.data.stream_shard import stream_shard
 from datascaler.errors import NotFoundError
 from datascaler.score.decoders import Prepare
 from datascaler.score.image_edit import ImageEdit
@@ -61,7 +61,7 @@ def feed(
             continue
         try:
             notes = edit.notes(shard) if edit else None
-            for parts in batches_of(read_shard(shard), notes, batch_size, prepare):
+            for parts in batches_of(stream_shard(shard), notes, batch_size, prepare):
                 yield Batch(parts)
         except NotFoundError as error:
             yield Gone(shard, error)

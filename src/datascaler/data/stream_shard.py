@@ -1,0 +1,41 @@
+"""A remote shard read from its start to its end by several requests at a time: one alone gets a part of the line."""
+
+from collections.abc import Iterator
+from typing import IO, cast
+
+from datascaler import storage
+from datascaler.data.in_order import in_order
+from datascaler.data.index import read_shard
+from datascaler.data.pool import Shard, require_unchanged
+from datascaler.data.samples import Sample, read_samples
+
+_BLOCK_BYTES = 8 << 20
+_REQUESTS = 3
+"""Up to three times as many blocks are in memory."""
+
+
+def stream_shard(shard: Shard, block_bytes: int = _BLOCK_BYTES) -> Iterator[Sample]:
+    """The samples of a shard, in tar order, as `read_shard` gives them.
+
+    Raises ConfigError where it is not the shard that was pinned, before the first sample or after the last.
+    """
+    if storage.is_local(shard.url):
+        yield from read_shard(shard)
+        return
+    require_unchanged(shard, storage.stat(shard.url))
+    yield from read_samples(cast("IO[bytes]", _Blocks(shard, block_bytes)))
+    require_unchanged(shard, storage.stat(shard.url))
+
+
+class _Blocks:
+    """As much of a binary file as reading a tar from its start needs."""
+
+    def __init__(self, shard: Shard, block_bytes: int) -> None:
+        def fetch(start: int) -> bytes:
+            return storage.read_bytes(shard.url, start, min(start + block_bytes, shard.size))
+
+        self._blocks = in_order(fetch, range(0, shard.size, block_bytes), _REQUESTS)
+
+    def read(self, _: int) -> bytes:
+        """The next block, whatever its size; nothing at the end."""
+        return next(self._blocks, b"")
