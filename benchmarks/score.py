@@ -1,7 +1,7 @@
 """The scoring pipeline against its own forward, against its parts, and against a plain open_clip + webdataset loop.
 
 Two networks with random weights: ViT-B-32 (224 px, 151 M parameters), where the forward is nearly everything, and
-ViT-Mini-8-48 (48 px, 5 M), where decoding is. The pool is one shard of JPEGs whose longer side is 512, in a local
+ViT-Mini-8-48 (48 px, 5 M), where decoding is. The pool is two shards of JPEGs whose longer side is 512, in a local
 folder. Every way runs in a process of its own, over a short pool and a long one: what counts is the difference, so
 neither imports nor loading nor filling the pipeline. Ways take turns, and each way's best turn counts. The last line is
 one JSON object; a missed limit ends with exit code 1.
@@ -48,7 +48,7 @@ class Network:
     batch_size: int
 
 
-B32 = Network("ViT-B-32", (64, 256), 64)
+B32 = Network("ViT-B-32", (128, 384), 64)
 SMALL = Network("ViT-Mini-8-48", (512, 2560), 256)
 
 

@@ -3,11 +3,14 @@
 import io
 import random
 import tarfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchmarks.read_pool import SIZES, uid_of_row
 from tests.natural import encoded, natural_picture
 
+SHARDS = 2
+"""One for each worker of the plain loop, which shares a pool out by shards."""
 _PICTURES = 64
 """Distinct ones; a network does not mind that they come again."""
 _WORDS = """\
@@ -19,15 +22,20 @@ london paris italy view from above window door wall art canvas landscape portrai
 
 
 def write_pool(folder: Path, rows: int) -> None:
-    """One shard."""
+    """SHARDS shards of as many rows."""
     pictures = [
         encoded(natural_picture(*SIZES[seed % len(SIZES)], seed=seed, slope=1.9), "JPEG", quality=95)
         for seed in range(min(_PICTURES, rows))
     ]
     captions = captions_of(rows)
     folder.mkdir(parents=True)
-    with tarfile.open(folder / "00000000.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
-        for row in range(rows):
+    for shard in range(SHARDS):
+        _write_shard(folder / f"{shard:08d}.tar", range(shard, rows, SHARDS), pictures, captions)
+
+
+def _write_shard(path: Path, rows: Iterable[int], pictures: Sequence[bytes], captions: Sequence[str]) -> None:
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for row in rows:
             record = f'{{"uid": "{uid_of_row(row)}"}}'.encode()
             members = {"jpg": pictures[row % len(pictures)], "json": record, "txt": captions[row].encode()}
             for suffix, data in members.items():

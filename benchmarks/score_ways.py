@@ -2,7 +2,7 @@
 
     python -m benchmarks.score_ways WAY POOL OUT MODEL WEIGHTS BATCH_SIZE
 
-scores the one shard in POOL, writes the cosines by key into OUT (a JSON file) where the way has any, and prints its
+scores the shards in POOL, writes the cosines by key into OUT (a JSON file) where the way has any, and prints its
 wall seconds and the CPU seconds of the process and its children, from the start of `main` to the end of the work.
 """
 
@@ -19,7 +19,7 @@ import open_clip
 import torch
 import webdataset as wds
 
-from benchmarks.score_pool import captions_of
+from benchmarks.score_pool import SHARDS, captions_of
 from datascaler import storage
 from datascaler.data.images import decode_rgb
 from datascaler.data.samples import Sample, read_samples
@@ -28,8 +28,6 @@ from datascaler.models.arch import register_configs
 from datascaler.models.load import load_clip
 from datascaler.models.loaded import LoadedClip
 
-_PLAIN_WORKERS = 2
-
 
 def pipeline(pool: str, model: str, weights: str, batch_size: int) -> dict[str, float]:
     """`datascaler score`."""
@@ -37,9 +35,9 @@ def pipeline(pool: str, model: str, weights: str, batch_size: int) -> dict[str, 
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-W", "ignore", "-m", "datascaler", "score", "--data-dir", pool, *options]
         said = subprocess.run([*command, "--output-dir", out, "--json"], stdout=subprocess.PIPE, check=True).stdout
-        (table,) = storage.list_files(json.loads(said)["tables"], ".parquet", recursive=True)
-        rows, _ = read_table(table.url, ["key", "score"])
-    return dict(zip(rows["key"].to_pylist(), rows["score"].to_pylist(), strict=True))
+        tables = storage.list_files(json.loads(said)["tables"], ".parquet", recursive=True)
+        rows = [row for table in tables for row in read_table(table.url, ["key", "score"])[0].to_pylist()]
+    return {row["key"]: row["score"] for row in rows}
 
 
 def plain(pool: str, model: str, weights: str, batch_size: int) -> dict[str, float]:
@@ -49,16 +47,13 @@ def plain(pool: str, model: str, weights: str, batch_size: int) -> dict[str, flo
     tokenizer = open_clip.get_tokenizer(model)
     clip.eval()
     dataset = (
-        wds.WebDataset(
-            f"{pool}/00000000.tar", shardshuffle=False, workersplitter=wds.split_by_worker, empty_check=False
-        )
+        wds.WebDataset(_tars(pool), shardshuffle=False, workersplitter=wds.split_by_worker, empty_check=False)
         .decode("pil")
         .to_tuple("__key__", "jpg", "txt")
         .map_tuple(lambda key: key, preprocess, lambda text: tokenizer([text])[0])
         .batched(batch_size)
     )
-    # One worker has the one shard, whatever their number; it decodes while the model works.
-    loader = torch.utils.data.DataLoader(dataset, batch_size=None, num_workers=_PLAIN_WORKERS)
+    loader = torch.utils.data.DataLoader(dataset, batch_size=None, num_workers=SHARDS)
     cosines: dict[str, float] = {}
     with torch.inference_mode():
         for keys, images, texts in loader:
@@ -98,8 +93,15 @@ WAYS: dict[str, Callable[[str, str, str, int], dict[str, float]]] = {
 
 
 def _samples(pool: str) -> list[Sample]:
-    with Path(pool, "00000000.tar").open("rb") as file:
-        return list(read_samples(file))
+    samples: list[Sample] = []
+    for tar in _tars(pool):
+        with Path(tar).open("rb") as file:
+            samples += read_samples(file)
+    return samples
+
+
+def _tars(pool: str) -> list[str]:
+    return sorted(map(str, Path(pool).glob("*.tar")))
 
 
 def _prepare(clip: LoadedClip, sample: Sample) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from datascaler import storage
 from datascaler.data.pool import Shard
 from datascaler.data.samples import BAD_IMAGE, NOT_FINITE, OK, Sample
-from datascaler.data.score_table import Footer, read_footer, read_table
+from datascaler.data.score_table import Footer, read_footer, read_table, vectors_url
 from datascaler.errors import ConfigError, StorageError, TryAgainError
 from datascaler.models.pixels import WholeTransform
 from datascaler.score import run as run_module
@@ -26,7 +26,7 @@ from datascaler.score.ahead import run_ahead
 from datascaler.score.decoders import decoders, result_of
 from datascaler.score.image_edit import SCORE
 from datascaler.score.prepare import Preparation, preparation_for
-from datascaler.score.publisher import FinishedShard, Publisher, vectors_url
+from datascaler.score.publisher import FinishedShard, Publisher
 from datascaler.score.run import score
 from datascaler.score.shard import ScoredBatch, batches_of, finish_batch, start_batch
 from tests.score.pools import BAD, content_in, good, make_pool, spec_of

@@ -70,7 +70,7 @@ def _row(run: "ScoreRun") -> dict[str, object]:
 
 
 def state_of(run: "ScoreRun") -> str:
-    """done, running, or stopped: no table has come for longer than a shard takes."""
+    """done, running, stopped (no table has come for longer than a shard takes), or damaged (some can't be read)."""
     if run.unreadable:
         return "damaged"
     if run.missing == 0:

@@ -15,7 +15,8 @@ from datascaler.spec.score import CAPTION_METHODS, EMBEDDING_METHODS, IMAGE_METH
 from datascaler.spec.score_captions import METADATA_METHODS
 
 _FAMILIES = ((IMAGE_METHODS, score_image), (CAPTION_METHODS, score_captions), (EMBEDDING_METHODS, score_embeddings))
-"""Methods, and the module that has their OPTIONS, the NAMES of all options that they read, and `run`."""
+"""Methods, and the module that has their OPTIONS, the NAMES of all options that they read, those that only some of them
+read in METHOD_OPTIONS, and `run`."""
 
 
 def _method(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
@@ -58,7 +59,8 @@ def score(method: str, as_json: bool, **options: Any) -> None:
     if options["from_metadata"] and method in METADATA_METHODS:
         family = score_captions  # DataComp has scored it already
     foreign = {name for _, module in _FAMILIES for name in module.NAMES} - set(family.NAMES)
-    for name in sorted(foreign):
+    some = {name for names in family.METHOD_OPTIONS.values() for name in names}
+    for name in sorted(foreign | some - set(family.METHOD_OPTIONS[method])):
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise click.UsageError(f"--{name.replace('_', '-')} has no meaning for --method {method}")
     own = {name: options.pop(name) for name in family.NAMES}

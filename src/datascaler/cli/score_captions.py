@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from datascaler.cli.options import COUNT
 from datascaler.cli.output import note
@@ -33,8 +32,7 @@ OPTIONS = (
         "--entry-limit", type=COUNT, default=20_000, show_default=True, help="metaclip: captions kept of an entry."
     ),
 )
-_OWN = tuple(dict.fromkeys(name for names in METHOD_OPTIONS.values() for name in names))
-NAMES = ("from_metadata", *_OWN)
+NAMES = ("from_metadata", *dict.fromkeys(name for names in METHOD_OPTIONS.values() for name in names))
 """The options that these methods read."""
 
 
@@ -42,10 +40,6 @@ def run(common: dict[str, Any], from_metadata: str | None, **options: Any) -> "S
     method = common["method"]
     if bool(from_metadata) == bool(common["data_dir"]):
         raise click.UsageError(f"--method {method} needs one of --data-dir and --from-metadata")
-    ctx = click.get_current_context()
-    for name in set(_OWN) - set(METHOD_OPTIONS[method]):
-        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"--{name.replace('_', '-')} has no meaning for --method {method}")
     try:
         spec = CaptionSpec(**{**common, "data_dir": common["data_dir"] or ""}, from_metadata=from_metadata, **options)
     except ConfigError as error:

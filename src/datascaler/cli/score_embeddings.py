@@ -39,18 +39,14 @@ OPTIONS = (
     click.option("--seed", type=COUNT, default=0, show_default=True, help="Of what is drawn at random."),
 )
 NAMES = (
-    *("from_metadata", "embeddings", "arch", "temperature", "batch_rows", "rounds", "target", "p", "centroids"),
-    *("clusters", "sample", "eps", "keep", "seed"),
+    *("from_metadata", "embeddings", "arch"),
+    *dict.fromkeys(name for names in METHOD_OPTIONS.values() for name in names),
 )
 """The options that these methods read."""
 
 
 def run(common: dict[str, Any], **options: Any) -> "ScoreSummary":
-    method = common["method"]
     ctx = click.get_current_context()
-    for name in sorted({name for names in METHOD_OPTIONS.values() for name in names} - set(METHOD_OPTIONS[method])):
-        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"--{name.replace('_', '-')} has no meaning for --method {method}")
     if options["embeddings"] and ctx.get_parameter_source("arch") is ParameterSource.COMMANDLINE:
         raise click.UsageError("--arch chooses among the embeddings that DataComp ships; --embeddings names its own")
     spec = EmbeddingSpec(**{**common, "data_dir": common["data_dir"] or ""}, **options)

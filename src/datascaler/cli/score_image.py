@@ -44,6 +44,7 @@ OPTIONS = (
     click.option("--verify-seed", type=COUNT, default=0, show_default=True, help="Which rows --verify draws."),
 )
 _TEXT = ("detector", "max_masked_area", "boxes", "plain")
+METHOD_OPTIONS: dict[str, tuple[str, ...]] = {"clip": (), "dfn": (), "tmars": _TEXT, "boxes": _TEXT}
 NAMES = (
     *("model", "pretrained", "arch", "batch_size", "save_embeddings", "torch_compile", "processes"),
     *(*_TEXT, "verify", "verify_seed"),
@@ -64,10 +65,6 @@ def run(
     if not common["data_dir"]:
         raise click.UsageError(f"Missing option '--data-dir': --method {common['method']} looks at the pool's images")
     text = TextOptions(**{name: options.pop(name) for name in _TEXT})
-    if text != TextOptions() and common["method"] not in ("tmars", "boxes"):
-        raise click.UsageError(
-            f"--{', --'.join(_TEXT).replace('_', '-')} are for --method tmars, not {common['method']}"
-        )
     model, pretrained = default_model(common["method"], arch, model, pretrained)
     spec = ScoreSpec(model=model, pretrained=pretrained, text=text, **common, **options)
 
@@ -81,8 +78,10 @@ def run(
 
     from datascaler.score.processes import accelerators, score_in_processes
 
-    if (processes or accelerators()) > 1:
-        return score_in_processes(spec, processes or accelerators())
+    processes = processes or accelerators()
+    if processes > 1:
+        note(f"scoring in {processes} processes, one for each accelerator")
+        return score_in_processes(spec, processes)
 
     from datascaler.score.run import score
 

@@ -108,12 +108,22 @@ def count_table(totals: TableCounts, footer: Footer) -> None:
         totals.bad[status] = totals.bad.get(status, 0) + count
 
 
+def footer_of(shard: Shard, score_id: str, **work: Any) -> Footer:
+    """Of a table that is to be made of a shard; `work` is the rest that Footer has of it."""
+    return Footer(shard=shard.name, size=shard.size, etag=shard.etag, score_id=score_id, **work)
+
+
 def index_footer(shard: Shard) -> Footer:
-    return Footer(shard=shard.name, size=shard.size, etag=shard.etag, score_id="")
+    return footer_of(shard, "")
 
 
 def table_url(folder: str, shard: Shard) -> str:
     return storage.join(folder, shard.name.removesuffix(".tar").removesuffix(".parquet") + ".parquet")
+
+
+def vectors_url(table: str) -> str:
+    """Of the .npz that lies beside a table, or beside a file of DataComp's metadata."""
+    return table.removesuffix(".parquet") + ".npz"
 
 
 def rows_table(samples: Sequence[Sample], scores: Sequence[float] | None = None) -> pa.Table:

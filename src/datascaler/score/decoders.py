@@ -5,14 +5,11 @@ that feeds an accelerator, which takes thousands of samples a second.
 """
 
 import multiprocessing
-import os
 import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing.connection import wait
 from typing import Any
 
 import torch
@@ -20,6 +17,7 @@ import torch.multiprocessing
 
 from datascaler.data.samples import Sample
 from datascaler.errors import TryAgainError
+from datascaler.score.child_process import end_with_parent
 from datascaler.score.prepare import Preparation, Prepared
 
 Prepare = Callable[[list[Sample], Sequence[Any] | None], "Future[Prepared]"]
@@ -64,16 +62,8 @@ def _begin(preparation: Preparation) -> None:
     # They end with the process that they work for, which decides what becomes of the work in hand.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
 
 
 def _prepare_here(samples: list[Sample], notes: Sequence[Any] | None) -> Prepared:
     return _preparation(samples, notes)
-
-
-def _end_with_parent() -> None:
-    """One that is killed can't shut its pool down, and would leave workers that wait for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)

@@ -4,12 +4,13 @@ import json
 import re
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from datascaler.models.loaded import LoadedClip
+if TYPE_CHECKING:
+    from datascaler.models.loaded import LoadedClip
 
 
-def score_id_of(method: str, clip: LoadedClip) -> str:
+def score_id_of(method: str, clip: "LoadedClip") -> str:
     """`method-arch-<8 hex of the weights hash>`, fit for a folder's name."""
     name = re.split("[/:]", clip.arch.rstrip("/"))[-1]
     arch = "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in name)

@@ -7,11 +7,12 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import FrameType
 
 from datascaler.errors import BadInputError, DatascalerError, StoppedError
+from datascaler.score.child_process import end_with_parent
 from datascaler.score.summary import ScoreSummary, merged
 from datascaler.spec.score import ScoreSpec
 
@@ -34,16 +35,16 @@ def score_in_processes(spec: ScoreSpec, processes: int) -> ScoreSummary:
     context = multiprocessing.get_context("spawn")
     answers: list[Connection] = []
     children: list[BaseProcess] = []
-    for number in range(processes):
-        # shards[i::n][g::k] is shards[i + g * n :: n * k]: right however many accelerators other workers have.
-        part = replace(spec, index=spec.index + number * spec.count, count=spec.count * processes)
-        receiving, sending = context.Pipe(duplex=False)
-        child = context.Process(target=_score_part, args=(part, number, sending), name=f"accelerator {number}")
-        child.start()
-        sending.close()
-        answers.append(receiving)
-        children.append(child)
     with _ended(children):
+        for number in range(processes):
+            # shards[i::n][g::k] is shards[i + g * n :: n * k]: right however many accelerators other workers have.
+            part = replace(spec, index=spec.index + number * spec.count, count=spec.count * processes)
+            receiving, sending = context.Pipe(duplex=False)
+            child = context.Process(target=_score_part, args=(part, number, sending), name=f"accelerator {number}")
+            child.start()
+            children.append(child)
+            answers.append(receiving)
+            sending.close()
         results = [_answer(child, receiving) for child, receiving in zip(children, answers, strict=True)]
     return _merged(results)
 
@@ -51,7 +52,7 @@ def score_in_processes(spec: ScoreSpec, processes: int) -> ScoreSummary:
 def _score_part(spec: ScoreSpec, number: int, answer: Connection) -> None:
     """What a process does. Its summary or error is what it sends."""
     _see_only(number)
-    _end_with_parent()
+    end_with_parent()
     signal.signal(signal.SIGTERM, _stop)
     try:
         from datascaler.score.run import score
@@ -69,17 +70,6 @@ def _see_only(number: int) -> None:
     )
     if number:
         os.environ["TQDM_DISABLE"] = "1"  # one bar is enough: all parts are about alike
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:

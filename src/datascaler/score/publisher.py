@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from datascaler import storage
 from datascaler.data.samples import OK
-from datascaler.data.score_table import Footer, publish_table, rows_table
+from datascaler.data.score_table import Footer, publish_table, rows_table, vectors_url
 from datascaler.errors import NotFoundError
 from datascaler.score.shard import ScoredBatch
 
@@ -77,10 +77,6 @@ def publish_shard(shard: FinishedShard) -> Footer:
     if shard.width is not None and not taken:
         _publish_vectors(vectors_url(shard.url), shard.batches, shard.width)
     return publish_table(shard.url, shard.footer, table, overwrite=shard.overwrite)
-
-
-def vectors_url(table: str) -> str:
-    return table.removesuffix(".parquet") + ".npz"
 
 
 def _publish_vectors(url: str, batches: Sequence[ScoredBatch], width: int) -> None:

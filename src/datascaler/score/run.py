@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from datascaler.data.pool import Shard
-from datascaler.data.score_table import Footer, count_table, is_done, read_footer, table_url
+from datascaler.data.score_table import Footer, count_table, footer_of, is_done, read_footer, table_url
 from datascaler.models.load import load_clip
 from datascaler.models.loaded import LoadedClip
 from datascaler.progress import progress
@@ -123,11 +123,9 @@ class _Run:
 
     def footer(self, shard: Shard) -> Footer:
         clip = self.clip
-        return Footer(
-            shard=shard.name,
-            size=shard.size,
-            etag=shard.etag,
-            score_id=self.summary.score_id,
+        return footer_of(
+            shard,
+            self.summary.score_id,
             method=self.spec.method,
             model=clip.arch if clip else "",
             weights_hash=clip.weights_hash if clip else "",

@@ -32,7 +32,7 @@ def pool_counts(
     total_url = storage.join(folder, "total.npy")
     if not storage.exists(total_url):
         parts = storage.join(folder, "shards")
-        _count_shards(parts, [*shards[index::count], *shards], entries, num_workers)
+        _count_shards(parts, list(dict.fromkeys([*shards[index::count], *shards])), entries, num_workers)
         total = np.zeros(len(entries.numbers), np.int64)
         for found, counts in in_order(lambda shard: _read(_part_url(parts, shard)), shards, num_workers):
             total[found] += counts

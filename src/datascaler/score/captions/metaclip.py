@@ -34,7 +34,7 @@ class MetaClipRule:
 
     @property
     def settings(self) -> dict[str, Any]:
-        return metaclip_settings(self.entries, self.entry_limit, self.seed)
+        return {"entries": self.entries.digest, "entry_limit": self.entry_limit, "seed": self.seed}
 
     def judge(self, rows: CaptionRows) -> Judged:
         dropped = 1 - self.entry_limit / np.maximum(self.counts, self.entry_limit)
@@ -47,7 +47,3 @@ class MetaClipRule:
         draws = 1 - random_scores(rows.places["uid_low"].to_numpy(), self.seed ^ _PURPOSE).astype(np.float64)
         columns = {"keep_probability": pa.array(keep.astype(np.float32)), "entries": pa.array(matches)}
         return Judged((keep - draws).astype(np.float32), columns)
-
-
-def metaclip_settings(entries: Entries, entry_limit: int, seed: int) -> dict[str, Any]:
-    return {"entries": entries.digest, "entry_limit": entry_limit, "seed": seed}

@@ -1,15 +1,13 @@
 """Scoring by captions or by what DataComp's metadata has: load what the method needs, then one table a shard."""
 
-import json
 from collections.abc import Callable
 from functools import partial
-from hashlib import sha256
 from typing import Any
 
 import pyarrow as pa
 
 from datascaler.data.pool import Shard
-from datascaler.data.score_table import Footer
+from datascaler.data.score_table import footer_of
 from datascaler.data.shard_list import read_frozen_shards
 from datascaler.score.captions.basic import BasicRule
 from datascaler.score.captions.english import EnglishRule
@@ -20,6 +18,7 @@ from datascaler.score.captions.metaclip import MetaClipRule
 from datascaler.score.captions.metadata_scores import metadata_score_table
 from datascaler.score.captions.rule import CaptionRule, rule_table
 from datascaler.score.captions.text_based import by_wordnet, by_words
+from datascaler.score.naming import settings_id
 from datascaler.score.part import my_shards, score_shards
 from datascaler.score.summary import ScoreSummary
 from datascaler.spec.score_captions import METADATA_METHODS, CaptionSpec
@@ -39,21 +38,10 @@ def score_captions(spec: CaptionSpec, say: Callable[[str], None] = lambda _: Non
     else:
         rule = _rule(spec, say)
         settings, model = rule.settings, ""
-        score_id = spec.score_name or f"{spec.method}-{_digest(settings)}"
+        score_id = spec.score_name or f"{spec.method}-{settings_id(settings)}"
         table_of = partial(rule_table, rule)
     say(f"scoring {len(mine):,} shards as {score_id}")
-
-    def footer(shard: Shard) -> Footer:
-        return Footer(
-            shard=shard.name,
-            size=shard.size,
-            etag=shard.etag,
-            score_id=score_id,
-            method=spec.method,
-            model=model,
-            settings=settings,
-        )
-
+    footer = partial(footer_of, score_id=score_id, method=spec.method, model=model, settings=settings)
     return score_shards(spec, mine, score_id, footer, table_of)
 
 
@@ -79,7 +67,3 @@ def _rule(spec: CaptionSpec, say: Callable[[str], None]) -> CaptionRule:
         return by_wordnet(detector, spec.wordnet or "", spec.synsets or "")
     assert detector is not None
     return EnglishRule(detector)
-
-
-def _digest(settings: dict[str, Any]) -> str:
-    return sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]

@@ -85,5 +85,6 @@ def _readable(url: str, act: Any) -> Any:
     try:
         with storage.translated_errors(url):
             return act()
+    # zipfile says NotImplementedError of a compression that it does not know.
     except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError) as error:
         raise BadInputError(f"{url} is not a readable .npz or .npy file ({error})") from error

@@ -1,10 +1,9 @@
 """Scoring from stored embeddings: what a method needs is read first, then its tables are made shard by shard."""
 
-import json
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from hashlib import sha256
+from functools import partial
 from math import isqrt
 from typing import Any
 
@@ -12,7 +11,7 @@ import pyarrow as pa
 
 from datascaler import storage
 from datascaler.data.pool import Shard, pool_digest
-from datascaler.data.score_table import Footer
+from datascaler.data.score_table import footer_of
 from datascaler.data.scratch import scratch_folder
 from datascaler.score.embeddings.centroids import default_sample, shared_centroids
 from datascaler.score.embeddings.dedup import Deduplicated, DedupRule, deduplicate
@@ -24,6 +23,7 @@ from datascaler.score.embeddings.shipped import source_of_metadata
 from datascaler.score.embeddings.source import EmbeddingSource
 from datascaler.score.embeddings.stored import source_of_scores
 from datascaler.score.embeddings.targets import VectorFile, read_vectors
+from datascaler.score.naming import settings_id
 from datascaler.score.part import score_shards
 from datascaler.score.summary import ScoreSummary
 from datascaler.spec.score_embeddings import FILE_OPTIONS, METHOD_OPTIONS, EmbeddingSpec
@@ -39,30 +39,25 @@ def score_embeddings(spec: EmbeddingSpec, say: Callable[[str], None] = lambda _:
     source = _open_source(spec)
     files = {name: read_vectors(getattr(spec, name)) for name in METHOD_OPTIONS[spec.method] if name in FILE_OPTIONS}
     settings = _settings(spec, source, files)
-    score_id = spec.score_name or f"{spec.method}-{_digest({'method': spec.method, **settings})}"
+    score_id = spec.score_name or f"{spec.method}-{settings_id({'method': spec.method, **settings})}"
     mine = source.shards[spec.index :: spec.count]
     say(f"scoring {len(mine):,} of {len(source.shards):,} shards as {score_id} from {source.name}")
-
-    def footer_of(shard: Shard) -> Footer:
-        return Footer(
-            shard=shard.name,
-            size=shard.size,
-            etag=shard.etag,
-            score_id=score_id,
-            method=spec.method,
-            model=source.model,
-            weights_hash=source.weights_hash,
-            preprocess_hash=source.preprocess_hash,
-            settings=settings,
-            precision="float32",
-        )
-
+    footer = partial(
+        footer_of,
+        score_id=score_id,
+        method=spec.method,
+        model=source.model,
+        weights_hash=source.weights_hash,
+        preprocess_hash=source.preprocess_hash,
+        settings=settings,
+        precision="float32",
+    )
     with ExitStack() as stack:
         if spec.method == "dedup":
             table_of = _deduplicated_tables(spec, source, settings, stack, say)
         else:
             table_of = _scored_tables(spec, source, files)
-        return score_shards(spec, mine, score_id, footer_of, table_of)
+        return score_shards(spec, mine, score_id, footer, table_of)
 
 
 def _open_source(spec: EmbeddingSpec) -> EmbeddingSource:
@@ -82,10 +77,6 @@ def _settings(spec: EmbeddingSpec, source: EmbeddingSource, files: dict[str, Vec
         clusters = spec.clusters or max(1, isqrt(sum(source.read_counts())))
         settings |= {"clusters": clusters, "sample": spec.sample or default_sample(clusters)}
     return settings
-
-
-def _digest(settings: dict[str, Any]) -> str:
-    return sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _scored_tables(
@@ -111,7 +102,7 @@ def _deduplicated_tables(
 
     def make() -> Deduplicated:
         fit = {name: settings[name] for name in ("embeddings", "pool", "clusters", "sample", "seed")}
-        name = f"{source.name}-{_digest({'weights': source.weights_hash, **fit})}.npy"
+        name = f"{source.name}-{settings_id({'weights': source.weights_hash, **fit})}.npy"
         url = storage.join(spec.output_dir, "clusters", name)
         say(f"{settings['clusters']:,} clusters, fitted on {settings['sample']:,} rows at most: {url}")
         centroids = shared_centroids(source, url, settings["clusters"], settings["sample"], spec.seed)

@@ -10,6 +10,7 @@ from datascaler import storage
 from datascaler.data.in_order import in_order
 from datascaler.data.metadata import find_metadata, read_metadata
 from datascaler.data.pool import Shard
+from datascaler.data.score_table import vectors_url
 from datascaler.data.shard_list import frozen_shards, require_pool_unchanged
 from datascaler.errors import ConfigError
 from datascaler.score.embeddings.source import EmbeddingSource
@@ -42,7 +43,7 @@ def source_of_metadata(output_dir: str, folder: str, arch: str) -> EmbeddingSour
 
 
 def _npz_url(shard: Shard) -> str:
-    return shard.url.removesuffix(".parquet") + ".npz"
+    return vectors_url(shard.url)
 
 
 def _require_npz(shards: list[Shard]) -> None:

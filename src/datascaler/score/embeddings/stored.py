@@ -7,7 +7,7 @@ import pyarrow as pa
 from datascaler import storage
 from datascaler.data.in_order import in_order
 from datascaler.data.pool import Shard
-from datascaler.data.score_table import read_footer, read_table, table_url
+from datascaler.data.score_table import read_footer, read_table, table_url, vectors_url
 from datascaler.data.shard_list import frozen_shards, read_frozen_shards
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.score.embeddings.source import IDENTITY, EmbeddingSource
@@ -40,7 +40,7 @@ def source_of_scores(output_dir: str, data_dir: str, score_id: str) -> Embedding
 
 
 def _npz_url(folder: str, shard: Shard) -> str:
-    return table_url(folder, shard).removesuffix(".parquet") + ".npz"
+    return vectors_url(table_url(folder, shard))
 
 
 def _require_complete(folder: str, score_id: str, shards: list[Shard]) -> None:
