@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup check test test-slow demo e2e images bench-client bench-plan bench-read bench-score bench-select lock clean
+.PHONY: setup check test test-slow test-gpu demo e2e images bench-client bench-plan bench-read bench-score bench-score-on-gpu bench-select lock clean
 
 setup: $(STAMP)
 
@@ -28,6 +28,10 @@ test: setup
 test-slow: setup
 	@command -v npm >/dev/null || { echo "make test-slow needs npm, which is not on PATH"; exit 1; }
 	scripts/test -m slow
+
+# On a machine whose accelerator torch sees.
+test-gpu: setup
+	scripts/test -m gpu
 
 demo: setup
 	$(BIN)/datascaler demo --output-dir demo-output
@@ -51,6 +55,9 @@ bench-read: setup
 
 bench-score: setup
 	$(BIN)/python -m benchmarks.score
+
+bench-score-on-gpu: setup
+	$(BIN)/python -m benchmarks.score_on_gpu
 
 bench-select: setup
 	$(BIN)/python -m benchmarks.select

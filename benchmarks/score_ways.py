@@ -7,6 +7,7 @@ wall seconds and the CPU seconds of the process and its children, from the start
 """
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -32,6 +33,8 @@ from datascaler.models.loaded import LoadedClip
 def pipeline(pool: str, model: str, weights: str, batch_size: int) -> dict[str, float]:
     """`datascaler score`."""
     options = ["--method", "clip", "--model", model, "--pretrained", weights, "--batch-size", str(batch_size)]
+    if torch.cuda.is_available():
+        options += ["--num-workers", str(len(os.sched_getaffinity(0)))]
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-W", "ignore", "-m", "datascaler", "score", "--data-dir", pool, *options]
         said = subprocess.run([*command, "--output-dir", out, "--json"], stdout=subprocess.PIPE, check=True).stdout
@@ -69,12 +72,15 @@ def forward(pool: str, model: str, weights: str, batch_size: int) -> dict[str, f
     rows = len(_samples(pool))
     side = open_clip.get_model_config(model)["vision_cfg"]["image_size"]
     images = torch.randint(0, 255, (batch_size, side, side, 3), dtype=torch.uint8)
+    if clip.device.type == "cuda":
+        images = images.pin_memory()
     tokens = clip.tokenize(captions_of(rows))
     _restart_clock()
     for start in range(0, rows, batch_size):
         part = tokens[start : start + batch_size]
         clip.embed_prepared(images[: len(part)])
-        clip.embed_texts(part)
+        vectors = clip.embed_texts(part)
+    vectors.cpu()  # waits for an accelerator
     return {}
 
 

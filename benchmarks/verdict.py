@@ -3,10 +3,11 @@
 import json
 import sys
 from collections.abc import Mapping
+from typing import Any
 
 
 def verdict(
-    result: Mapping[str, float],
+    result: Mapping[str, Any],
     *,
     at_least: Mapping[str, float] | None = None,
     at_most: Mapping[str, float] | None = None,

@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 from datascaler.errors import ConfigError
 from datascaler.models.pixels import SplitTransform, WholeTransform, split_transform
 from datascaler.models.text_trim import encode_by_length, text_tower
+from datascaler.models.transfer import to_device
 
 _CPU_PASS_TOKENS = 100
 _DEVICE_PASS_TOKENS = 4096
@@ -65,24 +66,23 @@ class LoadedClip:
     def embed_images(self, images: Tensor) -> Tensor:
         """[n, 3, H, W] -> unit vectors [n, d], float32. Raises ConfigError where the device's memory is too small."""
         with self._forward(len(images)):
-            return self._embed_images(images.to(self.device, non_blocking=True))
+            return self._embed_images(to_device(images, self.device))
 
     def embed_prepared(self, images: Tensor) -> Tensor:
         """The same of images as `transform.prepare` gives them, stacked."""
         with self._forward(len(images)):
-            return self._embed_images(self.transform.finish(images.to(self.device, non_blocking=True)))
+            return self._embed_images(self.transform.finish(to_device(images, self.device)))
 
     def embed_texts(self, tokens: Tensor) -> Tensor:
         """[n, context_length] -> unit vectors [n, d], float32. Raises as `embed_images` does."""
         with self._forward(len(tokens)):
-            on_device = tokens.to(self.device, non_blocking=True)
             tower = text_tower(self.model)
             if tower is None:
                 encode: Any = self.compiled[1] if self.compiled else self.model.encode_text
-                return normalize(encode(on_device).float(), dim=-1)
+                return normalize(encode(to_device(tokens, self.device)).float(), dim=-1)
             features = encode_by_length(
                 tower,
-                on_device,
+                tokens,
                 pass_tokens=_CPU_PASS_TOKENS if self.device.type == "cpu" else _DEVICE_PASS_TOKENS,
                 multiple=_COMPILED_MULTIPLE if self.compiled else 1,
                 encode=self.compiled[1] if self.compiled else None,

@@ -5,6 +5,7 @@ A picture travels from worker to device as bytes, a quarter of its size as float
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -44,8 +45,13 @@ class SplitTransform:
     def finish(self, images: Tensor) -> Tensor:
         """uint8 [n, H, W, 3] -> float32 [n, 3, H, W], normalised, on the same device."""
         pixels = images.permute(0, 3, 1, 2).contiguous().to(torch.float32).div_(255)
-        mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (self.mean, self.std))
-        return pixels.sub_(mean).div_(std)
+        return pixels.sub_(_per_channel(self.mean, images.device)).div_(_per_channel(self.std, images.device))
+
+
+@cache
+def _per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """[3, 1, 1]. Kept there: every copy to a device from unpinned memory waits for its queue."""
+    return torch.tensor(values, device=device).view(3, 1, 1)
 
 
 def split_transform(transform: Callable[[Image.Image], Tensor]) -> SplitTransform | WholeTransform:

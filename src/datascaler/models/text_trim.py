@@ -13,6 +13,8 @@ import torch
 from open_clip.transformer import TextTransformer
 from torch import Tensor, nn
 
+from datascaler.models.transfer import to_device
+
 
 @dataclass(frozen=True, slots=True)
 class TextTower:
@@ -22,6 +24,11 @@ class TextTower:
     """The module that has embeddings, transformer, last norm and projection."""
     end_token: int | None
     """Marks a caption's end; None where that is the highest number."""
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self.home.positional_embedding.device
+        return device
 
     def end_of(self, tokens: Tensor) -> Tensor:
         """int64 [n, l] -> the position [n] at which open_clip takes the feature."""
@@ -69,17 +76,19 @@ def encode_by_length(
     multiple: int = 1,
     encode: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """Features [n, d] of int64 [n, context_length], in the order of the captions.
+    """Features [n, d] of int64 [n, context_length] on the CPU, in the order of the captions.
 
+    They are sorted there, since a device that is asked for their lengths has first to finish all that it was given.
     `pass_tokens` is what starting another pass costs, counted in tokens that a pass could have done; lengths are
     rounded up to a `multiple`; `encode` stands in for the tower's own, as a compiled one.
     """
     ends = tower.end_of(tokens)
-    if len(tokens) == 0:
-        return tower.encode(tokens, ends)
     order = ends.argsort(stable=True)
     tokens, ends = tokens[order], ends[order]
     lengths = [min(-(-(end + 1) // multiple) * multiple, tokens.shape[1]) for end in ends.tolist()]
+    tokens, ends, order = (to_device(each, tower.device) for each in (tokens, ends, order))
+    if len(tokens) == 0:
+        return tower.encode(tokens, ends)
     passes = [
         (encode or tower.encode)(tokens[start:stop, : lengths[stop - 1]], ends[start:stop])
         for start, stop in passes_of(lengths, pass_tokens)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from datascaler.data.samples import NOT_FINITE, OK, Sample
 from datascaler.models.loaded import LoadedClip
+from datascaler.models.transfer import Arriving, to_host
 from datascaler.score.decoders import Prepare, result_of
 from datascaler.score.image_edit import SCORE
 from datascaler.score.prepare import Prepared, Values, preparation_for
@@ -42,11 +43,11 @@ class ScoredBatch:
 
 @dataclass(frozen=True, slots=True)
 class StartedBatch:
-    """A batch whose cosines may still be in the making on the device."""
+    """A batch that may still be in the making on the device."""
 
     parts: list[Prepared]
-    cosines: Tensor | None
-    features: tuple[Tensor, Tensor] | None
+    results: Arriving | None
+    """Of the rows that the network sees: float32 [n] cosines and, where kept, float16 [n, d] of image and of text."""
 
 
 def batches_of(
@@ -63,12 +64,14 @@ def start_batch(clip: LoadedClip | None, parts: list[Prepared], *, keep_vectors:
     """Hand a batch to the network; on an accelerator this returns before it is through."""
     seen = [part for part in parts if part.images is not None]
     if clip is None or not seen:
-        return StartedBatch(parts, None, None)
+        return StartedBatch(parts, None)
     pinned = clip.device.type == "cuda"
     images = clip.embed_prepared(_joined([part.images for part in seen if part.images is not None], pinned))
-    texts = clip.embed_texts(_joined([part.tokens for part in seen if part.tokens is not None], pinned))
+    texts = clip.embed_texts(torch.cat([part.tokens for part in seen if part.tokens is not None]))
     # Plain cosine: no factor 2.5, no clamp, no logit scale, which belong to the CLIPScore captioning metric.
-    return StartedBatch(parts, (images * texts).sum(dim=-1), (images, texts) if keep_vectors else None)
+    cosines = (images * texts).sum(dim=-1)
+    vectors = [images.to(torch.float16), texts.to(torch.float16)] if keep_vectors else []
+    return StartedBatch(parts, to_host([cosines, *vectors]))
 
 
 def finish_batch(batch: StartedBatch) -> ScoredBatch:
@@ -77,18 +80,18 @@ def finish_batch(batch: StartedBatch) -> ScoredBatch:
     values = [found for part in batch.parts for found in part.values]
     seen = [start + at for start, part in zip(_starts(batch.parts), batch.parts, strict=True) for at in part.seen]
     scores = [float(found.get(SCORE, "nan")) for found in values]
-    if batch.cosines is not None:
-        for row, cosine in zip(seen, batch.cosines.tolist(), strict=True):
-            scores[row] = cosine
+    cosines, *features = batch.results.wait() if batch.results else (torch.empty(0),)
+    for row, cosine in zip(seen, cosines.tolist(), strict=True):
+        scores[row] = cosine
     for row, (sample, score) in enumerate(zip(samples, scores, strict=True)):
         if sample.status != OK:
             scores[row] = float("nan")
         elif not -2 < score < 2:
             sample.status, sample.detail, scores[row] = NOT_FINITE, str(score), float("nan")
     vectors = None
-    if batch.features is not None:
+    if features:
         good = np.array([samples[row].status == OK for row in seen])
-        image, text = (_spread(each, seen, good, len(samples)) for each in batch.features)
+        image, text = (_spread(each.numpy(), seen, good, len(samples)) for each in features)
         vectors = image, text
     return ScoredBatch(samples, scores, values, vectors)
 
@@ -119,8 +122,8 @@ def _starts(parts: Sequence[Prepared]) -> list[int]:
     return [sum(len(part.samples) for part in parts[:number]) for number in range(len(parts))]
 
 
-def _spread(features: Tensor, seen: list[int], good: NDArray[np.bool_], rows: int) -> NDArray[np.float16]:
+def _spread(features: NDArray[np.float16], seen: list[int], good: NDArray[np.bool_], rows: int) -> NDArray[np.float16]:
     """[rows, d] of [len(seen), d]"""
     spread = np.zeros((rows, features.shape[1]), np.float16)
-    spread[np.array(seen)[good]] = features.to(torch.float16).cpu().numpy()[good]
+    spread[np.array(seen)[good]] = features[good]
     return spread
