@@ -4,6 +4,7 @@ import io
 import random
 import tarfile
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 
 from benchmarks.read_pool import SIZES, uid_of_row
@@ -23,14 +24,18 @@ london paris italy view from above window door wall art canvas landscape portrai
 
 def write_pool(folder: Path, rows: int) -> None:
     """SHARDS shards of as many rows."""
-    pictures = [
-        encoded(natural_picture(*SIZES[seed % len(SIZES)], seed=seed, slope=1.9), "JPEG", quality=95)
-        for seed in range(min(_PICTURES, rows))
-    ]
     captions = captions_of(rows)
     folder.mkdir(parents=True)
     for shard in range(SHARDS):
-        _write_shard(folder / f"{shard:08d}.tar", range(shard, rows, SHARDS), pictures, captions)
+        _write_shard(folder / f"{shard:08d}.tar", range(shard, rows, SHARDS), _pictures(), captions)
+
+
+@cache
+def _pictures() -> list[bytes]:
+    return [
+        encoded(natural_picture(*SIZES[seed % len(SIZES)], seed=seed, slope=1.9), "JPEG", quality=95)
+        for seed in range(_PICTURES)
+    ]
 
 
 def _write_shard(path: Path, rows: Iterable[int], pictures: Sequence[bytes], captions: Sequence[str]) -> None:
