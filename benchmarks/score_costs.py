@@ -1,11 +1,14 @@
 """What a sample costs, in each of several ways to score a pool."""
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
+from statistics import median
 
 import open_clip
 import torch
@@ -16,42 +19,48 @@ from datascaler.models.arch import register_configs
 
 @dataclass(frozen=True)
 class Network:
-    """One with random weights, and the pools that it is measured on."""
+    """One with random weights, and the size of the pool that it is measured on."""
 
     arch: str
-    rows: tuple[int, int]
-    """Of the short pool and of the long one."""
+    rows: int
     batch_size: int
 
 
-def costs(folder: Path, network: Network, ways: Sequence[str], turns: int) -> dict[str, float]:
-    """Wall and CPU milliseconds a sample of each way: `<way>_ms`, `<way>_cpu_ms`.
+class Costs:
+    """Of the ways, by turn: a machine's speed drifts, so ways are compared within a turn."""
 
-    Every way runs in a process of its own, over a short pool and a long one, and what counts is the difference: neither
-    imports nor loading nor filling the pipeline. Ways take turns; of each pool, a way's best turn counts.
-    """
+    def __init__(self, turns: Sequence[Mapping[str, float]]) -> None:
+        """What a sample costs in each turn: `<way>_ms` by the clock, `<way>_cpu_ms` of all cores."""
+        self._turns = turns
+
+    def median_of(self, of: Callable[[Mapping[str, float]], float]) -> float:
+        """The median over turns."""
+        return round(median(map(of, self._turns)), 3)
+
+    def medians(self, prefix: str) -> dict[str, float]:
+        return {f"{prefix}_{name}": self.median_of(itemgetter(name)) for name in self._turns[0]}
+
+
+def costs(folder: Path, network: Network, ways: Sequence[str], turns: int) -> Costs:
+    """Every way runs in a process of its own. Neither imports nor loading count, nor a first batch to warm up."""
     home = folder / network.arch
-    for pool, rows in zip(("short", "long"), network.rows, strict=True):
+    for pool, rows in (("warm-up", network.batch_size), ("pool", network.rows)):
         write_pool(home / pool, rows)
-    weights = home / "weights.pt"
-    _write_random_weights(network.arch, weights)
-    best: dict[tuple[str, str, str], float] = {}
-    for _ in range(turns):
-        for way in ways:
-            for pool in ("short", "long"):
-                used = _run(way, home / pool, home / f"{way}.json", network.arch, weights, network.batch_size)
-                for field, value in used.items():
-                    best[way, pool, field] = min(best.get((way, pool, field), value), value)
-    more = network.rows[1] - network.rows[0]
-    return {
-        f"{way}_{name}": (best[way, "long", field] - best[way, "short", field]) * 1000 / more
-        for way in ways
-        for field, name in (("seconds", "ms"), ("cpu_seconds", "cpu_ms"))
-    }
+    _write_random_weights(network.arch, home / "weights.pt")
+    return Costs([_turn(home, network, ways) for _ in range(turns)])
+
+
+def _turn(home: Path, network: Network, ways: Sequence[str]) -> dict[str, float]:
+    cost: dict[str, float] = {}
+    for way in ways:
+        used = _run(way, home, network)
+        cost[f"{way}_ms"] = used["seconds"] * 1000 / network.rows
+        cost[f"{way}_cpu_ms"] = used["cpu_seconds"] * 1000 / network.rows
+    return cost
 
 
 def scores_of(folder: Path, network: Network, way: str) -> dict[str, float]:
-    """Key -> cosine, as the way's last run over the long pool gave it."""
+    """Key -> cosine, as the way's last run gave it."""
     return dict(json.loads((folder / network.arch / f"{way}.json").read_text()))
 
 
@@ -61,8 +70,11 @@ def _write_random_weights(arch: str, path: Path) -> None:
     torch.save(open_clip.create_model(arch, pretrained=None).state_dict(), path)
 
 
-def _run(way: str, pool: Path, out: Path, arch: str, weights: Path, batch_size: int) -> dict[str, float]:
-    arguments = [way, str(pool), str(out), arch, str(weights), str(batch_size)]
+def _run(way: str, home: Path, network: Network) -> dict[str, float]:
+    files = [str(home / name) for name in ("warm-up", "pool", f"{way}.json")]
+    arguments = [way, *files, network.arch, str(home / "weights.pt"), str(network.batch_size)]
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.score_ways", *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    # What `datascaler score` sets before it loads torch, which the benchmark has loaded by then.
+    environment = {**os.environ, "GOMP_SPINCOUNT": "10000"} if way == "pipeline" else None
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
     return dict(json.loads(done.stdout))

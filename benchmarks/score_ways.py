@@ -1,15 +1,15 @@
 """The ways to score a pool that are compared, and the parts of ours, each run in a process of its own.
 
-    python -m benchmarks.score_ways WAY POOL OUT MODEL WEIGHTS BATCH_SIZE
+    python -m benchmarks.score_ways WAY WARM_UP POOL OUT MODEL WEIGHTS BATCH_SIZE
 
-scores the shards in POOL, writes the cosines by key into OUT (a JSON file) where the way has any, and prints its
-wall seconds and the CPU seconds of the process and its children, from the start of `main` to the end of the work.
+scores the shards in WARM_UP and then those in POOL, writes the cosines of the latter by key into OUT (a JSON file)
+where the way has any, and prints the wall seconds and the CPU seconds of the process and its children that the latter
+took, from the moment that the network is loaded.
 """
 
 import json
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,17 +28,25 @@ from datascaler.data.score_table import read_table
 from datascaler.models.arch import register_configs
 from datascaler.models.load import load_clip
 from datascaler.models.loaded import LoadedClip
+from datascaler.score.run import score
+from datascaler.spec.score import ScoreSpec
 
 
 def pipeline(pool: str, model: str, weights: str, batch_size: int) -> dict[str, float]:
     """`datascaler score`."""
-    options = ["--method", "clip", "--model", model, "--pretrained", weights, "--batch-size", str(batch_size)]
-    if torch.cuda.is_available():
-        options += ["--num-workers", str(len(os.sched_getaffinity(0)))]
     with tempfile.TemporaryDirectory() as out:
-        command = [sys.executable, "-W", "ignore", "-m", "datascaler", "score", "--data-dir", pool, *options]
-        said = subprocess.run([*command, "--output-dir", out, "--json"], stdout=subprocess.PIPE, check=True).stdout
-        tables = storage.list_files(json.loads(said)["tables"], ".parquet", recursive=True)
+        spec = ScoreSpec(
+            data_dir=pool,
+            output_dir=out,
+            method="clip",
+            model=model,
+            pretrained=weights,
+            batch_size=batch_size,
+            num_workers=max(4, len(os.sched_getaffinity(0))),
+        )
+        # It says what it is about to do once the network is there.
+        summary = score(spec, lambda _: _restart_clock())
+        tables = storage.list_files(summary.tables, ".parquet", recursive=True)
         rows = [row for table in tables for row in read_table(table.url, ["key", "score"])[0].to_pylist()]
     return {row["key"]: row["score"] for row in rows}
 
@@ -58,6 +66,7 @@ def plain(pool: str, model: str, weights: str, batch_size: int) -> dict[str, flo
     )
     loader = torch.utils.data.DataLoader(dataset, batch_size=None, num_workers=SHARDS)
     cosines: dict[str, float] = {}
+    _restart_clock()
     with torch.inference_mode():
         for keys, images, texts in loader:
             image_features = torch.nn.functional.normalize(clip.encode_image(torch.stack(tuple(images))), dim=-1)
@@ -128,8 +137,8 @@ def _cpu_seconds() -> float:
 
 
 def main() -> None:
-    way, pool, out, model, weights, batch_size = sys.argv[1:]
-    _restart_clock()
+    way, warm_up, pool, out, model, weights, batch_size = sys.argv[1:]
+    WAYS[way](warm_up, model, weights, int(batch_size))
     cosines = WAYS[way](pool, model, weights, int(batch_size))
     used = {"seconds": time.monotonic() - _began[0], "cpu_seconds": _cpu_seconds() - _began[1]}
     if cosines:

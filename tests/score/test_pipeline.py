@@ -21,7 +21,7 @@ from datascaler.data.samples import BAD_IMAGE, NOT_FINITE, OK, Sample
 from datascaler.data.score_table import Footer, read_footer, read_table, vectors_url
 from datascaler.errors import ConfigError, StorageError, TryAgainError
 from datascaler.models.pixels import WholeTransform
-from datascaler.score import run as run_module
+from datascaler.score import work as work_module
 from datascaler.score.ahead import run_ahead
 from datascaler.score.decoders import decoders, result_of
 from datascaler.score.image_edit import SCORE
@@ -129,7 +129,7 @@ def test_an_edit_changes_pictures_and_adds_columns(
     tmp_path: Path, pool: str, local_dir: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = score(spec_of(pool, tmp_path / "plain", local_dir))
-    monkeypatch.setattr(run_module, "choose_edit", lambda *_: Halve())
+    monkeypatch.setattr(work_module, "choose_edit", lambda *_: Halve())
     edited = score(spec_of(pool, tmp_path / "edited", local_dir, save_embeddings=True))
     url = f"{edited.tables}/shards/00000000.parquet"
     table, footer = read_table(url, ["status", "score", "area", "boxes"])

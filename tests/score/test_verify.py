@@ -1,11 +1,15 @@
 """`score --verify`: sound tables pass, and a row that was changed is found and named."""
 
+import io
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from datascaler import storage
 from datascaler.cli.main import cli
@@ -14,7 +18,10 @@ from datascaler.data.score_table import publish_table, read_table
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.score.run import score
 from datascaler.score.verify import verify
-from tests.score.pools import DAMAGED, SHARDS, make_pool, spec_of, tables_in
+from datascaler.spec.score import ScoreSpec, TextOptions
+from tests.data.tars import shard_of
+from tests.score.pools import DAMAGED, SHARDS, good, make_pool, spec_of, tables_in
+from tests.score.test_text_masking import written
 from tests.tiny_clip import save_local_dir
 
 COLUMNS = ["uid_high", "uid_low", "key", "offset", "length", "status", "score"]
@@ -80,6 +87,34 @@ def test_other_weights_are_other_work(tmp_path: Path, pool: str, local_dir: str)
         verify(spec_of(pool, tmp_path / "out", other, score_name="mine"), 5)
     with pytest.raises(ConfigError, match=r"no tables of these shards in .*: run `datascaler score` without --verify"):
         verify(spec_of(pool, tmp_path / "out", other), 5)
+
+
+def with_text(number: int) -> dict[str, bytes]:
+    file = io.BytesIO()
+    Image.fromarray(written()).save(file, "PNG")
+    return good(number) | {"png": file.getvalue()}
+
+
+def test_text_is_found_and_masked_again(tmp_path: Path, local_dir: str) -> None:
+    pool = make_pool(f"{tmp_path}/pool", {"0": shard_of([good(40), *map(with_text, range(41, 44))]), **SHARDS})
+
+    def spec(method: str, **options: Any) -> ScoreSpec:
+        text = TextOptions(**options)
+        return spec_of(pool, tmp_path / "out", local_dir, method=method, score_name=method, text=text)
+
+    for method in ("clip", "boxes", "tmars"):
+        score(spec(method))
+    on_file = replace(spec("tmars", boxes="boxes", plain="clip"), score_name="on-file")
+    score(on_file)
+    for each in (spec("boxes"), spec("tmars"), on_file):
+        checked = verify(each, 1000)
+        assert checked.rows == 25
+        assert checked.max_difference < 1e-5
+    with pytest.raises(ConfigError, match=r"tmars/.* holds other work: max_masked_area is 0\.8, not 0\.25"):
+        verify(spec("tmars", max_masked_area=0.25), 5)
+    change(f"{tmp_path}/out/scores/boxes/shards/0.parquet", 2, "score", 0.9)
+    with pytest.raises(BadInputError, match=r"shards/0\.tar row 2: 0\.\d+, recorded as 0\.900000"):
+        verify(spec("boxes"), 1000)
 
 
 def test_the_command(tmp_path: Path, pool: str, local_dir: str) -> None:

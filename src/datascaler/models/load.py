@@ -23,6 +23,7 @@ from torch import Tensor
 from datascaler import storage
 from datascaler.errors import ConfigError, DatascalerError, first_line
 from datascaler.models.arch import register_configs
+from datascaler.models.freed_memory import keep_freed_memory
 from datascaler.models.loaded import LoadedClip
 from datascaler.models.run_weights import is_run_checkpoint, model_of_run, newest_checkpoint, read_checkpoint
 from datascaler.models.tokenize import Tokenize, tokenizer_for
@@ -37,6 +38,8 @@ def load_clip(model: str | None, pretrained: str | None, device: torch.device | 
     Raises ConfigError for a name, tag or file that gives no model, DatascalerError where a download fails.
     """
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.type == "cpu":
+        keep_freed_memory()
     register_configs()
     if pretrained and _is_url(pretrained):
         return _from_url(model, pretrained, device)

@@ -5,7 +5,10 @@ that feeds an accelerator, which takes thousands of samples a second.
 """
 
 import multiprocessing
+import os
 import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -24,6 +27,9 @@ Prepare = Callable[[list[Sample], Sequence[Any] | None], "Future[Prepared]"]
 _PRELOAD = ["datascaler.score.prepare"]
 """Brings torch and open_clip, which take seconds, into the fork server."""
 
+_LEAST_PRIORITY = 19
+"""As `nice` counts."""
+
 _preparation: Preparation
 """Of a worker process."""
 
@@ -38,11 +44,20 @@ def decoders(preparation: Preparation, num_workers: int, *, in_processes: bool) 
         executor = ProcessPoolExecutor(num_workers, context, initializer=_begin, initargs=(preparation,))
         work: Callable[[list[Sample], Sequence[Any] | None], Prepared] = _prepare_here
     else:
-        executor, work = ThreadPoolExecutor(num_workers, thread_name_prefix="decode"), preparation
+        executor, work = ThreadPoolExecutor(num_workers, "decode", initializer=_step_back), preparation
     try:
         yield lambda samples, notes: executor.submit(work, samples, notes)
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def _step_back() -> None:
+    """Let this thread have the time that the network's threads leave, which wait for one another at every operation.
+
+    Linux has priorities for threads; elsewhere it would be the whole process that steps back.
+    """
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LEAST_PRIORITY)
 
 
 def result_of(future: "Future[Prepared]") -> Prepared:

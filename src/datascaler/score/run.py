@@ -13,21 +13,17 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from datascaler.data.pool import Shard
-from datascaler.data.score_table import Footer, count_table, footer_of, is_done, read_footer, table_url
-from datascaler.models.load import load_clip
-from datascaler.models.loaded import LoadedClip
+from datascaler.data.score_table import Footer, count_table, is_done, read_footer, table_url
 from datascaler.progress import progress
 from datascaler.score.ahead import run_ahead
-from datascaler.score.choose_edit import choose_edit
 from datascaler.score.decoders import decoders, result_of
 from datascaler.score.feed import Batch, Done, End, Gone, feed
-from datascaler.score.image_edit import ImageEdit
-from datascaler.score.naming import score_id_of, settings_id
 from datascaler.score.part import my_shards, raise_for_unreadable, tables_folder
 from datascaler.score.prepare import preparation_for
 from datascaler.score.publisher import FinishedShard, Publisher, has_vectors
 from datascaler.score.shard import ScoredBatch, StartedBatch, finish_batch, start_batch
 from datascaler.score.summary import ScoreSummary
+from datascaler.score.work import Work, load_work
 from datascaler.spec.score import ScoreSpec
 
 _BATCHES_AHEAD = 2
@@ -41,26 +37,15 @@ def score(spec: ScoreSpec, say: Callable[[str], None] = lambda _: None) -> Score
     once where the store fails, since the others would fail too.
     """
     mine = my_shards(spec)
-    # Finding text is no network's score.
-    clip = None if spec.method == "boxes" else load_clip(spec.model, spec.pretrained)
-    edit = choose_edit(
-        spec.method,
-        spec.output_dir,
-        spec.text,
-        clip.weights_hash if clip else "",
-        clip.preprocess_hash if clip else "",
-    )
-    score_id = spec.score_name or _score_id(spec.method, clip, edit)
-    if clip and spec.torch_compile:
-        clip = clip.compile()
-    run = _Run(spec, clip, edit, ScoreSummary(score_id, tables_folder(spec.output_dir, score_id)))
-    on_device = clip is not None and clip.device.type != "cpu"
-    say(f"scoring {len(mine):,} shards as {score_id} on {clip.device.type if clip else 'cpu'}")
+    work = load_work(spec)
+    run = _Run(spec, work, ScoreSummary(work.score_id, tables_folder(spec.output_dir, work.score_id)))
+    device = work.clip.device.type if work.clip else "cpu"
+    say(f"scoring {len(mine):,} shards as {work.score_id} on {device}")
     with (
         progress(0, "score") as bar,
         Publisher(lambda footer: count_table(run.summary, footer)) as publisher,
-        decoders(preparation_for(clip, edit), spec.num_workers, in_processes=on_device) as prepare,
-        closing(run_ahead(feed(mine, run.done, spec.batch_size, prepare, edit), _BATCHES_AHEAD)) as events,
+        decoders(preparation_for(work.clip, work.edit), spec.num_workers, in_processes=device != "cpu") as prepare,
+        closing(run_ahead(feed(mine, run.done, spec.batch_size, prepare, work.edit), _BATCHES_AHEAD)) as events,
     ):
         for batch in run.scored(events, publisher):
             bar.update(len(batch.samples))
@@ -76,8 +61,7 @@ class _Run:
     """The state of a run, in the network's thread."""
 
     spec: ScoreSpec
-    clip: LoadedClip | None
-    edit: ImageEdit | None
+    work: Work
     summary: ScoreSummary
     rows: int = 0
     shards_scored: int = 0
@@ -93,7 +77,7 @@ class _Run:
     def done(self, shard: Shard) -> Footer | None:
         """The footer of a shard that needs no work."""
         url = table_url(self.summary.tables, shard)
-        if not is_done(url, self.footer(shard), overwrite=self.spec.overwrite):
+        if not is_done(url, self.work.footer(shard), overwrite=self.spec.overwrite):
             return None
         return None if self.spec.save_embeddings and not has_vectors(url) else read_footer(url)
 
@@ -103,7 +87,7 @@ class _Run:
         for event in events:
             if isinstance(event, Batch):
                 parts = [result_of(part) for part in event.parts]
-                started.append(start_batch(self.clip, parts, keep_vectors=self.spec.save_embeddings))
+                started.append(start_batch(self.work.clip, parts, keep_vectors=self.spec.save_embeddings))
             # While the network works on a batch, the results of the one before are taken.
             while len(started) > isinstance(event, Batch):
                 batch = finish_batch(started.popleft())
@@ -121,33 +105,16 @@ class _Run:
                 self.shards_scored += 1
                 self._next_shard()
 
-    def footer(self, shard: Shard) -> Footer:
-        clip = self.clip
-        return footer_of(
-            shard,
-            self.summary.score_id,
-            method=self.spec.method,
-            model=clip.arch if clip else "",
-            weights_hash=clip.weights_hash if clip else "",
-            preprocess_hash=clip.preprocess_hash if clip else "",
-            settings=dict(self.edit.settings) if self.edit else {},
-            precision=clip.precision if clip else "",
-        )
-
     def _finished(self, shard: Shard) -> FinishedShard:
         return FinishedShard(
             url=table_url(self.summary.tables, shard),
-            footer=self.footer(shard).after(time.monotonic() - self._shard_began),
+            footer=self.work.footer(shard).after(time.monotonic() - self._shard_began),
             batches=self._batches,
-            columns=self.edit.columns if self.edit else _NO_COLUMNS,
-            width=self.clip.width if self.clip and self.spec.save_embeddings else None,
+            columns=self.work.edit.columns if self.work.edit else _NO_COLUMNS,
+            width=self.work.clip.width if self.work.clip and self.spec.save_embeddings else None,
             overwrite=self.spec.overwrite,
         )
 
     def _next_shard(self) -> None:
         self._batches = []
         self._shard_began = time.monotonic()
-
-
-def _score_id(method: str, clip: LoadedClip | None, edit: ImageEdit | None) -> str:
-    return score_id_of(method, clip) if clip else f"{method}-{settings_id(edit.settings if edit else {})}"

@@ -20,7 +20,7 @@ from datascaler.data.samples import NOT_FINITE, OK, Sample
 from datascaler.models.loaded import LoadedClip
 from datascaler.models.transfer import Arriving, to_host
 from datascaler.score.decoders import Prepare, result_of
-from datascaler.score.image_edit import SCORE
+from datascaler.score.image_edit import SCORE, ImageEdit
 from datascaler.score.prepare import Prepared, Values, preparation_for
 
 _CHUNK = 32
@@ -53,11 +53,13 @@ class StartedBatch:
 def batches_of(
     samples: Iterable[Sample], notes: Sequence[Any] | None, batch_size: int, prepare: Prepare
 ) -> Iterator[list["Future[Prepared]"]]:
-    """The samples of a shard, cut into batches and handed to decode workers."""
-    rows = iter(samples)
+    """The samples, cut into batches and handed to decode workers, each with its note: notes are in their order."""
+    rows, first = iter(samples), 0
     while batch := list(islice(rows, batch_size)):
-        chunks = [batch[start : start + _CHUNK] for start in range(0, len(batch), _CHUNK)]
-        yield [prepare(chunk, None if notes is None else notes[chunk[0].row : chunk[-1].row + 1]) for chunk in chunks]
+        chunks = [slice(start, start + _CHUNK) for start in range(0, len(batch), _CHUNK)]
+        own = None if notes is None else notes[first : first + len(batch)]
+        yield [prepare(batch[chunk], None if own is None else own[chunk]) for chunk in chunks]
+        first += len(batch)
 
 
 def start_batch(clip: LoadedClip | None, parts: list[Prepared], *, keep_vectors: bool = False) -> StartedBatch:
@@ -97,12 +99,17 @@ def finish_batch(batch: StartedBatch) -> ScoredBatch:
 
 
 def score_samples(
-    samples: Iterable[Sample], clip: LoadedClip, batch_size: int, executor: Executor
+    samples: Iterable[Sample],
+    clip: LoadedClip | None,
+    batch_size: int,
+    executor: Executor,
+    edit: ImageEdit | None = None,
+    notes: Sequence[Any] | None = None,
 ) -> Iterator[tuple[list[Sample], list[float]]]:
     """Batches of rows, in order, with one score each, for a few samples that need no pipeline of their own."""
     waiting: deque[list[Future[Prepared]]] = deque()
-    work = preparation_for(clip)
-    batches = batches_of(samples, None, batch_size, lambda chunk, notes: executor.submit(work, chunk, notes))
+    work = preparation_for(clip, edit)
+    batches = batches_of(samples, notes, batch_size, lambda chunk, own: executor.submit(work, chunk, own))
     while True:
         waiting.extend(islice(batches, _BATCHES_AHEAD + 1 - len(waiting)))
         if not waiting:

@@ -14,13 +14,11 @@ from datascaler.data.samples import DAMAGED_TAR, Sample, read_samples
 from datascaler.data.score_table import Footer, read_listed_footer, read_table, table_url
 from datascaler.data.uids import join_uid
 from datascaler.errors import BadInputError, ConfigError
-from datascaler.models.load import load_clip
-from datascaler.score.naming import score_id_of
 from datascaler.score.part import my_shards, tables_folder
 from datascaler.score.shard import score_samples
+from datascaler.score.work import load_work
 from datascaler.spec.score import ScoreSpec
 
-VERIFIABLE = ("clip", "dfn")
 TOLERANCES = {"": 1e-4, "float32": 1e-4}
 """By the precision that a footer records; float32 sums in another order differ by some 1e-6."""
 REDUCED_TOLERANCE = 2e-2
@@ -28,8 +26,8 @@ REDUCED_TOLERANCE = 2e-2
 _EXAMPLES = 5
 _COLUMNS = ("uid_high", "uid_low", "offset", "length", "status", "score")
 
-Rescore = Callable[[list[Sample]], list[float]]
-"""Scores of samples in their order, NaN where one is bad; then its status says so."""
+Rescore = Callable[[Shard, list[Sample]], list[float]]
+"""Scores of samples of a shard, in their order, NaN where one is bad; then its status says so."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -60,20 +58,17 @@ def verify(spec: ScoreSpec, rows: int, *, seed: int = 0, tolerance: float | None
     Raises BadInputError, naming shards and rows, where scores, statuses or uids differ; ConfigError where no table is
     there, or it holds other work.
     """
-    if spec.method not in VERIFIABLE:
-        raise ConfigError(f"--verify scores samples again for --method {' or '.join(VERIFIABLE)}, not {spec.method}")
-    shards = my_shards(spec)
-    clip = load_clip(spec.model, spec.pretrained)
-    score_id = spec.score_name or score_id_of(spec.method, clip)
-    wanted = {"method": spec.method, "weights_hash": clip.weights_hash, "preprocess_hash": clip.preprocess_hash}
+    shards, work = my_shards(spec), load_work(spec)
     with ThreadPoolExecutor(spec.num_workers) as executor:
 
-        def rescore(samples: list[Sample]) -> list[float]:
-            return [score for _, scores in score_samples(samples, clip, spec.batch_size, executor) for score in scores]
+        def rescore(shard: Shard, samples: list[Sample]) -> list[float]:
+            on_file = work.edit.notes(shard) if work.edit else None
+            notes = None if on_file is None else [on_file[sample.row] for sample in samples]
+            batches = score_samples(samples, work.clip, spec.batch_size, executor, work.edit, notes)
+            return [score for _, scores in batches for score in scores]
 
-        summary = verify_tables(
-            tables_folder(spec.output_dir, score_id), shards, wanted, rescore, rows, seed, tolerance
-        )
+        folder = tables_folder(spec.output_dir, work.score_id)
+        summary = verify_tables(folder, shards, work.footer, rescore, rows, seed, tolerance)
     if summary.wrong:
         raise BadInputError(
             f"{len(summary.wrong)} of {summary.rows} rows of {summary.tables} are not what scoring them again gives: "
@@ -85,13 +80,13 @@ def verify(spec: ScoreSpec, rows: int, *, seed: int = 0, tolerance: float | None
 def verify_tables(
     folder: str,
     shards: Sequence[Shard],
-    wanted: dict[str, str],
+    wanted: Callable[[Shard], Footer],
     rescore: Rescore,
     rows: int,
     seed: int,
     tolerance: float | None,
 ) -> VerifySummary:
-    """The comparison. `wanted` has the footers' fields that say whether it is the same work."""
+    """The comparison. `wanted` gives the footer that a shard's table has if it is the same work."""
     summary = VerifySummary(score_id=storage.basename(folder), tables=folder)
     there = {info.url: info for info in storage.list_files(folder, ".parquet", recursive=True)}
     done = [(shard, there[url]) for shard in shards if (url := table_url(folder, shard)) in there]
@@ -104,17 +99,14 @@ def verify_tables(
     for table in np.unique(np.searchsorted(ends, chosen, side="right")).tolist():
         first = int(ends[table]) - footers[table].rows
         mine = np.sort(chosen[(chosen >= first) & (chosen < ends[table])] - first).tolist()
-        _require_same_work(done[table][1].url, footers[table], wanted)
-        differences += _verify_shard(summary, done[table][0], footers[table], mine, rescore, tolerance)
+        shard, info = done[table]
+        require_unchanged(shard, storage.stat(shard.url))
+        if difference := footers[table].difference(wanted(shard)):
+            raise ConfigError(f"{info.url} holds other work: {difference}")
+        differences += _verify_shard(summary, shard, footers[table], mine, rescore, tolerance)
     if differences:
         summary.max_difference, summary.mean_difference = max(differences), sum(differences) / len(differences)
     return summary
-
-
-def _require_same_work(url: str, footer: Footer, wanted: dict[str, str]) -> None:
-    for name, value in wanted.items():
-        if getattr(footer, name) != value:
-            raise ConfigError(f"{url} holds other work: {name} is {getattr(footer, name)!r}, not {value!r}")
 
 
 def _verify_shard(
@@ -126,13 +118,12 @@ def _verify_shard(
     tolerance: float | None,
 ) -> list[float]:
     """The absolute differences of the rows that have a score both times."""
-    require_unchanged(shard, storage.stat(shard.url))
     recorded = read_table(table_url(summary.tables, shard), _COLUMNS)[0].take(rows).to_pylist()
     comparable = [(row, was) for row, was in zip(rows, recorded, strict=True) if was["status"] != DAMAGED_TAR]
     ranges = [(was["offset"], was["offset"] + was["length"]) for _, was in comparable]
     pieces = zip(comparable, storage.read_ranges(shard.url, ranges), strict=True)
     samples = [next(read_samples(io.BytesIO(piece), was["offset"], row)) for (row, was), piece in pieces]
-    scores = rescore(samples)
+    scores = rescore(shard, samples)
     limit = tolerance if tolerance is not None else TOLERANCES.get(footer.precision, REDUCED_TOLERANCE)
     differences = []
     for (row, was), sample, score in zip(comparable, samples, scores, strict=True):

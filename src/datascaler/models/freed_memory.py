@@ -1,0 +1,18 @@
+"""Freed memory that stays with the process: a network on the CPU asks for the same blocks again at every batch."""
+
+import ctypes
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+"""Of glibc's malloc.h."""
+_ALL = 2**31 - 1
+
+
+def keep_freed_memory() -> None:
+    """glibc gives large blocks back at once, and the system clears each page when it is asked for again.
+
+    That was a tenth of the time of ViT-B-32 on two cores. Other allocators are left as they are.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, _ALL)
