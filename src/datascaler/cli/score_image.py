@@ -73,8 +73,8 @@ def run(
 
         return verify_rows(spec, verify, seed=verify_seed)
 
-    # Before torch is loaded: its threads wait for work in a loop of a millisecond, which takes the decode workers' cores;
-    # where they never do, a network is a tenth slower.
+    # Before torch is loaded. Its threads wait for work in a loop, by default for about a millisecond, which takes the
+    # decode workers' cores; without any such loop the network itself is a tenth slower.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 

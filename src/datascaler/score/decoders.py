@@ -26,7 +26,6 @@ from datascaler.score.prepare import Preparation, Prepared
 Prepare = Callable[[list[Sample], Sequence[Any] | None], "Future[Prepared]"]
 _PRELOAD = ["datascaler.score.prepare"]
 """Brings torch and open_clip, which take seconds, into the fork server."""
-
 _LEAST_PRIORITY = 19
 """As `nice` counts."""
 
