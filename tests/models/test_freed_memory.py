@@ -12,11 +12,13 @@ from datascaler.models.freed_memory import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 import torch
-torch.zeros(64 << 20, dtype=torch.uint8)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(20):
-    torch.zeros(64 << 20, dtype=torch.uint8).fill_(1)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+def use(times):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(times):
+        torch.zeros(64 << 20, dtype=torch.uint8).fill_(1)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+use(30)  # the heap grows by some blocks before it has holes of the right size
+print(use(20))
 """
 
 
