@@ -29,8 +29,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=1, help="Times that each way is run. [1]")
     parser.add_argument("--folder", help="Where some GB of scratch may go. [the system's]")
-    parser.add_argument("--l14-rows", type=int, default=16384, help="Of the long pool for ViT-L-14. [16384]")
-    parser.add_argument("--b32-rows", type=int, default=40960, help="Of the long pool for ViT-B-32. [40960]")
+    parser.add_argument("--l14-rows", type=int, default=16384, help="Of the pool for ViT-L-14. [16384]")
+    parser.add_argument("--b32-rows", type=int, default=40960, help="Of the pool for ViT-B-32. [40960]")
     arguments = parser.parse_args()
     if not torch.cuda.is_available():
         parser.error("torch sees no accelerator; `python -m benchmarks.score` is for a machine without one")
