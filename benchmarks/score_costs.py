@@ -15,6 +15,7 @@ import torch
 
 from benchmarks.score_pool import write_pool
 from datascaler.models.arch import register_configs
+from datascaler.score.thread_wait import wait_briefly
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ def _run(way: str, home: Path, network: Network) -> dict[str, float]:
     files = [str(home / name) for name in ("warm-up", "pool", f"{way}.json")]
     arguments = [way, *files, network.arch, str(home / "weights.pt"), str(network.batch_size)]
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.score_ways", *arguments]
-    # What `datascaler score` sets before it loads torch, which the benchmark has loaded by then.
-    environment = {**os.environ, "GOMP_SPINCOUNT": "10000"} if way == "pipeline" else None
+    environment = dict(os.environ)
+    if way == "pipeline":
+        wait_briefly(environment)  # as the command does; the way's own process loads torch first
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
     return dict(json.loads(done.stdout))

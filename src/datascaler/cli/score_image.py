@@ -7,6 +7,7 @@ import click
 
 from datascaler.cli.options import COUNT
 from datascaler.cli.output import note
+from datascaler.score.thread_wait import wait_briefly
 from datascaler.spec.score import ScoreSpec, TextOptions, default_model
 
 if TYPE_CHECKING:
@@ -73,10 +74,7 @@ def run(
 
         return verify_rows(spec, verify, seed=verify_seed)
 
-    # Before torch is loaded. Its threads wait for work in a loop, by default for about a millisecond, which takes the
-    # decode workers' cores; without any such loop the network itself is a tenth slower.
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    wait_briefly(os.environ)
 
     from datascaler.score.processes import accelerators, score_in_processes
 

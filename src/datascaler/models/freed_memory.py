@@ -10,7 +10,7 @@ _ALL = 2**31 - 1
 def keep_freed_memory() -> None:
     """glibc gives large blocks back at once, and the system clears each page when it is asked for again.
 
-    That was a tenth of the time of ViT-B-32 on two cores. Other allocators are left as they are.
+    Other allocators are left as they are.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
