@@ -7,7 +7,6 @@ import click
 
 from datascaler.cli.options import COUNT
 from datascaler.cli.output import note
-from datascaler.score.thread_wait import wait_briefly
 from datascaler.spec.score import ScoreSpec, TextOptions, default_model
 
 if TYPE_CHECKING:
@@ -73,6 +72,8 @@ def run(
         from datascaler.score.verify import verify as verify_rows
 
         return verify_rows(spec, verify, seed=verify_seed)
+
+    from datascaler.score.thread_wait import wait_briefly
 
     wait_briefly(os.environ)
 
