@@ -12,10 +12,10 @@ from statistics import median
 
 import open_clip
 import torch
+from datascaler.score.thread_wait import wait_briefly
 
 from benchmarks.score_pool import write_pool
 from datascaler.models.arch import register_configs
-from datascaler.score.thread_wait import wait_briefly
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,8 @@ def samples(count: int) -> list[Sample]:
 
 def scored(preparation: Preparation, *, in_processes: bool, notes: Sequence[Any] | None = None) -> list[ScoredBatch]:
     clip = tiny_loaded_clip()
-    with decoders(preparation, 2, in_processes=in_processes) as prepare:
-        batches = list(batches_of(samples(70), notes, 40, prepare))
+    with decoders(preparation, 2, in_processes=in_processes) as workers:
+        batches = list(batches_of(samples(70), notes, 40, workers))
         parts = [[result_of(part) for part in batch] for batch in batches]
     return [finish_batch(start_batch(clip, batch, keep_vectors=True)) for batch in parts]
 
@@ -88,8 +88,8 @@ def test_a_transform_of_unknown_steps_gives_the_same_scores() -> None:
     split = scored(preparation_for(clip), in_processes=False)
     whole = replace(clip, preprocess=lambda image: clip.preprocess(image))
     assert isinstance(whole.transform, WholeTransform)
-    with decoders(preparation_for(whole), 2, in_processes=False) as prepare:
-        (batch,) = batches_of(samples(40), None, 40, prepare)
+    with decoders(preparation_for(whole), 2, in_processes=False) as workers:
+        (batch,) = batches_of(samples(40), None, 40, workers)
         again = finish_batch(start_batch(whole, [result_of(part) for part in batch]))
     assert again.scores == pytest.approx(split[0].scores, abs=1e-6)
 

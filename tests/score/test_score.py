@@ -1,7 +1,6 @@
 """Scoring, with a real CLIP: right numbers, a row for every sample, and work that can be shared and stopped."""
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,9 @@ from datascaler.data.uids import join_uid, uid_of
 from datascaler.errors import BadInputError, ConfigError, DatascalerError
 from datascaler.models.load import load_clip, weights_hash
 from datascaler.score import part as part_module
+from datascaler.score.decoders import decoders
 from datascaler.score.naming import score_id_of
+from datascaler.score.prepare import preparation_for
 from datascaler.score.run import score
 from datascaler.score.shard import score_samples
 from datascaler.spec.score import default_model
@@ -108,8 +109,8 @@ def test_a_score_that_is_not_finite_is_a_bad_row() -> None:
         model.visual.proj.fill_(math.nan)  # type: ignore[union-attr, operator]
     clip = replace(tiny_loaded_clip(), model=model)
     rows = [Sample(row=row, key="", offset=0, length=0, image=good(row)["png"], caption="x") for row in range(5)]
-    with ThreadPoolExecutor(2) as executor:
-        batches = list(score_samples(rows, clip, 2, executor))
+    with decoders(preparation_for(clip), 2, in_processes=False) as workers:
+        batches = list(score_samples(rows, clip, 2, workers))
     assert [row.status for batch, _ in batches for row in batch] == [NOT_FINITE] * 5
     assert all(math.isnan(value) for _, values in batches for value in values)
     assert all(row.image == b"" for row in rows)

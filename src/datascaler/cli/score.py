@@ -39,7 +39,11 @@ def _family_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--method", required=True, callback=_method, help=f"How to score: {', '.join(METHODS)} (any case).")
 @_family_options
 @click.option("--score-name", help="Name of the tables' folder, in place of METHOD-ARCH-<weights hash>.")
-@click.option("--num-workers", type=COUNT, default=4, show_default=True, help="Workers that read and decode.")
+@click.option(
+    "--num-workers",
+    type=COUNT,
+    help="Workers that read and decode.  [default: 4, or where the network is on the CPU as many as it has threads]",
+)
 @index_options
 @click.option("--overwrite", is_flag=True, help="Score again what is there already.")
 @json_option

@@ -1,6 +1,5 @@
 """`datascaler score` by networks that see the images: its options, and the run."""
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -72,10 +71,6 @@ def run(
         from datascaler.score.verify import verify as verify_rows
 
         return verify_rows(spec, verify, seed=verify_seed)
-
-    from datascaler.score.thread_wait import wait_briefly
-
-    wait_briefly(os.environ)
 
     from datascaler.score.processes import accelerators, score_in_processes
 

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from datascaler.data.images import ImageDecodeError, decode_rgb
 from datascaler.errors import DatascalerError
 from datascaler.evaluate.evalset import EvalSample
+from datascaler.models.decode_threads import decode_threads
 from datascaler.models.loaded import LoadedClip
 from datascaler.progress import progress
 
@@ -59,7 +60,7 @@ def _prepared(
 ) -> Iterator[tuple[EvalSample, Tensor | None]]:
     """Samples in order with their image tensors; at most `ahead` are in memory besides those taken."""
     waiting: deque[tuple[EvalSample, Future[Tensor | None]]] = deque()
-    with ThreadPoolExecutor(num_workers, thread_name_prefix="decode") as pool:
+    with decode_threads(num_workers) as pool:
         for sample in samples:
             waiting.append((sample, pool.submit(_prepare, model, sample.image)))
             if len(waiting) > ahead:

@@ -1,18 +1,17 @@
-"""The workers that prepare samples: threads beside a network on the CPU, processes beside an accelerator.
+"""The workers that prepare samples: threads that take turns with a network on the CPU, processes beside an accelerator.
 
 Decoding releases the interpreter's lock and threads need no start, but what is Python in it would hold up the thread
 that feeds an accelerator, which takes thousands of samples a second.
 """
 
 import multiprocessing
-import os
 import signal
-import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,43 +19,67 @@ import torch.multiprocessing
 
 from datascaler.data.samples import Sample
 from datascaler.errors import TryAgainError
+from datascaler.models.decode_threads import decode_threads
 from datascaler.score.child_process import end_with_parent
 from datascaler.score.prepare import Preparation, Prepared
+from datascaler.score.turn import Turn
 
 Prepare = Callable[[list[Sample], Sequence[Any] | None], "Future[Prepared]"]
 _PRELOAD = ["datascaler.score.prepare"]
 """Brings torch and open_clip, which take seconds, into the fork server."""
-_LEAST_PRIORITY = 19
-"""As `nice` counts."""
+
+_PROCESSES = 4
+"""If nothing else is asked for."""
+_THREADS_CHUNK, _PROCESSES_CHUNK = 8, 32
+"""Samples that a worker takes at once. A network that takes its turn waits for those in hand; but between processes a
+chunk costs a millisecond."""
 
 _preparation: Preparation
 """Of a worker process."""
 
 
-@contextmanager
-def decoders(preparation: Preparation, num_workers: int, *, in_processes: bool) -> Iterator[Prepare]:
-    """A function that has a list of samples prepared by one of the workers. What is not begun at the end is dropped."""
-    executor: Executor
+@dataclass(frozen=True, slots=True)
+class Decoders:
+    """The workers, at work."""
+
+    prepare: Prepare
+    """Have a list of samples prepared by one of them."""
+    chunk: int
+    """How many it is to be."""
+    while_paused: Callable[[], AbstractContextManager[None]]
+    """In it, workers that share the network's cores begin nothing."""
+
+
+def decoders(
+    preparation: Preparation, num_workers: int | None, *, in_processes: bool
+) -> AbstractContextManager[Decoders]:
+    """By default four processes, or as many threads as torch has. What is not begun at the end is dropped."""
     if in_processes:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(_PRELOAD)
-        executor = ProcessPoolExecutor(num_workers, context, initializer=_begin, initargs=(preparation,))
-        work: Callable[[list[Sample], Sequence[Any] | None], Prepared] = _prepare_here
-    else:
-        executor, work = ThreadPoolExecutor(num_workers, "decode", initializer=_step_back), preparation
+        return _processes(preparation, num_workers or _PROCESSES)
+    return _threads(preparation, num_workers or torch.get_num_threads())
+
+
+@contextmanager
+def _processes(preparation: Preparation, num_workers: int) -> Iterator[Decoders]:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOAD)
+    executor = ProcessPoolExecutor(num_workers, context, initializer=_begin, initargs=(preparation,))
     try:
-        yield lambda samples, notes: executor.submit(work, samples, notes)
+        yield Decoders(partial(executor.submit, _prepare_here), _PROCESSES_CHUNK, nullcontext)
     finally:
         executor.shutdown(cancel_futures=True)
 
 
-def _step_back() -> None:
-    """Let this thread have the time that the network's threads leave, which wait for one another at every operation.
+@contextmanager
+def _threads(preparation: Preparation, num_workers: int) -> Iterator[Decoders]:
+    turn = Turn()
 
-    Linux has priorities for threads; elsewhere it would be the whole process that steps back.
-    """
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LEAST_PRIORITY)
+    def prepare(samples: list[Sample], notes: Sequence[Any] | None) -> Prepared:
+        turn.wait()
+        return preparation(samples, notes)
+
+    with decode_threads(num_workers) as executor:
+        yield Decoders(partial(executor.submit, prepare), _THREADS_CHUNK, turn.taken)
 
 
 def result_of(future: "Future[Prepared]") -> Prepared:

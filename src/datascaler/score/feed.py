@@ -9,7 +9,7 @@ from datascaler.data.pool import Shard
 from datascaler.data.score_table import Footer
 from datascaler.data.stream_shard import stream_shard
 from datascaler.errors import NotFoundError
-from datascaler.score.decoders import Prepare
+from datascaler.score.decoders import Decoders
 from datascaler.score.image_edit import ImageEdit
 from datascaler.score.prepare import Prepared
 from datascaler.score.shard import batches_of
@@ -48,7 +48,7 @@ def feed(
     shards: Sequence[Shard],
     done: Callable[[Shard], Footer | None],
     batch_size: int,
-    prepare: Prepare,
+    workers: Decoders,
     edit: ImageEdit | None,
 ) -> Iterator[Done | Gone | Batch | End]:
     """For every shard, in order: Done, or its batches and then End or Gone.
@@ -61,7 +61,7 @@ def feed(
             continue
         try:
             notes = edit.notes(shard) if edit else None
-            for parts in batches_of(stream_shard(shard), notes, batch_size, prepare):
+            for parts in batches_of(stream_shard(shard), notes, batch_size, workers):
                 yield Batch(parts)
         except NotFoundError as error:
             yield Gone(shard, error)

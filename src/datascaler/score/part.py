@@ -37,7 +37,7 @@ def score_shards(
     footer_of: Callable[[Shard], Footer],
     table_of: Callable[[Shard], pa.Table],
 ) -> ScoreSummary:
-    """Publish the table of every shard that has none yet, `num_workers` shards at a time.
+    """Publish the table of every shard that has none yet, `shards_at_once` of them at a time.
 
     Raises BadInputError, after all other shards are done, if some are gone or `table_of` raises it for them.
     """
@@ -57,7 +57,7 @@ def score_shards(
             return error
 
     with progress(len(shards), part.method, unit="shard") as bar:
-        for shard, done in zip(shards, in_order(table, shards, part.num_workers), strict=True):
+        for shard, done in zip(shards, in_order(table, shards, part.shards_at_once), strict=True):
             if isinstance(done, NotFoundError | BadInputError):
                 summary.unreadable.append(f"{shard.url}: {done}")
             else:

@@ -16,7 +16,7 @@ from datascaler.data.pool import Shard
 from datascaler.data.score_table import Footer, count_table, is_done, read_footer, table_url
 from datascaler.progress import progress
 from datascaler.score.ahead import run_ahead
-from datascaler.score.decoders import decoders, result_of
+from datascaler.score.decoders import Decoders, decoders, result_of
 from datascaler.score.feed import Batch, Done, End, Gone, feed
 from datascaler.score.part import my_shards, raise_for_unreadable, tables_folder
 from datascaler.score.prepare import preparation_for
@@ -44,10 +44,10 @@ def score(spec: ScoreSpec, say: Callable[[str], None] = lambda _: None) -> Score
     with (
         progress(0, "score") as bar,
         Publisher(lambda footer: count_table(run.summary, footer)) as publisher,
-        decoders(preparation_for(work.clip, work.edit), spec.num_workers, in_processes=device != "cpu") as prepare,
-        closing(run_ahead(feed(mine, run.done, spec.batch_size, prepare, work.edit), _BATCHES_AHEAD)) as events,
+        decoders(preparation_for(work.clip, work.edit), spec.num_workers, in_processes=device != "cpu") as workers,
+        closing(run_ahead(feed(mine, run.done, spec.batch_size, workers, work.edit), _BATCHES_AHEAD)) as events,
     ):
-        for batch in run.scored(events, publisher):
+        for batch in run.scored(events, workers, publisher):
             bar.update(len(batch.samples))
             # The pool's size is known only at its end: extrapolate from the shards so far.
             bar.total = round(bar.n / (run.shards_scored + 0.5) * (len(mine) - run.summary.skipped))
@@ -81,13 +81,16 @@ class _Run:
             return None
         return None if self.spec.save_embeddings and not has_vectors(url) else read_footer(url)
 
-    def scored(self, events: Iterable[Done | Gone | Batch | End], publisher: Publisher) -> Iterable[ScoredBatch]:
+    def scored(
+        self, events: Iterable[Done | Gone | Batch | End], workers: Decoders, publisher: Publisher
+    ) -> Iterable[ScoredBatch]:
         """The batches, as they are finished; shards are handed to the publisher."""
         started: deque[StartedBatch] = deque()
         for event in events:
             if isinstance(event, Batch):
                 parts = [result_of(part) for part in event.parts]
-                started.append(start_batch(self.work.clip, parts, keep_vectors=self.spec.save_embeddings))
+                with workers.while_paused():
+                    started.append(start_batch(self.work.clip, parts, keep_vectors=self.spec.save_embeddings))
             # While the network works on a batch, the results of the one before are taken.
             while len(started) > isinstance(event, Batch):
                 batch = finish_batch(started.popleft())

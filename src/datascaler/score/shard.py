@@ -6,7 +6,7 @@ device has work while the results of the batch before are taken.
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -19,12 +19,10 @@ from torch import Tensor
 from datascaler.data.samples import NOT_FINITE, OK, Sample
 from datascaler.models.loaded import LoadedClip
 from datascaler.models.transfer import Arriving, to_host
-from datascaler.score.decoders import Prepare, result_of
-from datascaler.score.image_edit import SCORE, ImageEdit
-from datascaler.score.prepare import Prepared, Values, preparation_for
+from datascaler.score.decoders import Decoders, result_of
+from datascaler.score.image_edit import SCORE
+from datascaler.score.prepare import Prepared, Values
 
-_CHUNK = 32
-"""Samples that a worker takes at once."""
 _BATCHES_AHEAD = 2
 
 Vectors = tuple[NDArray[np.float16], NDArray[np.float16]]
@@ -51,14 +49,14 @@ class StartedBatch:
 
 
 def batches_of(
-    samples: Iterable[Sample], notes: Sequence[Any] | None, batch_size: int, prepare: Prepare
+    samples: Iterable[Sample], notes: Sequence[Any] | None, batch_size: int, workers: Decoders
 ) -> Iterator[list["Future[Prepared]"]]:
     """The samples, cut into batches and handed to decode workers, each with its note: notes are in their order."""
     rows, first = iter(samples), 0
     while batch := list(islice(rows, batch_size)):
-        chunks = [slice(start, start + _CHUNK) for start in range(0, len(batch), _CHUNK)]
+        chunks = [slice(start, start + workers.chunk) for start in range(0, len(batch), workers.chunk)]
         own = None if notes is None else notes[first : first + len(batch)]
-        yield [prepare(batch[chunk], None if own is None else own[chunk]) for chunk in chunks]
+        yield [workers.prepare(batch[chunk], None if own is None else own[chunk]) for chunk in chunks]
         first += len(batch)
 
 
@@ -102,19 +100,19 @@ def score_samples(
     samples: Iterable[Sample],
     clip: LoadedClip | None,
     batch_size: int,
-    executor: Executor,
-    edit: ImageEdit | None = None,
+    workers: Decoders,
     notes: Sequence[Any] | None = None,
 ) -> Iterator[tuple[list[Sample], list[float]]]:
     """Batches of rows, in order, with one score each, for a few samples that need no pipeline of their own."""
     waiting: deque[list[Future[Prepared]]] = deque()
-    work = preparation_for(clip, edit)
-    batches = batches_of(samples, notes, batch_size, lambda chunk, own: executor.submit(work, chunk, own))
+    batches = batches_of(samples, notes, batch_size, workers)
     while True:
         waiting.extend(islice(batches, _BATCHES_AHEAD + 1 - len(waiting)))
         if not waiting:
             return
-        scored = finish_batch(start_batch(clip, [result_of(future) for future in waiting.popleft()]))
+        parts = [result_of(part) for part in waiting.popleft()]
+        with workers.while_paused():
+            scored = finish_batch(start_batch(clip, parts))
         yield scored.samples, scored.scores
 
 

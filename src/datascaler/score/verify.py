@@ -3,7 +3,6 @@
 import io
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +13,9 @@ from datascaler.data.samples import DAMAGED_TAR, Sample, read_samples
 from datascaler.data.score_table import Footer, read_listed_footer, read_table, table_url
 from datascaler.data.uids import join_uid
 from datascaler.errors import BadInputError, ConfigError
+from datascaler.score.decoders import decoders
 from datascaler.score.part import my_shards, tables_folder
+from datascaler.score.prepare import preparation_for
 from datascaler.score.shard import score_samples
 from datascaler.score.work import load_work
 from datascaler.spec.score import ScoreSpec
@@ -59,12 +60,12 @@ def verify(spec: ScoreSpec, rows: int, *, seed: int = 0, tolerance: float | None
     there, or it holds other work.
     """
     shards, work = my_shards(spec), load_work(spec)
-    with ThreadPoolExecutor(spec.num_workers) as executor:
+    with decoders(preparation_for(work.clip, work.edit), spec.num_workers, in_processes=False) as workers:
 
         def rescore(shard: Shard, samples: list[Sample]) -> list[float]:
             on_file = work.edit.notes(shard) if work.edit else None
             notes = None if on_file is None else [on_file[sample.row] for sample in samples]
-            batches = score_samples(samples, work.clip, spec.batch_size, executor, work.edit, notes)
+            batches = score_samples(samples, work.clip, spec.batch_size, workers, notes)
             return [score for _, scores in batches for score in scores]
 
         folder = tables_folder(spec.output_dir, work.score_id)

@@ -37,17 +37,23 @@ class ScorePart:
     """Folder of DataComp's metadata files, in place of the tars in `data_dir`."""
     score_name: str | None = None
     """Replaces the score-id."""
-    num_workers: int = 4
+    num_workers: int | None = None
+    """That read and decode; None leaves their number to the method."""
     index: int = 0
     count: int = 1
     """This worker takes shards index, index + count, ... of the frozen list."""
     overwrite: bool = False
 
+    @property
+    def shards_at_once(self) -> int:
+        """By a method that reads whole shards."""
+        return self.num_workers or 4
+
     def __post_init__(self) -> None:
         check_method(self.method)
-        for name in ("num_workers", "count"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name, value in (("num_workers", self.num_workers), ("count", self.count)):
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} must be at least 1, got {value}")
         if not 0 <= self.index < self.count:
             raise ConfigError(f"index must be in 0..{self.count - 1} (count is {self.count}), got {self.index}")
 

@@ -50,7 +50,7 @@ def _rule(spec: CaptionSpec, say: Callable[[str], None]) -> CaptionRule:
         entries = read_entries(spec.entries or "")
         shards = read_frozen_shards(spec.output_dir)
         say(f"counting {len(entries.numbers):,} entries in {len(shards):,} shards, where that is not done yet")
-        counts = pool_counts(spec.output_dir, shards, entries, spec.num_workers, spec.index, spec.count)
+        counts = pool_counts(spec.output_dir, shards, entries, spec.shards_at_once, spec.index, spec.count)
         return MetaClipRule(entries, counts, spec.entry_limit, spec.seed)
     detector: LanguageDetector | None = load_detector(spec.language_model) if spec.language_model else None
     if spec.method == "basic":
