@@ -1,10 +1,10 @@
 """What a sample costs, in each of several ways to score a pool."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -12,10 +12,11 @@ from statistics import median
 
 import open_clip
 import torch
-from datascaler.score.thread_wait import wait_briefly
 
 from benchmarks.score_pool import write_pool
 from datascaler.models.arch import register_configs
+
+Process = subprocess.Popen[str]
 
 
 @dataclass(frozen=True)
@@ -43,20 +44,28 @@ class Costs:
 
 
 def costs(folder: Path, network: Network, ways: Sequence[str], turns: int) -> Costs:
-    """Every way runs in a process of its own. Neither imports nor loading count, nor a first batch to warm up."""
+    """Every way has a process of its own, which waits while another one works.
+
+    Neither imports nor loading count, nor a first run of each to warm up.
+    """
     home = folder / network.arch
     for pool, rows in (("warm-up", network.batch_size), ("pool", network.rows)):
         write_pool(home / pool, rows)
     _write_random_weights(network.arch, home / "weights.pt")
-    return Costs([_turn(home, network, ways) for _ in range(turns)])
+    with ExitStack() as stack:
+        started = {way: stack.enter_context(_process(way, home, network)) for way in ways}
+        for way in ways:
+            _run(started[way], home / "warm-up")
+        return Costs([_turn(started, home / "pool", network.rows, turn) for turn in range(turns)])
 
 
-def _turn(home: Path, network: Network, ways: Sequence[str]) -> dict[str, float]:
+def _turn(started: Mapping[str, Process], pool: Path, rows: int, turn: int) -> dict[str, float]:
     cost: dict[str, float] = {}
-    for way in ways:
-        used = _run(way, home, network)
-        cost[f"{way}_ms"] = used["seconds"] * 1000 / network.rows
-        cost[f"{way}_cpu_ms"] = used["cpu_seconds"] * 1000 / network.rows
+    # Every other turn goes backwards: no way is always the one on a machine that has warmed up.
+    for way in list(started)[:: -1 if turn % 2 else 1]:
+        used = _run(started[way], pool)
+        cost[f"{way}_ms"] = used["seconds"] * 1000 / rows
+        cost[f"{way}_cpu_ms"] = used["cpu_seconds"] * 1000 / rows
     return cost
 
 
@@ -71,12 +80,16 @@ def _write_random_weights(arch: str, path: Path) -> None:
     torch.save(open_clip.create_model(arch, pretrained=None).state_dict(), path)
 
 
-def _run(way: str, home: Path, network: Network) -> dict[str, float]:
-    files = [str(home / name) for name in ("warm-up", "pool", f"{way}.json")]
-    arguments = [way, *files, network.arch, str(home / "weights.pt"), str(network.batch_size)]
-    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.score_ways", *arguments]
-    environment = dict(os.environ)
-    if way == "pipeline":
-        wait_briefly(environment)  # as the command does; the way's own process loads torch first
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
-    return dict(json.loads(done.stdout))
+def _process(way: str, home: Path, network: Network) -> Process:
+    """As a context manager it closes the process's stdin, which ends it, and waits."""
+    arguments = [way, home / f"{way}.json", network.arch, home / "weights.pt", network.batch_size]
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.score_ways", *map(str, arguments)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def _run(process: Process, pool: Path) -> dict[str, float]:
+    if process.stdin is None or process.stdout is None:
+        raise AssertionError("it was started with pipes")
+    process.stdin.write(f"{pool}\n")
+    process.stdin.flush()
+    return dict(json.loads(process.stdout.readline()))

@@ -20,8 +20,8 @@ import torch
 from benchmarks.score_costs import Costs, Network, costs
 from benchmarks.verdict import verdict
 
-DECODED = Network("ViT-B-32", 2048, 512)
-"""Both networks see 224 px. One core decodes less than a network sees."""
+DECODED = Network("ViT-B-32", 16384, 512)
+"""Both networks see 224 px."""
 AT_LEAST = {"l14_of_bound": 0.90}
 
 
@@ -43,12 +43,12 @@ def main() -> int:
     result: dict[str, float | str] = {
         "device": torch.cuda.get_device_name(),
         "cores": cores,
-        "decoded_per_second_and_core": round(1000 / decode_ms),
+        "decoded_per_second": round(1000 / decode_ms),
     }
     for name, network in networks.items():
         took = _costs(network, ("pipeline", "forward"), arguments)
         result[f"{name}_of_bound"] = took.median_of(
-            lambda cost: max(cost["forward_ms"], decode_ms / cores) / cost["pipeline_ms"]
+            lambda cost: max(cost["forward_ms"], decode_ms) / cost["pipeline_ms"]
         )
         result[f"{name}_per_second"] = took.median_of(lambda cost: 1000 / cost["pipeline_ms"])
         result[f"{name}_forward_per_second"] = took.median_of(lambda cost: 1000 / cost["forward_ms"])

@@ -11,7 +11,6 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -65,7 +64,9 @@ def _processes(preparation: Preparation, num_workers: int) -> Iterator[Decoders]
     context.set_forkserver_preload(_PRELOAD)
     executor = ProcessPoolExecutor(num_workers, context, initializer=_begin, initargs=(preparation,))
     try:
-        yield Decoders(partial(executor.submit, _prepare_here), _PROCESSES_CHUNK, nullcontext)
+        yield Decoders(
+            lambda samples, notes: executor.submit(_prepare_here, samples, notes), _PROCESSES_CHUNK, nullcontext
+        )
     finally:
         executor.shutdown(cancel_futures=True)
 
@@ -79,7 +80,7 @@ def _threads(preparation: Preparation, num_workers: int) -> Iterator[Decoders]:
         return preparation(samples, notes)
 
     with decode_threads(num_workers) as executor:
-        yield Decoders(partial(executor.submit, prepare), _THREADS_CHUNK, turn.taken)
+        yield Decoders(lambda samples, notes: executor.submit(prepare, samples, notes), _THREADS_CHUNK, turn.taken)
 
 
 def result_of(future: "Future[Prepared]") -> Prepared:
