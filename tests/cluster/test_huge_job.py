@@ -106,17 +106,22 @@ def test_with_very_many_failed_indexes(server: Replay, api: Api) -> None:
     assert (state.state, state.failed) == (State.PARTLY_FAILED, 5000)
 
 
+def processor_time(*command: str) -> tuple[subprocess.CompletedProcess[str], float]:
+    before = getrusage(RUSAGE_CHILDREN)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    after = getrusage(RUSAGE_CHILDREN)
+    return done, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 @pytest.mark.usefixtures("kubeconfig", "pods")
 def test_the_command_as_a_whole(server: Replay) -> None:
-    """Importing the kubernetes client is most of it."""
+    """Importing the kubernetes client is most of it, so that is what it is measured by: machines differ."""
     server.add(huge_job(active=WANTED))
-    seconds = []
+    command, client = [], []
     for _ in range(3):
-        before = getrusage(RUSAGE_CHILDREN)
-        command = [sys.executable, "-m", "datascaler", "status", "ml/huge", "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        after = getrusage(RUSAGE_CHILDREN)
-        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        done, seconds = processor_time(sys.executable, "-m", "datascaler", "status", "ml/huge", "--json")
         assert done.returncode == 101, done.stderr
         assert json.loads(done.stdout)["runs"][0]["wanted"] == WANTED
-    assert min(seconds) < 1, seconds
+        command.append(seconds)
+        client.append(processor_time(sys.executable, "-c", "import kubernetes.client")[1])
+    assert min(command) < 2 * min(client), (command, client)
