@@ -2,6 +2,7 @@
 
 import threading
 
+import pytest
 import torch
 
 from datascaler.models.decode_threads import decode_threads
@@ -42,11 +43,12 @@ def test_decode_threads_wait_for_the_network_and_processes_do_not() -> None:
 
 def test_a_network_that_fails_leaves_no_thread_waiting() -> None:
     turn = Turn()
-    try:
-        with turn.taken():
-            raise MemoryError
-    except MemoryError:
-        turn.wait()
+    with pytest.raises(MemoryError), turn.taken():
+        raise MemoryError
+    thread = threading.Thread(target=turn.wait, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 def test_decode_threads_have_no_helpers_and_others_keep_theirs() -> None:
