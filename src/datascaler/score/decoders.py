@@ -30,8 +30,8 @@ _PRELOAD = ["datascaler.score.prepare"]
 _PROCESSES = 4
 """If nothing else is asked for."""
 _THREADS_CHUNK, _PROCESSES_CHUNK = 8, 32
-"""Samples that a worker takes at once. A network that takes its turn waits for those in hand; but between processes a
-chunk costs a millisecond."""
+"""Samples that a worker takes at once. What threads have in hand when the network takes its turn slows it down; a chunk
+for a process has to be sent there and back."""
 
 _preparation: Preparation
 """Of a worker process."""
