@@ -74,7 +74,7 @@ def test_match_shards_names_the_shard_that_does_not_fit(tmp_path: Path) -> None:
 
 def test_files_that_are_no_plans(tmp_path: Path) -> None:
     path = tmp_path / "x.plan"
-    header = b'{"__metadata__":{"plan_version":"2","pool_digest":"","subset_digest":"","wanted":"0"},"bits":5}'
+    header = b'{"__metadata__":{"plan_version":"3","pool_digest":"","subset_digest":"","wanted":"0"},"bits":5}'
     contents = [
         b"",
         b"short",
@@ -106,7 +106,7 @@ def test_a_plan_that_was_cut_or_is_of_another_version(tmp_path: Path) -> None:
     path.write_bytes(whole + b"12345678")
     with pytest.raises(ConfigError, match="longer than its header says"):
         open_plan(path)
-    path.write_bytes(whole.replace(b'"plan_version":"2"', b'"plan_version":"9"'))
+    path.write_bytes(whole.replace(b'"plan_version":"3"', b'"plan_version":"9"'))
     with pytest.raises(ConfigError, match="version 9, this code reads 2"):
         open_plan(path)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from datascaler.data import build_plan as build_plan_module
-from datascaler.data.samples import read_samples
+from datascaler.data.samples import OK, read_samples
 from datascaler.errors import BadInputError
-from tests.data.planned_pools import numbered_pool, overwrite_unseen, rows_of_blocks
+from tests.data.planned_pools import numbered_pool, overwrite_unseen, planned, rows_of_blocks
 from tests.data.tars import members_of, shard_of
 
 
@@ -70,3 +70,14 @@ def test_a_pool_without_a_good_sample_is_an_error_that_says_why(tmp_path: Path) 
     order = pool.order()
     with pool.reader(order) as reader, pytest.raises(BadInputError, match=r"draw 0 can be .* changed since .*planned"):
         next(sample for sample in reader.candidates(order.draw(0)) if sample.image)
+
+
+@pytest.mark.parametrize("end", [0.3, 0.62, 0.93])
+def test_what_a_shard_lost_before_it_was_planned_costs_no_sample_before_the_fault(tmp_path: Path, end: float) -> None:
+    whole = shard_of(members_of(number) for number in range(30))
+    (tmp_path / "pool").mkdir()
+    (tmp_path / "pool" / "0.tar").write_bytes(whole[: int(end * len(whole))])
+    good = [sample for sample in read_samples(io.BytesIO(whole[: int(end * len(whole))])) if sample.status == OK]
+    pool = planned(str(tmp_path / "pool"), None, str(tmp_path / "index"))
+    assert pool.plan.rows == len(good)
+    assert sorted(pool.drawn(pool.order())) == list(range(len(good)))

@@ -20,7 +20,7 @@ from datascaler import storage
 from datascaler.data.pool import Shard
 from datascaler.errors import ConfigError
 
-PLAN_VERSION = 2
+PLAN_VERSION = 3
 BLOCK_BYTES = 4 << 20
 """Upper size of a block: one request to an object store, and a piece that several streams can share.
 

@@ -17,7 +17,7 @@ from datascaler import storage
 from datascaler.data.parquet import read_parquet
 from datascaler.data.pool import Shard
 from datascaler.data.pool_rows import SUCCESS
-from datascaler.data.samples import OK
+from datascaler.data.samples import DAMAGED_TAR, OK
 from datascaler.data.score_table import read_table, table_url
 from datascaler.data.tar import BLOCK_BYTES as TAR_BLOCK_BYTES
 from datascaler.errors import ConfigError, NotFoundError
@@ -33,7 +33,7 @@ class UnusableLogError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ShardRows:
-    """n rows in tar order."""
+    """n samples in tar order."""
 
     high: NDArray[np.uint64]
     low: NDArray[np.uint64]
@@ -44,11 +44,16 @@ class ShardRows:
 
 
 def rows_of_table(folder: str, shard: Shard) -> ShardRows:
-    """From the shard's score or index table. Raises ConfigError for a table of another version of the shard."""
+    """From the shard's score or index table. Raises ConfigError for a table of another version of the shard.
+
+    The row that a damaged tar ends with stands for no sample, so it is none of the plan's: no block reaches into it.
+    """
     url = table_url(folder, shard)
     table, footer = read_table(url, ["uid_high", "uid_low", "status", "offset", "length"])
     if (footer.size, footer.etag) != (shard.size, shard.etag):
         raise ConfigError(f"the table of {shard.name} in {folder} was made from another version of the shard")
+    if table.num_rows and table["status"][-1].as_py() == DAMAGED_TAR:
+        table = table.slice(0, table.num_rows - 1)
     starts = table["offset"].to_numpy().astype(np.int64)
     ends = starts + table["length"].to_numpy().astype(np.int64)
     if (starts % TAR_BLOCK_BYTES).any() or (starts[1:] < ends[:-1]).any():
