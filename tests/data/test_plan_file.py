@@ -107,7 +107,7 @@ def test_a_plan_that_was_cut_or_is_of_another_version(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="longer than its header says"):
         open_plan(path)
     path.write_bytes(whole.replace(b'"plan_version":"3"', b'"plan_version":"9"'))
-    with pytest.raises(ConfigError, match="version 9, this code reads 2"):
+    with pytest.raises(ConfigError, match="version 9, this code reads 3"):
         open_plan(path)
 
 
