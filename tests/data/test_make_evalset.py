@@ -54,19 +54,20 @@ def test_classification_from_folders(classes: Path, tmp_path: Path) -> None:
 
 
 def test_class_names_and_templates_of_ones_own(classes: Path, tmp_path: Path) -> None:
-    (tmp_path / "names.txt").write_text("a fruit \n\n a sausage\n")
+    (tmp_path / "names.txt").write_text("a fruit \n a sausage\n")
     templates = ["a {c}.", "two\nlines of {c}"]
     make_classification_set(
         str(classes), str(tmp_path / "set"), classnames=str(tmp_path / "names.txt"), templates=templates
     )
     assert (tmp_path / "set/classnames.txt").read_text() == "a fruit\na sausage\n"
     assert (tmp_path / "set/zeroshot_classification_templates.txt").read_text() == "a {c}.\ntwo lines of {c}\n"
-    (tmp_path / "names.txt").write_text("only one\n")
-    with pytest.raises(ConfigError, match="has 1 class names for 2 folders"):
-        make_classification_set(str(classes), str(tmp_path / "other"), classnames=str(tmp_path / "names.txt"))
+    for text, found in (("only one\n", 1), ("a fruit\n\na sausage\n", 3)):
+        (tmp_path / "names.txt").write_text(text)
+        with pytest.raises(ConfigError, match=f"has {found} class names for 2 folders"):
+            make_classification_set(str(classes), str(tmp_path / "other"), classnames=str(tmp_path / "names.txt"))
     with pytest.raises(ConfigError, match=r"needs the placeholder \{c\}"):
         make_classification_set(str(classes), str(tmp_path / "other"), templates=["a photo"])
-    with pytest.raises(ConfigError, match="at least one class and one template"):
+    with pytest.raises(ConfigError, match="at least one class with a name and one template"):
         make_classification_set(str(classes), str(tmp_path / "other"), templates=[])
 
 
@@ -107,8 +108,11 @@ def test_the_writer_checks_labels_and_sizes(tmp_path: Path) -> None:
         write_classification_set(f"{tmp_path}/none", [], ["a"])
     with pytest.raises(ConfigError, match="images-per-shard must be at least 1, got 0"):
         write_classification_set(f"{tmp_path}/none", [], ["a"], images_per_shard=0)
-    with pytest.raises(ConfigError, match="an empty class name"):
-        write_classification_set(f"{tmp_path}/none", [], ["a", " "])
+    with pytest.raises(ConfigError, match="at least one class with a name"):
+        write_classification_set(f"{tmp_path}/none", [], [" "])
+    # A blank name is a class, so that those after it keep their labels.
+    write_classification_set(f"{tmp_path}/blank", [(picture(), "png", 2)], ["a", " ", "c"])
+    assert storage.read_text(f"{tmp_path}/blank/classnames.txt") == "a\n\nc\n"
 
 
 def test_retrieval_from_images_and_captions(classes: Path, tmp_path: Path, s3_url: str) -> None:

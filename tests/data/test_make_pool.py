@@ -290,6 +290,8 @@ def test_a_caption_of_a_million_characters(images: Path, tmp_path: Path) -> None
     [
         ("c.csv", "image,text\n0.png,x\n", r"c\.csv has no column 'file' \(it has: image, text\); .*--file-column"),
         ("c.csv", "file,text\n0.png,x\n", "no column 'caption'"),
+        ("c.csv", 'file,caption\n0.png,x\n1.png,"y\n2.png,z\n', r"c\.csv, line 4: not csv \(unexpected end of data\)"),
+        ("c.csv", 'file,caption\n0.png,"no" dogs\n', r"c\.csv, line 2: not csv"),
         ("c.csv", "file,caption\n", "has no rows"),
         ("c.csv", "", r"no column 'file' \(it has: none\)"),
         ("c.jsonl", "", "has no rows"),

@@ -83,8 +83,9 @@ def test_a_sorted_array_is_mapped_not_read(tmp_path: Path) -> None:
         "\r\n".join(UIDS) + "\r\n",
         "\n\n" + "\n\n".join(f"  {uid}\t" for uid in UIDS) + "\n\n\n",
         "\n".join(uid.upper() for uid in UIDS) + "\n",
+        "\ufeff" + "\n".join(UIDS),
     ],
-    ids=["no last newline", "carriage returns", "blanks", "capitals"],
+    ids=["no last newline", "carriage returns", "blanks", "capitals", "byte order mark"],
 )
 @pytest.mark.parametrize("lines_at_a_time", [1, 7, 1 << 20])
 def test_text_as_editors_leave_it(

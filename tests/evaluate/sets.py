@@ -69,7 +69,7 @@ def write_set(
     dataset_type: str | None = None,
 ) -> None:
     if dataset_type is None:
-        storage.publish_text(storage.join(folder, "classnames.txt"), "".join(f"{name} \n\n" for name in classnames))
+        storage.publish_text(storage.join(folder, "classnames.txt"), "".join(f"{name} \n" for name in classnames))
         url = storage.join(folder, "zeroshot_classification_templates.txt")
         storage.publish_text(url, "\n".join(templates))
     else:

@@ -1,5 +1,6 @@
 """Zero-shot classification against scikit-learn and the rule written out."""
 
+import io
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -7,14 +8,16 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.metrics import balanced_accuracy_score, top_k_accuracy_score
 
+from datascaler import storage
 from datascaler.errors import DatascalerError
 from datascaler.evaluate import embed
 from datascaler.evaluate.classify import classification_metrics, classifier_weights, classify, predict
 from datascaler.evaluate.evalset import open_evalset
 from datascaler.models.loaded import LoadedClip
-from tests.evaluate.sets import CLASSES, TEMPLATES, labelled, write_set
+from tests.evaluate.sets import CLASSES, TEMPLATES, labelled, tar_of, write_set
 from tests.tiny_clip import tiny_loaded_clip
 
 
@@ -68,6 +71,45 @@ def test_acc5_is_null_below_five_classes_and_everything_without_images() -> None
     assert few == {"acc1": 0.5, "acc5": None, "mean_per_class_recall": 0.5}
     none = classification_metrics(np.array([], dtype=np.int64), np.array([], dtype=np.int64), classes=9)
     assert set(none.values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("classnames", "templates"),
+    [
+        ("red square\n\nblue square\n\ndark square\r\nlight square\n", "a photo of a {c}.\n"),
+        ("\nred square\ngreen square\nblue square\ndark square\nlight square", "a {c}\n\nan image of the {c}\n"),
+        ("\ufeffred\tsquare \n green square\nblue square\ndark square\nlight square\n\n", "a {c}"),
+    ],
+    ids=["blank between", "blank first, blank template", "byte order mark, blank last"],
+)
+def test_blank_lines_keep_their_number_as_in_datacomps_code(tmp_path: Path, classnames: str, templates: str) -> None:
+    """The oracle reads the files and computes the predictions as CLIP_benchmark does, with the bare open_clip model."""
+    model = tiny_loaded_clip(0)
+    samples = labelled(24)
+    write_set(str(tmp_path), samples)
+    (tmp_path / "classnames.txt").write_text(classnames, newline="")
+    (tmp_path / "zeroshot_classification_templates.txt").write_text(templates, newline="")
+    names, prompts = (
+        [line.strip() for line in (tmp_path / name).read_text("utf-8-sig").splitlines()]
+        for name in ("classnames.txt", "zeroshot_classification_templates.txt")
+    )
+    assert len(names) == 6
+    bare: Any = model.model
+    with torch.no_grad():
+        texts = [bare.encode_text(model.tokenize([prompt.format(c=name) for prompt in prompts])) for name in names]
+        means = [torch.nn.functional.normalize(text, dim=-1).mean(dim=0) for text in texts]
+        columns = torch.stack([mean / mean.norm() for mean in means], dim=1)
+        pictures = [Image.open(io.BytesIO(next(iter(sample.values())))).convert("RGB") for sample in samples]
+        images = bare.encode_image(torch.stack([model.preprocess(picture) for picture in pictures]))
+        expected = (100 * torch.nn.functional.normalize(images, dim=-1) @ columns).argmax(dim=1).tolist()
+    # Labels after a blank line, so that a shift would show.
+    for sample, label in zip(samples, expected[::-1], strict=True):
+        sample["cls"] = str(label).encode()
+    storage.publish_bytes(str(tmp_path / "test/0.tar"), tar_of(samples[:12]))
+    storage.publish_bytes(str(tmp_path / "test/1.tar"), tar_of(samples[12:], 12))
+    outcome = classify(model, open_evalset(str(tmp_path)), batch_size=8, num_workers=1)
+    assert outcome.samples["prediction"].to_pylist() == expected
+    assert outcome.metrics["acc1"] == np.mean(np.array(expected) == expected[::-1])
 
 
 @pytest.mark.parametrize(("batch_size", "num_workers"), [(1, 1), (4, 3), (64, 2)])

@@ -39,7 +39,7 @@ def test_retrieval_set_has_a_caption_a_line(tmp_path: Path) -> None:
     )
     evalset = open_evalset(str(tmp_path))
     assert (evalset.kind, evalset.classnames) == ("retrieval", ())
-    assert [sample.captions for sample in evalset.samples()] == [("Ein Öl", "two")]
+    assert [sample.captions for sample in evalset.samples()] == [("Ein Öl", "", "two")]
 
 
 def test_digest_follows_prompts_and_tars(tmp_path: Path) -> None:
@@ -55,8 +55,8 @@ def test_digest_follows_prompts_and_tars(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("classnames.txt", None, "classnames.txt: not found"),
-        ("classnames.txt", b"\n \n", "classnames.txt: holds no lines"),
-        ("classnames.txt", b"\xff\n", "classnames.txt: not UTF-8"),
+        ("classnames.txt", b"\n \n", "classnames.txt: holds no entries"),
+        ("classnames.txt", b"\xff\n", "classnames.txt is not UTF-8"),
         ("zeroshot_classification_templates.txt", None, "templates.txt: not found"),
         ("zeroshot_classification_templates.txt", b"a {c}\na photo\n", "template 'a photo' has no {c}"),
         ("dataset_type.txt", b"multilabel", "must be classification or retrieval, got 'multilabel'"),
@@ -99,7 +99,7 @@ def test_a_wrong_label_is_named(tmp_path: Path, sample: dict[str, bytes], messag
     [
         ({"png": b"", "txt": b" \n"}, "sample s0000000 needs a .txt member"),
         ({"png": b""}, "sample s0000000 needs a .txt member"),
-        ({"png": b"", "txt": b"\xff"}, "captions of sample s0000000 are not UTF-8"),
+        ({"png": b"", "txt": b"\xff"}, "test/0.tar: the .txt of sample s0000000 is not UTF-8"),
     ],
 )
 def test_wrong_captions_are_named(tmp_path: Path, sample: dict[str, bytes], message: str) -> None:

@@ -71,12 +71,13 @@ def _read_csv(url: str, needed: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     csv.field_size_limit(_LONGEST_FIELD)
     # Undecodable bytes arrive as lone surrogates: a bad caption is a failed row, not the end of the table.
     with storage.open_read(url) as file, io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="") as lines:
-        reader = csv.DictReader(lines)
+        # Strict: a quote that is never closed would otherwise make one caption of all rows after it.
+        reader = csv.DictReader(lines, strict=True)
         _require(url, needed, list(reader.fieldnames or []))
         try:
             yield from reader
         except csv.Error as error:
-            raise ConfigError(f"{url}, line {reader.line_num}: not csv ({error})") from error
+            raise ConfigError(f"{url}, line {reader.reader.line_num}: not csv ({error})") from error
 
 
 def _read_jsonl(url: str, needed: tuple[str, ...]) -> Iterator[dict[str, Any]]:
@@ -86,7 +87,7 @@ def _read_jsonl(url: str, needed: tuple[str, ...]) -> Iterator[dict[str, Any]]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line.decode("utf-8", "surrogateescape"))
+                row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8", "surrogateescape"))
             except (ValueError, RecursionError) as error:
                 raise ConfigError(f"{url}, line {number}: not valid JSON ({error})") from error
             if not isinstance(row, dict):

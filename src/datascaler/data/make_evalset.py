@@ -8,6 +8,7 @@ from datascaler.data.captions import CaptionColumns, CaptionTable
 from datascaler.data.make_pool import list_images
 from datascaler.data.pool_rows import caption_fault, image_suffix
 from datascaler.data.samples import IMAGE_SUFFIXES
+from datascaler.data.text_file import read_text_file, split_lines
 from datascaler.data.write_evalset import (
     DEFAULT_IMAGES_PER_SHARD,
     DEFAULT_TEMPLATES,
@@ -28,7 +29,10 @@ def make_classification_set(
     images_per_shard: int = DEFAULT_IMAGES_PER_SHARD,
     overwrite: bool = False,
 ) -> EvalsetWritten:
-    """The label of an image is the ordinal of its folder by name; `classnames` is a file with one name a folder."""
+    """The label of an image is the ordinal of its folder by name; `classnames` is a file whose lines are their names.
+
+    A blank line names a class too, as in DataComp's sets.
+    """
     images = [(path, info) for path, info in list_images(images_dir).items() if _is_image(path) and "/" in path]
     folders = sorted({path.split("/", 1)[0] for path, _ in images})
     if not folders:
@@ -84,7 +88,7 @@ def _is_image(path: str) -> bool:
 def _classnames(url: str | None, folders: list[str]) -> list[str]:
     if url is None:
         return [folder.replace("_", " ") for folder in folders]
-    names = [line.strip() for line in storage.read_text(url).splitlines() if line.strip()]
+    names = [line.strip() for line in split_lines(read_text_file(url)[0])]
     if len(names) != len(folders):
         raise ConfigError(
             f"{url} has {len(names)} class names for {len(folders)} folders ({', '.join(folders[:5])} ...)"

@@ -1,5 +1,6 @@
 """Subsets as `.txt`: one uid of 32 hex digits a line. Blank lines and blanks around a uid mean nothing."""
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from typing import IO
 
@@ -29,7 +30,7 @@ def read_txt(url: str) -> NDArray[np.void]:
     line = 1
     with storage.translated_errors(url), storage.open_read(url) as file:
         for piece in _whole_lines(file):
-            parts.append(_uids_of(piece, line))
+            parts.append(_uids_of(piece.removeprefix(BOM_UTF8) if line == 1 else piece, line))
             line += piece.count(b"\n")
     return np.concatenate(parts)
 

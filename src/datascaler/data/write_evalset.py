@@ -58,13 +58,13 @@ def write_classification_set(
     overwrite: bool = False,
 ) -> EvalsetWritten:
     """Items are (encoded image, suffix, label); an image that does not decode is left out and counted."""
-    names = [_one_line(name, "class name") for name in classnames]
+    names = [_joined(name) for name in classnames]
     lines = [_one_line(template, "template") for template in templates]
     for template in lines:
         if "{c}" not in template:
             raise ConfigError(f"a template needs the placeholder {{c}} for the class name, got {template!r}")
-    if not names or not lines:
-        raise ConfigError("an evaluation set needs at least one class and one template")
+    if not any(names) or not lines:
+        raise ConfigError("an evaluation set needs at least one class with a name and one template")
 
     def label_member(label: int) -> tuple[str, bytes]:
         if not 0 <= label < len(names):
@@ -157,8 +157,12 @@ def _finish(output_dir: str, shards: int) -> None:
 
 
 def _one_line(text: str, what: str) -> str:
-    """These files have a line an entry, so a line break inside one becomes a space."""
-    line = " ".join(text.split())
+    line = _joined(text)
     if not line:
         raise ConfigError(f"an empty {what} can't be written")
     return line
+
+
+def _joined(text: str) -> str:
+    """These files have a line an entry, so a line break inside one becomes a space."""
+    return " ".join(text.split())

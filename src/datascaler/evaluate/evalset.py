@@ -1,6 +1,6 @@
 """One evaluation set in DataComp's webdataset layout: what it asks, and its samples in tar order.
 
-classnames.txt, zeroshot_classification_templates.txt    classification only
+classnames.txt, zeroshot_classification_templates.txt    classification only; a blank line is an entry, as in DataComp
 dataset_type.txt                                         optional; absent means classification
 test/nshards.txt, test/0.tar ... test/<n-1>.tar          KEY.<image suffix> + KEY.cls, or KEY.txt for retrieval
 """
@@ -13,6 +13,7 @@ from hashlib import sha256
 from datascaler import storage
 from datascaler.data.samples import IMAGE_SUFFIXES, split_name
 from datascaler.data.tar import Member, TarDamageError, walk_tar
+from datascaler.data.text_file import decode_text, split_lines
 from datascaler.errors import BadInputError, ConfigError, NotFoundError
 
 CLASSIFICATION = "classification"
@@ -60,18 +61,18 @@ def open_evalset(folder: str) -> EvalSet:
     classnames: list[str] = []
     templates: list[str] = []
     if kind == CLASSIFICATION:
-        classnames = _lines(storage.join(folder, "classnames.txt"))
+        classnames = _entries(storage.join(folder, "classnames.txt"))
         url = storage.join(folder, "zeroshot_classification_templates.txt")
-        templates = _lines(url)
+        templates = _entries(url)
         for template in templates:
-            if PLACEHOLDER not in template:
+            if template and PLACEHOLDER not in template:
                 raise ConfigError(f"{url}: template {template!r} has no {PLACEHOLDER} for the class name")
     return EvalSet(folder, kind, tuple(classnames), tuple(templates), tuple(_shards(folder)))
 
 
 def _kind(folder: str) -> str:
     url = storage.join(folder, "dataset_type.txt")
-    kind = _text(url).strip() if storage.exists(url) else CLASSIFICATION
+    kind = _text(url).strip().lower() if storage.exists(url) else CLASSIFICATION
     if kind not in (CLASSIFICATION, RETRIEVAL):
         raise ConfigError(f"{url}: dataset type must be {CLASSIFICATION} or {RETRIEVAL}, got {kind!r}")
     return kind
@@ -123,28 +124,24 @@ def _label(url: str, key: str, members: dict[str, Member], classes: int) -> int:
 
 
 def _captions(url: str, key: str, members: dict[str, Member]) -> tuple[str, ...]:
-    """One a line."""
-    try:
-        text = members["txt"].data.decode("utf-8") if "txt" in members else ""
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{url}: captions of sample {key} are not UTF-8 ({error})") from error
-    captions = tuple(line.strip() for line in text.splitlines() if line.strip())
-    if not captions:
+    """One a line; a blank one is a caption too, which counts in the recall of DataComp's code."""
+    text = decode_text(members["txt"].data, f"{url}: the .txt of sample {key}") if "txt" in members else ""
+    captions = tuple(line.strip() for line in split_lines(text))
+    if not any(captions):
         raise ConfigError(f"{url}: sample {key} needs a .txt member with a caption a line")
     return captions
 
 
-def _lines(url: str) -> list[str]:
-    lines = [line.strip() for line in _text(url).splitlines() if line.strip()]
-    if not lines:
-        raise ConfigError(f"{url}: holds no lines")
+def _entries(url: str) -> list[str]:
+    """All lines without the blanks around them: the number of a line is a label, so none is left out."""
+    lines = [line.strip() for line in split_lines(_text(url))]
+    if not any(lines):
+        raise ConfigError(f"{url}: holds no entries")
     return lines
 
 
 def _text(url: str) -> str:
     try:
-        return storage.read_text(url)
+        return decode_text(storage.read_bytes(url), url)
     except NotFoundError as error:
         raise ConfigError(f"{url}: not found; the evaluation set is not complete: download it again") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{url}: not UTF-8 ({error})") from error

@@ -153,6 +153,9 @@ def _warning(task: Task, evalset: EvalSet | None, outcome: Outcome) -> str:
         parts.append(f"{outcome.bad_images} images do not decode")
     if evalset.classnames and task.num_classes and len(evalset.classnames) != task.num_classes:
         parts.append(f"classnames.txt has {len(evalset.classnames)} classes, the task has {task.num_classes}")
+    blank = evalset.templates.count("")
+    if blank:
+        parts.append(f"{blank} of {len(evalset.templates)} templates are blank lines, whose prompt is empty")
     return "; ".join(parts)
 
 

@@ -40,6 +40,11 @@ def test_entries_are_found_as_strings_between_spaces_are(tmp_path: Path) -> None
     assert matched > 2000
 
 
+def test_an_entry_is_a_whole_line_with_its_blanks(tmp_path: Path) -> None:
+    (tmp_path / "entries.txt").write_bytes("\ufeffold man\r\n\n the\u2028sea\r\n-\x85".encode())
+    assert list(read_entries(f"{tmp_path}/entries.txt").numbers) == ["old man", " the\u2028sea", "-\x85"]
+
+
 def test_the_sample_is_that_of_the_formula_whoever_draws_it(tmp_path: Path) -> None:
     rows = make_metadata(f"{tmp_path}/metadata", sizes=(2000, 1000, 1))
     entries = ["a", "dog", "the", "Hund", "old man"]

@@ -8,8 +8,8 @@ that takes some microseconds a caption, and no search automaton.
 import json
 from dataclasses import dataclass
 
+from datascaler.data.text_file import read_text_file, split_lines
 from datascaler.errors import ConfigError
-from datascaler.score.captions.text_file import read_text_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,12 @@ def read_entries(url: str) -> Entries:
     if text.lstrip().startswith("["):
         try:
             listed = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"{url} begins as JSON but is none ({error})") from error
         if not all(isinstance(entry, str) for entry in listed):
             raise ConfigError(f"{url} must be a JSON list of strings, or one entry a line")
     else:
-        listed = text.splitlines()
+        listed = split_lines(text)
     distinct = dict.fromkeys(entry for entry in listed if entry.strip())
     if not distinct:
         raise ConfigError(f"{url} has no entries: MetaCLIP's metadata is needed, one entry a line or a JSON list")

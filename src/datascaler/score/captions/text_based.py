@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from datascaler.data.text_file import read_list
 from datascaler.errors import ConfigError
 from datascaler.score.captions.language import LanguageDetector, is_english
 from datascaler.score.captions.rows import CaptionRows
 from datascaler.score.captions.rule import Judged
-from datascaler.score.captions.text_file import read_lines
 from datascaler.score.captions.wordnet import read_synsets, read_wordnet
 
 _REMEMBERED = 1 << 17
@@ -46,7 +46,7 @@ class TextBasedRule:
 
 def by_words(detector: LanguageDetector | None, url: str) -> TextBasedRule:
     """The words of a file, one a line, as they stand in captions: plurals are words of their own."""
-    lines, digest = read_lines(url)
+    lines, digest = read_list(url)
     spaced = next((line for line in lines if len(line.split()) > 1), None)
     if spaced:
         raise ConfigError(

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from datascaler import storage
+from datascaler.data.text_file import decode_text, read_list, split_lines
 from datascaler.errors import ConfigError
-from datascaler.score.captions.text_file import read_lines
 
 _PARTS = ("noun", "verb", "adj", "adv")
 _ENDINGS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -72,9 +72,10 @@ def read_wordnet(folder: str) -> tuple[WordNet, str]:
         content = storage.read_bytes(url)
         digest.update(content)
         indexes[part] = _first_synsets(content, url)
-        content = storage.read_bytes(storage.join(folder, f"{part}.exc"))
+        url = storage.join(folder, f"{part}.exc")
+        content = storage.read_bytes(url)
         digest.update(content)
-        lines = (line.split() for line in content.decode().splitlines())
+        lines = (line.split() for line in split_lines(decode_text(content, url)))
         exceptions[part] = {words[0]: words[1:] for words in lines if words}
     return WordNet(indexes, exceptions), digest.hexdigest()[:16]
 
@@ -84,9 +85,9 @@ def read_synsets(url: str) -> tuple[frozenset[int], str]:
 
     The part of speech is not looked at, as in DataComp's rule, whose list is of nouns.
     """
-    lines, digest = read_lines(url)
+    lines, digest = read_list(url)
     try:
-        return frozenset(int(line.lstrip("n")) for line in lines), digest
+        return frozenset(int(line.removeprefix("n")) for line in lines), digest
     except ValueError as error:
         raise ConfigError(f"{url} is not a list of WordNet synsets, one a line as n02084071 ({error})") from error
 
@@ -95,7 +96,7 @@ def _first_synsets(content: bytes, url: str) -> dict[str, int]:
     """Lines of `lemma pos senses pointers [pointer...] senses tagged offset [offset...]`; the licence is indented."""
     found = {}
     try:
-        for line in content.decode().splitlines():
+        for line in split_lines(decode_text(content, url)):
             if line and not line.startswith(" "):
                 fields = line.split()
                 found[fields[0]] = int(fields[6 + int(fields[3])])
