@@ -5,6 +5,8 @@ import socket
 import struct
 import threading
 import time
+import zlib
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,9 +14,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 from urllib.parse import urlsplit
 
-Fault = Literal["slow down", "internal error", "reset", "truncated", "stall"]
+Fault = Literal[
+    "slow down", "internal error", "reset", "truncated", "stall", "short", "short range", "flipped", "wrong checksum"
+]
+"""A short answer is complete as far as its Content-Length says; its Content-Range tells the truth or, for "short",
+what was asked for. A flipped answer has a wrong bit, beside the right checksum if the server sent one."""
 
 _ERRORS: dict[Fault, tuple[int, str]] = {"slow down": (503, "SlowDown"), "internal error": (500, "InternalError")}
+_SPOILT_ANSWERS = ("truncated", "short", "short range", "flipped", "wrong checksum")
 _STALL_SECONDS = 4.0
 _DROPPED_HEADERS = {"connection", "expect", "transfer-encoding", "keep-alive"}
 
@@ -69,6 +76,12 @@ def faulty_proxy(upstream: str) -> Iterator[tuple[str, Faults]]:
         thread.join()
 
 
+def _content_range(header: str, size: int) -> str:
+    """`bytes FIRST-LAST/TOTAL` of a part of the answer."""
+    first, total = header.removeprefix("bytes ").partition("-")[0], header.rpartition("/")[2]
+    return f"bytes {first}-{int(first) + size - 1}/{total}"
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
@@ -88,7 +101,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _pass(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         fault = self.faults.take(self.command, self.path)
-        if fault is not None and not self.faults.after and fault != "truncated":
+        if fault is not None and not self.faults.after and fault not in _SPOILT_ANSWERS:
             self._spoil(fault)
             return
         connection = http.client.HTTPConnection(self.address, timeout=60)
@@ -100,11 +113,23 @@ class _Handler(BaseHTTPRequestHandler):
         if fault is not None and self.faults.after:
             self._spoil(fault)
             return
+        whole = content
+        if fault in ("short", "short range"):
+            content = content[: len(content) // 2]
+        elif fault == "flipped" and content:
+            content = bytes([content[0] ^ 1]) + content[1:]
         self.send_response_only(answer.status, answer.reason)
         for name, value in answer.getheaders():
-            if name.lower() not in _DROPPED_HEADERS and not (name.lower() == "content-length" and content):
-                self.send_header(name, value)
-        if content:
+            if name.lower() in _DROPPED_HEADERS or (name.lower() == "content-length" and whole):
+                continue
+            if name.lower() == "x-amz-checksum-crc32" and fault == "wrong checksum":
+                continue
+            if name.lower() == "content-range" and fault == "short range":
+                value = _content_range(value, len(content))
+            self.send_header(name, value)
+        if fault == "wrong checksum":
+            self.send_header("x-amz-checksum-crc32", b64encode(zlib.crc32(whole[1:]).to_bytes(4, "big")).decode())
+        if whole:
             self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if fault == "truncated":

@@ -1,6 +1,7 @@
 """Ranges, open files and local copies give the same bytes from every store and by every client."""
 
 import io
+import os
 import random
 import uuid
 from collections.abc import Iterator
@@ -97,12 +98,24 @@ def test_names_that_need_quoting(folder: str) -> None:
 
 
 def test_a_copy_of_many_parts(folder: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read, "_COPY_PART_BYTES", 3_000)
+    monkeypatch.setattr(read, "_PART_BYTES", 3_000)
     with storage.local_copy(url) as path:
         assert path.read_bytes() == CONTENT
     storage.publish_bytes(f"{folder}/empty", b"")
     with storage.local_copy(f"{folder}/empty") as path:
         assert path.read_bytes() == b""
+
+
+def test_a_local_file_whose_system_reads_in_small_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No system promises to give all of a read at once; Linux stops at 2 GiB."""
+    url, pread, preadv = str(tmp_path / "file"), os.pread, os.preadv
+    storage.publish_bytes(url, CONTENT)
+    monkeypatch.setattr(os, "pread", lambda file, size, at: pread(file, min(size, 999), at))
+    monkeypatch.setattr(os, "preadv", lambda file, into, at: preadv(file, [into[0][:777]], at))
+    assert storage.read_ranges(url, [(5, 60_000), (99_000, 200_000)]) == [CONTENT[5:60_000], CONTENT[99_000:]]
+    buffer = memoryview(bytearray(70_000))
+    assert storage.read_local_into(url, 50_000, buffer) == 50_000
+    assert buffer[:50_000] == CONTENT[50_000:]
 
 
 def test_a_file_that_is_replaced_while_it_is_open(s3_url: str, client: str) -> None:

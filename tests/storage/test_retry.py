@@ -2,11 +2,13 @@
 
 import logging
 import random
+from collections.abc import Callable
 
 import pytest
 
 from datascaler import storage
 from datascaler.errors import ConfigError, NotFoundError, StorageError
+from datascaler.storage import retry
 from datascaler.storage.retry import retry_seconds
 from tests.storage.faulty_proxy import Fault, Faults
 
@@ -22,7 +24,7 @@ def stored(s3_url: str, faults: Faults) -> str:
     return f"{s3_url}/object"
 
 
-@pytest.mark.parametrize("kind", ["slow down", "internal error", "reset", "truncated"])
+@pytest.mark.parametrize("kind", ["slow down", "internal error", "reset", "truncated", "short", "short range"])
 def test_reads_get_through(stored: str, faults: Faults, client: str, kind: Fault) -> None:
     assert client
     faults.set(kind, 4)
@@ -40,6 +42,75 @@ def test_reads_get_through(stored: str, faults: Faults, client: str, kind: Fault
     assert storage.read_bytes(stored) == CONTENT
     with storage.local_copy(stored) as path:
         assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("kind", ["short", "short range"])
+def test_an_answer_that_is_always_short_is_an_error(
+    stored: str, faults: Faults, client: str, kind: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names the file, what came and what was asked for."""
+    monkeypatch.setenv("DATASCALER_RETRY_SECONDS", "0.1")
+    with storage.open_read(stored, block_bytes=100_000) as file:
+        faults.set(kind, 10_000)
+        acts: dict[str, Callable[[], object]] = {
+            "750 of the 1,500 bytes from 0 to 1500|0..1500, got 0..750": lambda: storage.read_ranges(stored, RANGES),
+            "95,000 of the 190,000 bytes from 10 to 190010|10..190010, got 10..95010": lambda: storage.read_bytes(
+                stored, 10, 190_010
+            ),
+            "50,000 of the 100,000 bytes from 0 to 100000|0..100000, got 0..50000": lambda: file.read(100_000),
+            # The whole of it has a checksum, which is looked at before the length.
+            "150,000 of the 300,000 bytes|did not match calculated checksum": lambda: storage.read_bytes(stored),
+        }
+        for said, act in acts.items():
+            with pytest.raises(StorageError, match=rf"{stored}: .*({said}).*; gave up after"):
+                act()
+    assert client
+
+
+def test_neighbours_in_a_short_answer(stored: str, faults: Faults, client: str) -> None:
+    """What is asked for by one request may be cut into pieces by the client, who may not look how long it is."""
+    assert client
+    ranges = [(start, start + 100) for start in range(0, 1_000, 100)] + [(50, 850)]
+    faults.set("short", 2)
+    assert storage.read_ranges(stored, ranges) == [CONTENT[start:end] for start, end in ranges]
+    assert faults.left == 0
+
+
+def test_a_short_answer_is_asked_for_again_whoever_else_has_answered(s3_url: str, faults: Faults, client: str) -> None:
+    """It comes from a store that is there."""
+    assert client
+    storage.publish_bytes(f"{s3_url}/object", CONTENT)
+    retry._answered.clear()
+    faults.set("short", 1)
+    assert storage.read_bytes(f"{s3_url}/object", 0, 1_000) == CONTENT[:1_000]
+
+
+def test_a_wrong_checksum_is_a_failure_in_passing(stored: str, faults: Faults, client: str) -> None:
+    faults.set("wrong checksum", 3)
+    assert storage.read_bytes(stored) == CONTENT
+    assert faults.left == 0
+    faults.set("wrong checksum", 2)
+    assert storage.read_ranges(stored, RANGES) == [CONTENT[start:end] for start, end in RANGES]
+    # obstore does not look at checksums.
+    assert faults.requests == len(RANGES) + (2 if client == "fsspec" else 0)
+
+
+def test_what_a_checksum_of_the_whole_shows_is_read_again(stored: str, faults: Faults, client: str) -> None:
+    assert client
+    for _ in range(3):
+        faults.set("flipped", 1)
+        assert storage.read_bytes(stored) == CONTENT
+        assert faults.left == 0
+        faults.set("flipped", 1)
+        with storage.local_copy(stored) as path:
+            assert path.read_bytes() == CONTENT
+
+
+def test_a_file_that_has_become_shorter_is_no_fault(stored: str, client: str) -> None:
+    """Where it ends is asked of the store, and is not what somebody saw before."""
+    assert client
+    storage.publish_bytes(stored, CONTENT[:500])
+    assert storage.read_ranges(stored, [(0, 1_000), (400, 600), (700, 800)]) == [CONTENT[:500], CONTENT[400:500], b""]
 
 
 @pytest.mark.usefixtures("short_timeouts")

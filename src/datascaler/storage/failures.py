@@ -22,10 +22,20 @@ NO_ANSWER = Answer(0, "")
 
 CHANGED = "changed while it was being read; start again"
 
+
+class WrongLengthError(OSError):
+    """An answer that is not as long as what was asked for; the same request, made again, may be answered whole."""
+
+
 _PASSING_STATUSES = {408, 409, 425, 429, 500, 502, 503, 504, 509}
 """409 is S3's word for "others are writing this at the moment"."""
 _THROTTLING = {"SlowDown", "Throttling", "ThrottlingException", "TooManyRequests", "RequestLimitExceeded"}
-_PASSING_CODES = {*_THROTTLING, "RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted"}
+_DAMAGED_ON_THE_WAY = {"BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"}
+"""What a server says of an upload whose checksum or length is not what was promised."""
+_PASSING_CODES = {
+    *(*_THROTTLING, *_DAMAGED_ON_THE_WAY),
+    *("RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted"),
+}
 """Some of them come with status 400."""
 
 _PASSING_ERRNOS = {
@@ -33,7 +43,9 @@ _PASSING_ERRNOS = {
     *(errno.EAGAIN, errno.EBUSY),
 }
 _PASSING_CLASSES = {
-    "botocore.exceptions": {"HTTPClientError", "ConnectionError", "ResponseParserError", "IncompleteReadError"},
+    "botocore.exceptions": {
+        *("HTTPClientError", "ConnectionError", "ResponseParserError", "IncompleteReadError", "FlexibleChecksumError"),
+    },
     "botocore.parsers": {"ResponseParserError"},
     "aiohttp.client_exceptions": {"ClientPayloadError", "ClientConnectionError"},
 }
@@ -42,7 +54,9 @@ _OBSTORE_STATUS = re.compile(r"status code: (\d{3})")
 _OBSTORE_CODE = re.compile(r"<Code>(\w+)</Code>")
 _OBSTORE_BROKEN = re.compile(
     r"error sending request|HTTP error|error decoding response body|response body error|timed out"
+    r"|Requested \d+\.\.\d+, got \d+\.\.\d+"
 )
+_DAMAGED_ANSWERS = {"WrongLengthError", "FlexibleChecksumError"}
 
 
 def answer_of(error: BaseException) -> Answer:
@@ -70,7 +84,7 @@ def is_transient(error: BaseException) -> bool:
         return answer.status in _PASSING_STATUSES or answer.code in _PASSING_CODES
     if _is_changed_file(error):
         return False
-    if isinstance(error, TimeoutError | ConnectionError):
+    if isinstance(error, TimeoutError | ConnectionError | WrongLengthError):
         return True
     if isinstance(error, OSError) and error.errno in _PASSING_ERRNOS:
         return True
@@ -79,10 +93,28 @@ def is_transient(error: BaseException) -> bool:
     return any(cls.__name__ in _PASSING_CLASSES.get(cls.__module__, ()) for cls in type(error).__mro__)
 
 
-def is_throttling(error: BaseException) -> bool:
-    """Whether the store itself asks to come back later."""
+def has_answered(error: BaseException) -> bool:
+    """Whether the store is there, and said so: it asks to come back later, or its answer arrived damaged."""
     answer = answer_of(error)
-    return answer.status == 429 or answer.code in _THROTTLING
+    is_damaged = type(error).__name__ in _DAMAGED_ANSWERS or answer.code in _DAMAGED_ON_THE_WAY
+    return answer.status == 429 or answer.code in _THROTTLING or is_damaged
+
+
+def require_length(url: str, start: int, end: int, found: int, size: Callable[[], int]) -> None:
+    """Raise WrongLengthError unless an answer of `found` bytes is the part [start, end) of an object of this size.
+
+    A range may reach beyond the object's end, so `size` is asked only where the answer is short.
+    """
+    asked = end - start
+    if found > asked:
+        raise StorageError(
+            f"{url}: asked for {asked:,} bytes, the store sent {found:,}: it can't serve parts of files; "
+            "copy the files to a store that can"
+        )
+    if found < asked:
+        expected = max(0, min(end, size()) - start)
+        if found != expected:
+            raise WrongLengthError(f"got {found:,} of the {expected:,} bytes from {start} to {start + expected}")
 
 
 def is_past_end(error: BaseException) -> bool:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from datascaler.storage.failures import empty_past_end, is_past_end
+from datascaler.storage.failures import empty_past_end, is_past_end, require_length
 from datascaler.storage.retry import retried
 
 if TYPE_CHECKING:
@@ -24,16 +24,11 @@ _threads: dict[int, ThreadPoolExecutor] = {}
 """By process: a forked child has no threads but its own."""
 
 
-def read_object(url: str, store: "Store", path: str, start: int, end: int | None) -> bytes:
-    """The bytes [start, end) of an object, up to its end where that comes first or `end` is None."""
-    if end is not None:
-        return read_object_ranges(url, store, path, [(start, end)])[0]
-    options: Any = {"range": {"offset": start}} if start else {}
-    return retried(url, lambda: empty_past_end(partial(_get, store, path, options)))
-
-
 def read_object_ranges(url: str, store: "Store", path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-    """Each range as `read_object` would give it; as many requests as ranges, up to 80 of them at once."""
+    """The bytes [start, end) of each range, up to the object's end where that comes first.
+
+    There are as many requests as ranges, up to 80 of them at once.
+    """
     contents = [b""] * len(ranges)
     sizes = [end - start for start, end in ranges]
     small = [number for number, size in enumerate(sizes) if 0 < size < _LARGE_BYTES]
@@ -42,7 +37,7 @@ def read_object_ranges(url: str, store: "Store", path: str, ranges: Sequence[tup
 
     def read(part: list[int]) -> None:
         spans = [ranges[number] for number in part]
-        for number, content in zip(part, retried(url, partial(_read_part, store, path, spans)), strict=True):
+        for number, content in zip(part, retried(url, partial(_read_part, url, store, path, spans)), strict=True):
             contents[number] = content
 
     _do_all(read, parts)
@@ -62,15 +57,26 @@ def open_object(url: str, store: "Store", path: str) -> tuple[int, Callable[[int
             at = 0
             # In pieces that are dropped at once: a block in one piece costs as much again, in fresh memory.
             for piece in obstore.get(store, path, options=options).stream(min_chunk_size=_PIECE_BYTES):
-                buffer[at : at + len(piece)] = piece
+                if at + len(piece) <= len(buffer):
+                    buffer[at : at + len(piece)] = piece
                 at += len(piece)
+            require_length(url, start, start + len(buffer), at, lambda: meta["size"])
 
         retried(url, act)
 
     return meta["size"], fill
 
 
-def _read_part(store: "Store", path: str, spans: list[tuple[int, int]]) -> list[bytes]:
+def _read_part(url: str, store: "Store", path: str, spans: list[tuple[int, int]]) -> list[bytes]:
+    import obstore
+
+    contents = _get_part(store, path, spans)
+    for (start, end), content in zip(spans, contents, strict=True):
+        require_length(url, start, end, len(content), lambda: int(obstore.head(store, path)["size"]))
+    return contents
+
+
+def _get_part(store: "Store", path: str, spans: list[tuple[int, int]]) -> list[bytes]:
     import obstore
 
     starts, ends = [start for start, _ in spans], [end for _, end in spans]
@@ -79,17 +85,18 @@ def _read_part(store: "Store", path: str, spans: list[tuple[int, int]]) -> list[
             # Left alone, it reads gaps of up to 1 MiB along.
             found = obstore.get_ranges(store, path, starts=starts, ends=ends, coalesce=0)
             return [bytes(content) for content in found]
-        except Exception as error:
-            if not is_past_end(error):
+        except BaseException as error:
+            # It cuts what it got for neighbours without a look at the length, and a panic is no Exception.
+            if not is_past_end(error) and type(error).__name__ != "PanicException":
                 raise
-            # At least one of them is, and the call does not say which.
-    return [empty_past_end(partial(_get, store, path, {"range": span})) for span in spans]
+            # At least one of them is past the end, or short, and the call does not say which.
+    return [empty_past_end(partial(_get, store, path, span)) for span in spans]
 
 
-def _get(store: "Store", path: str, options: Any) -> bytes:
+def _get(store: "Store", path: str, span: tuple[int, int]) -> bytes:
     import obstore
 
-    return b"".join(obstore.get(store, path, options=options).stream(min_chunk_size=_PIECE_BYTES))
+    return b"".join(obstore.get(store, path, options={"range": span}).stream(min_chunk_size=_PIECE_BYTES))
 
 
 def _do_all(read: Callable[[list[int]], None], parts: list[list[int]]) -> None:

@@ -10,16 +10,25 @@ from typing import IO, Any
 
 from datascaler.errors import ConfigError, StorageError
 from datascaler.storage.client import fast_store
-from datascaler.storage.failures import CHANGED, empty_past_end, is_past_end, is_transient, translated_errors
+from datascaler.storage.failures import (
+    CHANGED,
+    WrongLengthError,
+    is_past_end,
+    is_transient,
+    require_length,
+    translated_errors,
+)
 from datascaler.storage.filesystem import filesystem
 from datascaler.storage.info import stat
-from datascaler.storage.obstore_read import open_object, read_object, read_object_ranges
+from datascaler.storage.obstore_read import open_object, read_object_ranges
 from datascaler.storage.range_file import RangeFile, open_blocks
 from datascaler.storage.retry import retried
 from datascaler.storage.urls import is_local, local_path
 
-_COPY_PART_BYTES = 8 << 20
-_COPY_PARTS_AT_ONCE = 8
+_PART_BYTES = 8 << 20
+_PARTS_AT_ONCE = 8
+_ONE_REQUEST_BYTES = _PART_BYTES * _PARTS_AT_ONCE
+"""A file up to this is read whole by one request: S3 sends the checksum of a file, and none of a part."""
 
 
 def open_read(url: str, block_bytes: int = 8 << 20) -> IO[bytes]:
@@ -37,29 +46,41 @@ def open_read(url: str, block_bytes: int = 8 << 20) -> IO[bytes]:
     def fill(start: int, buffer: memoryview) -> None:
         def act() -> None:
             file.seek(start)
-            buffer[:] = file.read(len(buffer))
+            content = file.read(len(buffer))
+            require_length(url, start, start + len(buffer), len(content), lambda: size)
+            buffer[:] = content
 
         retried(url, act)
 
-    return open_blocks(RangeFile(int(file.seek(0, os.SEEK_END)), fill, file.close), block_bytes)
+    size = int(file.seek(0, os.SEEK_END))
+    return open_blocks(RangeFile(size, fill, file.close), block_bytes)
 
 
 def read_bytes(url: str, start: int | None = None, end: int | None = None) -> bytes:
     """The file's bytes [start, end), or all of them; fewer where the file ends before `end`."""
-    if start is not None and end is not None:
-        return read_ranges(url, [(start, end)])[0]
-    fast = fast_store(url)
-    if fast:
-        return read_object(url, *fast, start or 0, end)
-    fs, path = filesystem(url)
-    return retried(url, lambda: empty_past_end(lambda: bytes(fs.cat_file(path, start=start, end=end))))
+    if end is not None:
+        return read_ranges(url, [(start or 0, end)])[0]
+    if start:
+        return read_ranges(url, [(start, max(start, stat(url).size))])[0]
+    if is_local(url):
+        with translated_errors(url), Path(local_path(url)).open("rb") as file:
+            return file.read()
+
+    def act() -> bytes:
+        before = stat(url)
+        content = b"".join(_pieces(url, before.size))
+        if before.size > _ONE_REQUEST_BYTES and stat(url) != before:
+            raise WrongLengthError(CHANGED)
+        return content
+
+    return retried(url, act)
 
 
 def read_ranges(url: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
     """The file's byte ranges [start, end), fetched at once, in the order asked for.
 
     There is one request for each: put what lies close together into one range. A range beyond the file's end gives
-    fewer bytes, or none, and is no error: compare the lengths where that matters.
+    fewer bytes, or none; where a store sends fewer than the file has, it is asked again.
 
     Raises NotFoundError, StorageError.
     """
@@ -78,11 +99,16 @@ def read_ranges(url: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         failed: list[int] = []
         errors: list[BaseException] = []
         for number, answer in zip(missing, fs.cat_ranges([path] * len(missing), starts, ends), strict=True):
-            if not isinstance(answer, BaseException):
-                contents[number] = bytes(answer)
-            elif not is_past_end(answer):
+            start, end = ranges[number]
+            try:
+                if isinstance(answer, BaseException) and not is_past_end(answer):
+                    raise answer
+                content = b"" if isinstance(answer, BaseException) else bytes(answer)
+                require_length(url, start, end, len(content), lambda: stat(url).size)
+                contents[number] = content
+            except Exception as error:
                 failed.append(number)
-                errors.append(answer)
+                errors.append(error)
         missing[:] = failed
         if errors:
             raise next((error for error in errors if not is_transient(error)), errors[0])
@@ -112,7 +138,7 @@ def local_copy(url: str) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="datascaler-") as folder:
         target = Path(folder) / Path(path).name
-        _download(url, before.size, target)
+        retried(url, lambda: _download(url, before.size, target))
         if stat(url) != before:
             raise StorageError(f"{url}: {CHANGED}")
         yield target
@@ -124,7 +150,7 @@ def read_local_into(url: str, start: int, buffer: memoryview) -> int:
     For one who reads much and keeps little of it: a buffer that is used again needs no new memory for every read.
     """
     with _opened_local(url) as descriptor:
-        return os.preadv(descriptor, [buffer], start)
+        return _fill(descriptor, start, buffer)
 
 
 def expect_local(url: str, start: int, end: int) -> None:
@@ -136,7 +162,25 @@ def expect_local(url: str, start: int, end: int) -> None:
 
 def _read_local(url: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
     with _opened_local(url) as descriptor:
-        return [os.pread(descriptor, max(end - start, 0), start) for start, end in ranges]
+        return [_pread(descriptor, start, max(end - start, 0)) for start, end in ranges]
+
+
+def _pread(descriptor: int, start: int, size: int) -> bytes:
+    content = os.pread(descriptor, size, start)
+    if len(content) in (0, size):
+        return content
+    # Some file systems give less than there is, and Linux never more than 2 GiB.
+    rest = bytearray(size - len(content))
+    count = _fill(descriptor, start + len(content), memoryview(rest))
+    return content + bytes(rest[:count])
+
+
+def _fill(descriptor: int, start: int, buffer: memoryview) -> int:
+    """Read until the buffer is full or the file ends; how many bytes there were."""
+    done = 0
+    while done < len(buffer) and (count := os.preadv(descriptor, [buffer[done:]], start + done)):
+        done += count
+    return done
 
 
 @contextmanager
@@ -150,8 +194,23 @@ def _opened_local(url: str) -> Iterator[int]:
 
 
 def _download(url: str, size: int, target: Path) -> None:
-    """In parts, so that one that breaks off does not cost the others."""
-    parts = [(start, min(start + _COPY_PART_BYTES, size)) for start in range(0, size, _COPY_PART_BYTES)]
     with target.open("wb") as file:
-        for at in range(0, len(parts), _COPY_PARTS_AT_ONCE):
-            file.writelines(read_ranges(url, parts[at : at + _COPY_PARTS_AT_ONCE]))
+        file.writelines(_pieces(url, size))
+
+
+def _pieces(url: str, size: int) -> Iterator[bytes]:
+    """A remote file of this size: in one piece, or in parts, so that one that breaks off does not cost the others.
+
+    Raises WrongLengthError where one piece is not of this size.
+    """
+    if size <= _ONE_REQUEST_BYTES:
+        fs, path = filesystem(url)
+        # Left alone, s3fs asks for the size once more, and decides by it.
+        in_one = {"max_concurrency": 1} if url.startswith(("s3://", "s3a://")) else {}
+        content = bytes(fs.cat_file(path, **in_one))
+        require_length(url, 0, size, len(content), lambda: size)
+        yield content
+        return
+    parts = [(start, min(start + _PART_BYTES, size)) for start in range(0, size, _PART_BYTES)]
+    for at in range(0, len(parts), _PARTS_AT_ONCE):
+        yield from read_ranges(url, parts[at : at + _PARTS_AT_ONCE])

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from datascaler.errors import ConfigError, StorageError
-from datascaler.storage.failures import NO_ANSWER, answer_of, is_throttling, is_transient, translated_errors
+from datascaler.storage.failures import NO_ANSWER, answer_of, has_answered, is_transient, translated_errors
 from datascaler.storage.urls import is_local
 
 RETRY_SECONDS_VARIABLE = "DATASCALER_RETRY_SECONDS"
@@ -111,7 +111,7 @@ def _is_worth_waiting(store: tuple[str, str], error: Exception) -> bool:
         if answer_of(error) != NO_ANSWER:
             _answered.add(store)
         return False
-    return store in _answered or is_throttling(error)
+    return store in _answered or has_answered(error)
 
 
 def _cap(tries: int) -> float:
