@@ -2,6 +2,7 @@
 
     DatascalerError             1   something the user can mend; printed as one line
     ├── ConfigError            78   a wrong flag, spec or input file: no retry will help (a pod fails its job)
+    │   └── DamagedError       78   a file is not as it was written: bits have changed, or a part is missing
     ├── BadInputError          65   data in some shards could not be used; the other shards were finished
     ├── StorageError            1   a URL could not be read or written
     │   └── NotFoundError       1   the URL does not exist
@@ -27,6 +28,10 @@ class DatascalerError(Exception):
 
 class ConfigError(DatascalerError):
     exit_code = 78
+
+
+class DamagedError(ConfigError):
+    pass
 
 
 class BadInputError(DatascalerError):

@@ -10,10 +10,8 @@
 import difflib
 import hashlib
 import re
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import open_clip
 import torch
@@ -124,10 +122,11 @@ def _reachable(model: str) -> Iterator[str]:
         yield model
         return
     url = model.removeprefix(LOCAL_DIR)
-    with tempfile.TemporaryDirectory(prefix="datascaler-") as folder:
-        for info in storage.list_files(url):
-            Path(folder, storage.basename(info.url)).write_bytes(storage.read_bytes(info.url))
-        yield LOCAL_DIR + folder
+    with storage.temporary_folder() as folder:
+        with storage.named_full_disk():
+            for info in storage.list_files(url):
+                (folder / storage.basename(info.url)).write_bytes(storage.read_bytes(info.url))
+        yield LOCAL_DIR + str(folder)
 
 
 def _is_url(pretrained: str) -> bool:

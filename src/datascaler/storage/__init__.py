@@ -15,6 +15,7 @@ from datascaler.storage.publish import (
     publish_json,
     publish_text,
     remove,
+    remove_unfinished,
 )
 from datascaler.storage.read import (
     expect_local,
@@ -26,7 +27,9 @@ from datascaler.storage.read import (
     read_ranges,
     read_text,
 )
+from datascaler.storage.records import checked, publish_record, read_record, signed
 from datascaler.storage.retry import assume_answers
+from datascaler.storage.temporary import named_full_disk, temporary_folder
 from datascaler.storage.urls import basename, is_local, join, parent, relative_to
 
 __all__ = [
@@ -35,6 +38,7 @@ __all__ = [
     "assume_answers",
     "basename",
     "check_writable",
+    "checked",
     "exists",
     "expect_local",
     "is_local",
@@ -42,22 +46,28 @@ __all__ = [
     "list_files",
     "list_folders",
     "local_copy",
+    "named_full_disk",
     "open_read",
     "parent",
     "publish",
     "publish_bytes",
     "publish_if_absent",
     "publish_json",
+    "publish_record",
     "publish_text",
     "read_bytes",
     "read_json",
     "read_local_into",
     "read_ranges",
+    "read_record",
     "read_text",
     "relative_to",
     "remove",
+    "remove_unfinished",
     "require_bucket",
+    "signed",
     "stat",
+    "temporary_folder",
     "translated_errors",
     "use_client",
 ]

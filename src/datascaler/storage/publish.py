@@ -2,10 +2,11 @@
 
 import json
 import os
+import re
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import IO, Any, cast
 
 from fsspec.spec import AbstractBufferedFile
@@ -13,19 +14,25 @@ from fsspec.spec import AbstractBufferedFile
 from datascaler.errors import StorageError
 from datascaler.storage.failures import answer_of
 from datascaler.storage.filesystem import filesystem
+from datascaler.storage.info import list_files
 from datascaler.storage.retry import retried
+from datascaler.storage.temporary import named_full_disk
 from datascaler.storage.urls import is_local, join
 
 # Stores where a PUT shows nothing until it is complete; everywhere else a temporary name and a rename are needed.
 _ATOMIC_PUT = {"s3", "s3a", "gs", "gcs", "abfs", "az", "memory"}
 _SPOOL_BYTES = 32 << 20
+_UNFINISHED = re.compile(r"\.tmp-[0-9a-f]{32}$")
 
 
 @contextmanager
 def publish(url: str) -> Iterator[IO[bytes]]:
     """A binary file to write; it is published when the body ends and thrown away when the body raises."""
-    with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:
-        yield cast(IO[bytes], spool)
+    with ExitStack() as stack:
+        with named_full_disk():
+            spool = stack.enter_context(tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES))
+            yield cast(IO[bytes], spool)
+            spool.flush()
         retried(url, lambda: _put(url, cast(IO[bytes], spool)))
 
 
@@ -77,6 +84,15 @@ def publish_if_absent(url: str, content: bytes) -> bool:
 def remove(url: str) -> None:
     fs, path = filesystem(url)
     retried(url, lambda: fs.rm_file(path))
+
+
+def remove_unfinished(folder: str) -> None:
+    """Remove what writers that were killed have left in a folder. For one whom nobody writes beside: what a living
+    writer has not finished goes as well.
+    """
+    for info in list_files(folder):
+        if _UNFINISHED.search(info.url):
+            remove(info.url)
 
 
 def check_writable(folder: str) -> None:

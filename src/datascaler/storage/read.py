@@ -2,13 +2,12 @@
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from datascaler.errors import ConfigError, StorageError
+from datascaler.errors import ConfigError, StorageError, first_line
 from datascaler.storage.client import fast_store
 from datascaler.storage.failures import (
     CHANGED,
@@ -23,6 +22,7 @@ from datascaler.storage.info import stat
 from datascaler.storage.obstore_read import open_object, read_object_ranges
 from datascaler.storage.range_file import RangeFile, open_blocks
 from datascaler.storage.retry import retried
+from datascaler.storage.temporary import named_full_disk, temporary_folder
 from datascaler.storage.urls import is_local, local_path
 
 _PART_BYTES = 8 << 20
@@ -124,8 +124,8 @@ def read_text(url: str) -> str:
 def read_json(url: str) -> Any:
     try:
         return json.loads(read_bytes(url))
-    except ValueError as error:
-        raise ConfigError(f"{url}: not valid JSON ({error})") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{url}: not valid JSON ({first_line(error)})") from error
 
 
 @contextmanager
@@ -136,9 +136,14 @@ def local_copy(url: str) -> Iterator[Path]:
     if is_local(url):
         yield Path(path)
         return
-    with tempfile.TemporaryDirectory(prefix="datascaler-") as folder:
-        target = Path(folder) / Path(path).name
-        retried(url, lambda: _download(url, before.size, target))
+    with temporary_folder() as folder:
+        target = folder / Path(path).name
+
+        def act() -> None:
+            with named_full_disk():
+                _download(url, before.size, target)
+
+        retried(url, act)
         if stat(url) != before:
             raise StorageError(f"{url}: {CHANGED}")
         yield target

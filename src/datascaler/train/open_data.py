@@ -1,11 +1,9 @@
 """The data of a run: its plan, or the pool as a stream, ready for the loader workers of this process."""
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from datascaler import storage
 from datascaler.data.plan import match_shards, open_plan
@@ -65,8 +63,9 @@ def _unplanned(spec: TrainSpec, stack: ExitStack) -> RunData:
     uids = read_wanted(spec)
     folder = None
     if uids is not None:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="datascaler-")))
-        save_filter(folder, uids)
+        folder = stack.enter_context(storage.temporary_folder())
+        with storage.named_full_disk():
+            save_filter(folder, uids)
     wanted = "all samples" if uids is None else f"{len(uids):,} uids"
     return RunData(
         source=Unplanned(shards=shards, filter_folder=folder),

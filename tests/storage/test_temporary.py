@@ -1,0 +1,57 @@
+"""Temporary folders: what a killed process leaves behind is removed by the next one, what a living one holds stays."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from datascaler import storage
+from datascaler.errors import StorageError
+
+HOLD = """
+import sys, time
+from datascaler import storage
+with storage.temporary_folder() as folder:
+    (folder / "big").write_bytes(b"x")
+    print(folder, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_the_folder_of_a_killed_process_goes_and_a_living_ones_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    theirs = tmp_path / "datascaler-of-somebody"
+    theirs.mkdir()
+    environment = {"TMPDIR": str(tmp_path), "PYTHONPATH": ":".join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", HOLD], stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        held = Path(process.stdout.readline().strip())
+        with storage.temporary_folder() as first, storage.temporary_folder() as second:
+            assert all(folder.is_dir() for folder in (held, first, second))
+        process.send_signal(signal.SIGKILL)
+    assert (held / "big").exists()
+    with storage.temporary_folder() as folder:
+        assert set(tmp_path.iterdir()) == {theirs, folder}
+    assert list(tmp_path.iterdir()) == [theirs]
+
+
+def test_a_full_output_disk_is_not_mistaken_for_a_full_tmpdir() -> None:
+    def fill() -> None:
+        with Path("/dev/full").open("wb", buffering=0) as full:
+            full.write(b"x")
+
+    with (
+        pytest.raises(StorageError, match=r"^s3://b/x: .*No space left"),
+        storage.named_full_disk(),
+        storage.translated_errors("s3://b/x"),
+    ):
+        fill()
+    with pytest.raises(StorageError, match="no space is left for the temporary files"), storage.named_full_disk():
+        try:
+            fill()
+        finally:
+            raise RuntimeError("unexpected pos 12 vs 8")  # as torch's writer has it
