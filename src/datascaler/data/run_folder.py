@@ -1,13 +1,15 @@
 """A run's folder: `run.json` first, `summary.json` last, and DataComp's `info.pkl` for its own evaluate."""
 
 import pickle
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from datascaler import __version__, storage
 from datascaler.errors import ConfigError, DivergedError
 from datascaler.spec.train import RUNTIME_FIELDS, TrainSpec
+
+_JSON_TYPES: dict[Any, Any] = {str: str, int: int, float: int | float}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,22 +37,34 @@ def start_run(spec: TrainSpec, inputs: dict[str, object], command: str) -> None:
     url = storage.join(run_url(spec), "run.json")
     record = {"spec": spec.record(), "inputs": inputs, "code_version": __version__, "command": command}
     if not storage.exists(url):
-        storage.publish_json(url, record)
+        storage.publish_record(url, record)
         return
-    before = storage.read_json(url)
+    before = storage.read_record(url)
     _require_same(spec, _spec_of(before, url).record(), spec.record())
+    if not isinstance(before.get("inputs"), dict):
+        raise ConfigError(f"{url} is not a run of this version (it does not say what the run was made from)")
     _require_same(spec, before["inputs"], inputs)
 
 
 def read_run(url: str) -> TrainSpec:
     """The spec of the run in a folder."""
     record_url = storage.join(url, "run.json")
-    return _spec_of(storage.read_json(record_url), record_url)
+    return _spec_of(storage.read_record(record_url), record_url)
 
 
 def finished(url: str) -> RunSummary | None:
     summary = storage.join(url, "summary.json")
-    return RunSummary(**storage.read_json(summary)) if storage.exists(summary) else None
+    if not storage.exists(summary):
+        return None
+    record = storage.read_record(summary)
+    values: dict[str, Any] = {each.name: record.get(each.name) for each in fields(RunSummary)}
+    wrong = [each.name for each in fields(RunSummary) if not isinstance(values[each.name], _JSON_TYPES[each.type])]
+    if wrong:
+        raise ConfigError(
+            f"{summary} is not a summary of this version ({wrong[0]} is {values[wrong[0]]!r}): remove it, and the same "
+            "`datascaler train` command writes it anew"
+        )
+    return RunSummary(**values)
 
 
 def finished_run(spec: TrainSpec) -> RunSummary | None:
@@ -63,7 +77,7 @@ def finished_run(spec: TrainSpec) -> RunSummary | None:
 
 def record_divergence(spec: TrainSpec, step: int, message: str) -> None:
     """Leave word that this run has no end, so that nobody trains it up to the same step again."""
-    storage.publish_json(_divergence_url(spec), {"step": step, "message": message})
+    storage.publish_record(_divergence_url(spec), {"step": step, "message": message})
 
 
 def divergence(spec: TrainSpec) -> str | None:
@@ -71,8 +85,8 @@ def divergence(spec: TrainSpec) -> str | None:
     url = _divergence_url(spec)
     if not storage.exists(url):
         return None
-    record = storage.read_json(url)
-    return f"step {record['step']}: {record['message']} (remove {url} to try again)"
+    record = storage.read_record(url)
+    return f"step {record.get('step')}: {record.get('message')} (remove {url} to try again)"
 
 
 def outcome(spec: TrainSpec) -> RunSummary | None:
@@ -93,14 +107,14 @@ def find_runs(train_dir: str) -> list[str]:
 def finish_run(spec: TrainSpec, summary: RunSummary) -> None:
     """Publish the summary, last: its existence says that the run is complete."""
     _write_datacomp_info(spec, summary.checkpoint)
-    storage.publish_json(storage.join(run_url(spec), "summary.json"), asdict(summary))
+    storage.publish_record(storage.join(run_url(spec), "summary.json"), asdict(summary))
 
 
 def _spec_of(record: dict[str, Any], url: str) -> TrainSpec:
     """What a record of an earlier version does not name yet was as the default is."""
     try:
         return TrainSpec.from_record(record["spec"])
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, ConfigError) as error:
         raise ConfigError(f"{url} is not a run of this version ({error})") from error
 
 

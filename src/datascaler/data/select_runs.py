@@ -32,7 +32,7 @@ def select_runs(train_dir: str, wanted: Mapping[str, object]) -> list[FoundRun]:
         raise ConfigError(f"no runs (run.json) in {train_dir}")
     given = {name: value for name, value in wanted.items() if value is not None}
     fitting = [run for run in found if all(_same(getattr(run.spec, name), value) for name, value in given.items())]
-    fitting = [run for run in fitting if storage.exists(storage.join(run.url, "checkpoints", "latest.json"))]
+    fitting = [run for run in fitting if _has_checkpoint(run.url)]
     if not fitting:
         asked = " with " + ", ".join(f"{name} {value}" for name, value in given.items()) if given else ""
         there = "\n  ".join(storage.relative_to(run.url, train_dir) for run in found)
@@ -42,6 +42,12 @@ def select_runs(train_dir: str, wanted: Mapping[str, object]) -> list[FoundRun]:
 
 def _read(url: str) -> FoundRun:
     return FoundRun(url, read_run(url), finished(url))
+
+
+def _has_checkpoint(run_url: str) -> bool:
+    """The list of them may be lost where they are not."""
+    folder = storage.join(run_url, "checkpoints")
+    return storage.exists(storage.join(folder, "latest.json")) or bool(storage.list_files(folder, ".pt"))
 
 
 def _same(value: object, wanted: object) -> bool:

@@ -1,36 +1,162 @@
-"""The checkpoints of our own runs: found, read without running anything, and turned back into a model."""
+"""The checkpoints of our own runs: found, checked, read without running anything, and turned back into a model."""
 
 import io
+import re
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
 from datascaler import storage
-from datascaler.errors import ConfigError, first_line
+from datascaler.errors import ConfigError, DamagedError, DatascalerError, NotFoundError, first_line
 from datascaler.models.build import BuiltClip, build_clip
 from datascaler.spec.train import TrainSpec
 
+_LIST = "latest.json"
+_OF_A_RUN = re.compile(r"step_\d+\.pt")
+_ZIP = b"PK\x03\x04"
+
+
+@dataclass(frozen=True, slots=True)
+class SavedCheckpoint:
+    """A checkpoint as `latest.json` lists it."""
+
+    file: str
+    bytes: int = 0
+    sha256: str = ""
+    """Empty where an earlier version saved it, or only its name is known."""
+
+
+def publish_list(folder: str, saved: list[SavedCheckpoint], step: int, samples_seen: int) -> None:
+    """List the checkpoints of a folder, newest first; step and samples are the newest one's."""
+    newest = {"file": saved[0].file, "step": step, "samples_seen": samples_seen}
+    storage.publish_record(storage.join(folder, _LIST), {**newest, "checkpoints": [asdict(each) for each in saved]})
+
+
+def saved_checkpoints(run_url: str, say: Callable[[str], None] = lambda _: None) -> list[SavedCheckpoint]:
+    """The checkpoints of a run, newest first: as `latest.json` lists them, or by their names where it is lost."""
+    folder = storage.join(run_url, "checkpoints")
+    try:
+        return _listed(folder)
+    except NotFoundError:
+        problem = f"{storage.join(folder, _LIST)} is missing"
+    except ConfigError as error:
+        problem = str(error)
+    names = sorted(map(storage.basename, run_files(folder)), reverse=True)
+    if names:
+        say(f"damaged   {problem}; the checkpoints are known by their names, the newest is {names[0]}")
+    return [SavedCheckpoint(name) for name in names]
+
+
+def run_files(folder: str) -> list[str]:
+    """URLs of a run's checkpoints in their folder; what people have put beside them is not among them."""
+    found = [info.url for info in storage.list_files(folder, ".pt")]
+    return [url for url in found if _OF_A_RUN.fullmatch(storage.basename(url))]
+
 
 def newest_checkpoint(run_url: str) -> str | None:
-    """The checkpoint that the run's pointer names, or None before the first one."""
-    pointer = storage.join(run_url, "checkpoints", "latest.json")
-    if not storage.exists(pointer):
-        return None
-    return storage.join(run_url, "checkpoints", storage.read_json(pointer)["file"])
+    """The newest checkpoint of a run, sound or not; None before the first one."""
+    saved = saved_checkpoints(run_url)
+    return storage.join(run_url, "checkpoints", saved[0].file) if saved else None
 
 
-def read_checkpoint(url: str) -> dict[str, Any]:
-    """A .pt file's content on the CPU. Only tensors and plain values are read; a pickle that wants more is refused."""
+def sound_checkpoints(
+    run_url: str, say: Callable[[str], None] = lambda _: None
+) -> tuple[list[SavedCheckpoint], dict[str, Any]] | None:
+    """A run's checkpoints from the newest sound one on, newest first, and what that one holds; None before the first.
+
+    `say` is told of newer ones that are damaged. Raises DamagedError where none is sound.
+    """
+    saved = saved_checkpoints(run_url, say)
+    damage: list[DatascalerError] = []
+    for number, each in enumerate(saved):
+        url = storage.join(run_url, "checkpoints", each.file)
+        try:
+            content = read_checkpoint(url, each)
+        except (DamagedError, NotFoundError) as error:
+            damage.append(error)
+            continue
+        for newer in damage:
+            say(f"damaged   {newer}; going back to {each.file}")
+        return saved[number:], content
+    if damage:
+        folder = storage.join(run_url, "checkpoints")
+        raise DamagedError(
+            f"{damage[0]}; none of the {len(damage)} checkpoint(s) of this run can be read: restore one from a copy, "
+            f"or remove {folder} to train from the beginning"
+        ) from damage[0]
+    return None
+
+
+def read_checkpoint(url: str, saved: SavedCheckpoint | None = None) -> dict[str, Any]:
+    """A .pt file's content on the CPU. Only tensors and plain values are read; a pickle that wants more is refused.
+
+    It is checked against `saved`, else against the list beside it, else by its own checksums. Raises DamagedError where
+    it is not as it was written.
+    """
+    content = storage.read_bytes(url)
+    problem = _damage(content, saved or _entry_beside(url))
+    if problem:
+        raise DamagedError(f"{url} is not a readable checkpoint ({problem})")
     try:
-        content = torch.load(io.BytesIO(storage.read_bytes(url)), map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise ConfigError(f"{url} is not a readable checkpoint ({first_line(error)})") from error
+        loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         raise ConfigError(f"{url} was refused: it holds more than weights ({first_line(error)})") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{url} is not a checkpoint: it holds {type(content).__name__}")
-    return content
+    except MemoryError:
+        raise
+    except Exception as error:  # a malformed file may fail in any way
+        raise DamagedError(f"{url} is not a readable checkpoint ({first_line(error)})") from error
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{url} is not a checkpoint: it holds {type(loaded).__name__}")
+    return loaded
+
+
+def _listed(folder: str) -> list[SavedCheckpoint]:
+    """Raises NotFoundError without a list, ConfigError for one that can't be used."""
+    url = storage.join(folder, _LIST)
+    record = storage.read_record(url)
+    # Earlier versions named the newest one only.
+    entries = record.get("checkpoints", [{"file": record.get("file")}])
+    with suppress(TypeError):
+        saved = [SavedCheckpoint(**entry) for entry in entries]
+        if saved and all(map(_is_well_formed, saved)):
+            return saved
+    raise ConfigError(f"{url} does not name a checkpoint")
+
+
+def _is_well_formed(saved: SavedCheckpoint) -> bool:
+    return isinstance(saved.file, str) and isinstance(saved.bytes, int) and isinstance(saved.sha256, str)
+
+
+def _entry_beside(url: str) -> SavedCheckpoint | None:
+    """What the list in the same folder says of a file, if there is a list of ours."""
+    with suppress(DatascalerError):
+        return next((each for each in _listed(storage.parent(url)) if each.file == storage.basename(url)), None)
+    return None
+
+
+def _damage(content: bytes, saved: SavedCheckpoint | None) -> str:
+    """What is wrong with a file's bytes; empty where nothing is."""
+    if saved and saved.sha256:
+        if len(content) != saved.bytes:
+            return f"it has {len(content):,} bytes, {saved.bytes:,} were saved"
+        return "" if sha256(content).hexdigest() == saved.sha256 else "its bytes are not those that were saved"
+    if not content.startswith(_ZIP):
+        return ""
+    # torch writes the checksums of a zip archive, and does not look at them.
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            part = archive.testzip()
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged archive may fail in any way
+        return first_line(error)
+    return f"its part {part} is damaged" if part else ""
 
 
 def is_run_checkpoint(content: dict[str, Any]) -> bool:

@@ -6,7 +6,7 @@ from math import inf
 from typing import Literal, get_args
 
 from datascaler.errors import ConfigError
-from datascaler.spec.numbers import format_fraction
+from datascaler.spec.numbers import format_fraction, parse_fraction
 from datascaler.spec.scales import scale_named
 
 Decoder = Literal["bicubic", "fast"]
@@ -166,7 +166,7 @@ class TrainSpec:
         known = {each.name: each.type for each in fields(cls)}
         values = {name: value for name, value in record.items() if name in known}
         for name in ("fraction", "width_mult", "min_width_mult"):
-            values[name] = Fraction(str(values[name]))
+            values[name] = parse_fraction(str(values[name]))
         return cls(**values)  # type: ignore[arg-type]
 
 

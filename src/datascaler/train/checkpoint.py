@@ -9,7 +9,10 @@ spec           the run's spec, as in run.json
 roles          hash of the parameter-role table
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
+from typing import IO, Any, cast
 
 import torch
 
@@ -18,7 +21,7 @@ from datascaler.errors import ConfigError
 from datascaler.models.build import BuiltClip
 from datascaler.models.optimizer import load_optimizer_state
 from datascaler.models.roles import table_hash
-from datascaler.models.run_weights import newest_checkpoint, read_checkpoint
+from datascaler.models.run_weights import SavedCheckpoint, publish_list, read_checkpoint, run_files, sound_checkpoints
 from datascaler.spec.train import TrainSpec
 
 KEEP_NEWEST = 2
@@ -34,12 +37,47 @@ class Checkpoints:
     """The checkpoints of a run, and the state that goes into them."""
 
     def __init__(self, run_url: str, spec: TrainSpec, clip: BuiltClip, optimizer: torch.optim.Optimizer) -> None:
-        self._folder = storage.join(run_url, "checkpoints")
+        self._run, self._folder = run_url, storage.join(run_url, "checkpoints")
         self._spec, self._model, self._optimizer = spec, clip.model, optimizer
         self._roles = table_hash(clip.table)
+        self._saved: list[SavedCheckpoint] = []
+        """The sound ones, newest first; rank 0 alone knows them."""
+        self._read: dict[str, Any] | None = None
+        """What the newest holds, between finding and restoring it."""
+
+    def find(self, say: Callable[[str], None] = lambda _: None) -> str | None:
+        """URL of the newest sound checkpoint, for all to restore; rank 0 alone looks. None for a run that begins.
+
+        `say` is told of newer ones that are damaged.
+        """
+        # Nobody else saves into this run: what is unfinished is of a process that was killed.
+        for folder in (self._run, self._folder):
+            storage.remove_unfinished(folder)
+        found = sound_checkpoints(self._run, say)
+        if found is None:
+            return None
+        self._saved, self._read = found
+        return self.newest()
+
+    def newest(self) -> str:
+        """URL of the newest checkpoint, on rank 0; there is one once a run has finished its steps."""
+        return storage.join(self._folder, self._saved[0].file)
+
+    def restore(self, url: str | None) -> Progress:
+        """Put a checkpoint's state into the freshly built run; a run without one starts at zero."""
+        if url is None:
+            return Progress()
+        content, self._read = self._read or read_checkpoint(url), None
+        if content.get("roles") != self._roles:
+            raise ConfigError(f"{url} was made with another width, base width or parametrisation")
+        # The order matters: weights first, then the moments that belong to them, then the generator they left behind.
+        self._model.load_state_dict(content["state_dict"])
+        load_optimizer_state(self._optimizer, content["optimizer"])
+        torch.set_rng_state(content["rng"])
+        return Progress(content["samples_seen"], content["substituted"])
 
     def save(self, step: int, at: Progress) -> str:
-        """Publish the checkpoint, then the pointer to it, then drop all but the newest. Returns its URL."""
+        """Publish the checkpoint, then the list of those to keep, then drop the others. Returns its URL."""
         content = {
             "state_dict": self._model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
@@ -51,28 +89,30 @@ class Checkpoints:
         }
         name = f"step_{step:08d}.pt"
         with storage.publish(storage.join(self._folder, name)) as file:
-            torch.save(content, file)
-        pointer = {"file": name, "step": step, "samples_seen": at.samples_seen}
-        storage.publish_json(storage.join(self._folder, "latest.json"), pointer)
-        for old in storage.list_files(self._folder, ".pt")[:-KEEP_NEWEST]:
-            storage.remove(old.url)
-        return storage.join(self._folder, name)
+            summed = _Summed(file)
+            torch.save(content, cast(IO[bytes], summed))
+        before = [each for each in self._saved if each.file != name]
+        self._saved = [SavedCheckpoint(name, summed.bytes, summed.sha256.hexdigest()), *before][:KEEP_NEWEST]
+        publish_list(self._folder, self._saved, step, at.samples_seen)
+        kept = {each.file for each in self._saved}
+        for url in run_files(self._folder):
+            # Not by age or name: after a damaged checkpoint, a run saves under names older than that one's.
+            if storage.basename(url) not in kept:
+                storage.remove(url)
+        return self.newest()
 
-    def newest(self) -> str:
-        """URL of the newest checkpoint; there is one once a run has finished its steps."""
-        url = newest_checkpoint(storage.parent(self._folder))
-        assert url is not None, "a run that took all its steps has saved the last one"
-        return url
 
-    def restore(self, url: str | None) -> Progress:
-        """Put a checkpoint's state into the freshly built run; a run without one starts at zero."""
-        if url is None:
-            return Progress()
-        content = read_checkpoint(url)
-        if content.get("roles") != self._roles:
-            raise ConfigError(f"{url} was made with another width, base width or parametrisation")
-        # The order matters: weights first, then the moments that belong to them, then the generator they left behind.
-        self._model.load_state_dict(content["state_dict"])
-        load_optimizer_state(self._optimizer, content["optimizer"])
-        torch.set_rng_state(content["rng"])
-        return Progress(content["samples_seen"], content["substituted"])
+class _Summed:
+    """A file to write, whose digest is taken on the way: a checkpoint is large, and is not read again for it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.sha256, self.bytes = sha256(), 0
+
+    def write(self, content: bytes) -> int:
+        self.sha256.update(content)
+        self.bytes += len(content)
+        return self._file.write(content)
+
+    def flush(self) -> None:
+        self._file.flush()

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 
 from datascaler.data.run_folder import RunSummary, finish_run, run_url
 from datascaler.progress import progress
@@ -11,9 +12,16 @@ from datascaler.train.metrics import MetricsLog
 
 
 class Recorder:
-    def __init__(self, spec: TrainSpec, checkpoints: Checkpoints, at: Progress, first_step: int) -> None:
+    def __init__(
+        self,
+        spec: TrainSpec,
+        checkpoints: Checkpoints,
+        at: Progress,
+        first_step: int,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._spec, self._checkpoints, self._at, self._first_step = spec, checkpoints, at, first_step
-        self._log = MetricsLog(run_url(spec), at.samples_seen)
+        self._log = MetricsLog(run_url(spec), at.samples_seen, say)
         self._bar = progress(spec.steps, "train", unit="step", initial=first_step)
         self._started = time.monotonic()
         self._checkpoint = ""

@@ -10,7 +10,7 @@ from datascaler.errors import DivergedError, StoppedError
 from datascaler.models.build import BuiltClip, check_clip
 from datascaler.models.optimizer import build_optimizer
 from datascaler.models.roles import table_to_json
-from datascaler.models.run_weights import fresh_model, newest_checkpoint
+from datascaler.models.run_weights import fresh_model
 from datascaler.spec.train import TrainSpec
 from datascaler.train.batches import BatchSource, iterate_batches
 from datascaler.train.checkpoint import Checkpoints, Progress
@@ -53,7 +53,7 @@ def train(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambd
 
         # ---- resume --------------------------------------------------------------------------------------------
         checkpoints = Checkpoints(url, spec, clip, optimizer)
-        at = checkpoints.restore(on_main(lambda: newest_checkpoint(url), world))
+        at = checkpoints.restore(on_main(lambda: checkpoints.find(say), world))
         first_step = at.samples_seen // spec.batch_size
         if world.is_main:
             storage.publish_text(storage.join(url, "mup.json"), table_to_json(clip.table))
@@ -68,7 +68,7 @@ def train(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambd
 
         # ---- loop ----------------------------------------------------------------------------------------------
         stack.enter_context(stop_on_sigterm())
-        recorder = Recorder(spec, checkpoints, at, first_step) if world.is_main else None
+        recorder = Recorder(spec, checkpoints, at, first_step, say) if world.is_main else None
         for number, batch in enumerate(batches, start=first_step + 1):
             lr = learning_rate(spec.lr, at.samples_seen, spec.batch_size, spec.warmup_steps, spec.train_num_samples)
             try:
