@@ -1,7 +1,6 @@
 """The reader against the order and the pool, draw by draw: on a local folder and on a real S3 server."""
 
 import random
-from itertools import islice
 
 import pytest
 
@@ -93,20 +92,6 @@ def test_parts_read_what_the_whole_reads(pool: Pool) -> None:
                     read[draw.number] = number_of(next(reader.candidates(draw)))
     expected = pool.expected(order, 5, epochs=3)[: 6 * batch]
     assert [read[number] for number in range(6 * batch)] == [number_at(place) for place in expected]
-
-
-def test_the_stand_ins_are_the_rest_of_the_window_and_then_the_windows_after_it(pool: Pool) -> None:
-    order = pool.order()
-    expected = [number_at(place) for place in pool.expected(order, 5, epochs=1)]
-    with pool.reader(order, end=order.samples) as reader:
-        for number in (0, order.samples // 2, order.samples - 1):
-            draw = order.draw(number)
-            window = next(order.windows(draw.epoch, draw.stream, draw.position))
-            size = window.end - window.start
-            inside = [window.start + (draw.position - window.start + step) % size for step in range(size)]
-            after = [(window.end + step) % order.stream_size(draw.stream) for step in range(2)]
-            found = [number_of(sample) for sample in islice(reader.candidates(draw), size + 2)]
-            assert found == [expected[draw.stream + position * STREAMS] for position in [*inside, *after]]
 
 
 def test_only_the_blocks_that_are_needed_are_read_and_each_once(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from datascaler.train.batches import Batch, BatchSource, iterate_batches
 from datascaler.train.distributed import World
 from datascaler.train.open_data import opened_data
 from datascaler.train.run import train
-from datascaler.train.unplanned import STAND_INS, UnplannedFeed
+from datascaler.train.unplanned import UnplannedFeed
 from tests.data.tars import members_of, shard_of
 from tests.train.runs import ARCH, BATCH, metrics_of, tiny_spec
 
@@ -75,7 +75,8 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def unplanned_spec(pool: str, output_dir: Path | str, subset: str | None, **changes: Any) -> TrainSpec:
-    return tiny_spec(pool, str(output_dir), subset_file=subset, no_plan=True, **changes)
+    options = {"subset_file": subset, "no_plan": True, "max_substituted": 1.0} | changes
+    return tiny_spec(pool, str(output_dir), **options)
 
 
 def one_process() -> World:
@@ -231,7 +232,7 @@ def test_a_subset_of_another_pool_is_an_error_after_one_pass(good_pool: str, tmp
 def test_a_pool_without_one_good_image_is_an_error_of_one_line(tmp_path: Path) -> None:
     shard = shard_of(members_of(number) | {"png": b"no image"} for number in range(100))
     storage.publish_bytes(f"{tmp_path}/pool/0.tar", shard)
-    with pytest.raises(BadInputError, match=f"^none of the {STAND_INS} samples from draw 0 on can be decoded$"):
+    with pytest.raises(BadInputError, match=r"^none of the 100 samples that could stand in for draw 0 can be decoded$"):
         train(unplanned_spec(f"{tmp_path}/pool", tmp_path / "out", None))
 
 

@@ -57,7 +57,7 @@ def test_a_run_goes_on_with_other_numbers_of_processes(tmp_path: Path, monkeypat
     """One process, then two that a cluster's PET_* variables describe, then one; every tenth image is broken."""
     pool = make_pool_with_faults(str(tmp_path / "pool"), broken=lambda number: number % 10 == 3)
     whole, cut = (
-        tiny_spec(pool, str(tmp_path / name), train_num_samples=40 * BATCH, num_checkpoints=40)
+        tiny_spec(pool, str(tmp_path / name), train_num_samples=40 * BATCH, num_checkpoints=40, max_substituted=0.2)
         for name in ("whole", "cut")
     )
     train(whole)

@@ -384,9 +384,11 @@ def test_checkpoints_by_the_clock(pool: str, tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_a_window_without_one_good_image_is_an_error_of_one_line(tmp_path: Path, num_workers: int) -> None:
+def test_a_pool_without_one_good_image_is_an_error_of_one_line(tmp_path: Path, num_workers: int) -> None:
     pool = make_pool_with_faults(str(tmp_path / "pool"), lambda _: True, samples=24)
-    with pytest.raises(BadInputError, match=r"^none of the \d+ samples around draw \d+ can be read and decoded$"):
+    with pytest.raises(
+        BadInputError, match=r"^none of the \d+ samples that could stand in for draw \d+ can be read and decoded$"
+    ):
         train(tiny_spec(pool, str(tmp_path / "out"), num_workers=num_workers))
 
 

@@ -60,6 +60,13 @@ _OPTIONS = (
     ),
     click.option("--log-every-steps", type=COUNT, default=10, show_default=True),
     click.option("--min-coverage", type=float, default=0.0, help="Stop if less of the subset is in the pool."),
+    click.option(
+        "--max-substituted",
+        type=float,
+        default=0.05,
+        show_default=True,
+        help="Stop if a larger share of the draws can't be read or decoded, so that others stand in.",
+    ),
     click.option("--nproc-per-node", type=COUNT, default=1, show_default=True, help="Processes (GPUs) on this node."),
 )
 

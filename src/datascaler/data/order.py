@@ -99,19 +99,34 @@ class Order:
 
     def windows(self, epoch: int, stream: int, position: int = 0) -> Iterator[Window]:
         """The windows of a stream in an epoch, from the one that holds `position` on."""
-        permutation, ends = self._epoch(epoch)
-        first = stream * self._size + min(stream, self._extra)
-        last = first + self.stream_size(stream)
-        at = first + position
-        index = int(np.searchsorted(ends, at, side="right"))
-        while at < last:
-            block = int(permutation[index])
-            block_start = int(ends[index] - self._kept[block])
-            start, stop = max(block_start, first), min(int(ends[index]), last)
+        for place in self.places(epoch, stream, position):
+            start, block, first, last = self.span(epoch, stream, place)
             # The permutation of the epoch's blocks has purpose 0, so windows begin at 1.
-            shuffle = shuffled(stop - start, (self._seed, epoch), purpose=1 + start)
-            yield Window(start - first, int(self._blocks[block]), start - block_start, stop - block_start, shuffle)
-            at, index = stop, index + 1
+            purpose = 1 + self._first(stream) + start
+            yield Window(start, block, first, last, shuffled(last - first, (self._seed, epoch), purpose))
+
+    def places(self, epoch: int, stream: int, position: int = 0) -> range:
+        """Places in the epoch's permutation of the windows of a stream, from the one that holds `position` on."""
+        _, ends = self._epoch(epoch)
+        at, last = self._first(stream) + position, self._first(stream + 1)
+        if at >= last:
+            return range(0)
+        first_place, last_place = np.searchsorted(ends, [at, last - 1], side="right").tolist()
+        return range(first_place, last_place + 1)
+
+    def span(self, epoch: int, stream: int, place: int) -> tuple[int, int, int, int]:
+        """A stream's window at a place of the permutation: its first position, and block, first and last sample."""
+        permutation, ends = self._epoch(epoch)
+        block = int(permutation[place])
+        end = int(ends[place])
+        block_start = end - int(self._kept[block])
+        first = self._first(stream)
+        start, stop = max(block_start, first), min(end, self._first(stream + 1))
+        return start - first, int(self._blocks[block]), start - block_start, stop - block_start
+
+    def _first(self, stream: int) -> int:
+        """Where the part of a stream begins in the blocks laid end to end."""
+        return stream * self._size + min(stream, self._extra)
 
     @lru_cache(maxsize=2)  # noqa: B019  an Order lives as long as its run
     def _epoch(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache, partial
-from itertools import chain, count, islice
+from itertools import count
 
 from datascaler.data.block_cache import BlockCache
 from datascaler.data.order import Draw, Order, Window
@@ -14,16 +14,16 @@ from datascaler.data.plan import Plan
 from datascaler.data.pool import Shard
 from datascaler.data.read_block import BlockReader
 from datascaler.data.samples import Sample
-from datascaler.errors import BadInputError
+from datascaler.data.stand_ins import StandIns, is_usable
 
 AHEAD_BYTES = 128 << 20
 """Of windows on their way or waiting for their turn, in all streams of this process."""
 AHEAD_WINDOWS = 8
 """For each stream of this process, on average; where windows are small, this is the limit that counts."""
-STAND_IN_WINDOWS = 16
-"""Of the same stream, searched for a good sample where a whole window has none."""
 _READ_THREADS = 16
 """An object store answers late, so many requests are on their way at once."""
+
+_UNKNOWN, _YES, _NO = range(3)
 
 _Place = tuple[int, int]
 """Epoch, and position in the stream: what is needed sooner is smaller."""
@@ -35,6 +35,9 @@ class _Pending:
     window: Window
     size: int
     samples: Callable[[], list[Sample]]
+    usable: bytearray
+    """By position: whether its sample can be used, as far as that is known."""
+    stand_ins: StandIns | None = None
 
 
 @dataclass(slots=True)
@@ -79,25 +82,23 @@ class Reader:
             stream = draw.stream
 
     def candidates(self, draw: Draw) -> Iterator[Sample]:
-        """The sample of a draw, then its stand-ins should it not decode: the rest of its window, in order, then the
-        windows that follow in the stream. A sample that can't be read is among them, without an image.
+        """The sample of a draw, then its stand-ins should it not decode. Whoever asks for one says by that that those
+        before did not. A sample that can't be read is given without an image.
 
         Raises BadInputError when they run out.
         """
-        samples, window = self._window_at(draw)
-        at = draw.position - window.start
-        for place in chain(range(at, len(samples)), range(at)):
-            yield samples[window.shuffle[place]]
-        tried = len(samples)
-        later = self._order.windows(draw.epoch, draw.stream, window.end)
-        for other in islice(chain(later, self._order.windows(draw.epoch, draw.stream)), STAND_IN_WINDOWS):
-            samples = self._load(other)
-            for place in other.shuffle:
-                yield samples[place]
-            tried += len(samples)
-        faults = {sample.detail for sample in samples if sample.detail}
-        reason = f"; the shards have changed since they were planned ({faults.pop()})" if faults else ""
-        raise BadInputError(f"none of the {tried} samples around draw {draw.number} can be read and decoded{reason}")
+        held = self._window_at(draw)
+        position = draw.position - held.window.start
+        samples, usable = held.samples(), held.usable
+        usable[position] = _YES
+        yield samples[held.window.shuffle[position]]
+        usable[position] = _NO
+        for before in range(position):  # drawn elsewhere, if not here
+            if usable[before] == _UNKNOWN:
+                usable[before] = _YES if is_usable(samples[held.window.shuffle[before]]) else _NO
+        if held.stand_ins is None:
+            held.stand_ins = StandIns(self._order, draw.epoch, draw.stream, held.window, self._blocks.samples)
+        yield from held.stand_ins.from_number(usable.count(_NO, 0, position), draw.number)
 
     def close(self) -> None:
         self._threads.shutdown(cancel_futures=True)
@@ -110,7 +111,7 @@ class Reader:
         first = cursor.current or cursor.pending[0]
         return (draw.epoch, draw.position) < (first.epoch, first.window.start)
 
-    def _window_at(self, draw: Draw) -> tuple[list[Sample], Window]:
+    def _window_at(self, draw: Draw) -> _Pending:
         cursor, place = self._cursors.get(draw.stream), (draw.epoch, draw.position)
         if cursor is None or self._is_behind(draw):
             cursor = self._open(draw)
@@ -121,7 +122,7 @@ class Reader:
             self._ahead_bytes -= cursor.current.size
             self._ahead_windows -= 1
             self._read_ahead()
-        return cursor.current.samples(), cursor.current.window
+        return cursor.current
 
     def _open(self, draw: Draw) -> _Cursor:
         abandoned = self._cursors.get(draw.stream)
@@ -148,7 +149,7 @@ class Reader:
         # Threads fetch from an object store; a disk is read ahead by the system, and threads would only cost CPU.
         load = partial(self._load, window)
         samples = cache(load) if is_local else self._threads.submit(load).result
-        cursor.pending.append(_Pending(epoch, window, size, samples))
+        cursor.pending.append(_Pending(epoch, window, size, samples, bytearray(window.last - window.first)))
         self._ahead_bytes += size
         self._ahead_windows += 1
         heapq.heappush(self._soonest, ((epoch, window.end), next(self._opened), cursor))

@@ -21,7 +21,7 @@ class RunSummary:
     samples_seen: int
     steps: int
     substituted: int
-    """Images that did not decode and were replaced."""
+    """Draws whose sample could not be read or decoded, so that another stood in."""
     train_loss: float
     """Mean over the last 5% of the samples."""
     seconds: float

@@ -132,6 +132,8 @@ def _train_spec(
         subset_file=subset.files[0] if subset else None,
         model_arch=recipe.arch,
         train_num_samples=recipe.batch_size * steps,
+        # Pairs are broken on purpose, see pairs.SHARES.
+        max_substituted=0.2,
         batch_size=recipe.batch_size,
         lr=recipe.lr,
         weight_decay=recipe.weight_decay,

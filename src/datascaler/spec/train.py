@@ -15,7 +15,7 @@ StorageClient = Literal["fsspec", "obstore"]
 RUNTIME_FIELDS = frozenset(
     {
         *("device_batch_size", "num_workers", "log_every_steps", "num_checkpoints", "checkpoint_minutes"),
-        *("min_coverage", "cache_dir", "cache_bytes", "storage_client"),
+        *("min_coverage", "max_substituted", "cache_dir", "cache_bytes", "storage_client"),
     }
 )
 """How a run is carried out, not what it computes: a resumed run may change these."""
@@ -65,6 +65,8 @@ class TrainSpec:
     """The most that a killed run loses; 0 saves at even steps only."""
     log_every_steps: int = 10
     min_coverage: float = 0.0
+    max_substituted: float = 0.05
+    """Share of the draws that may be replaced because their sample can't be read or decoded; above it the run stops."""
     cache_dir: str | None = None
     """A folder on each node for samples that were read, so that later passes need not fetch them."""
     cache_bytes: int = 50 * 10**9
@@ -89,8 +91,9 @@ class TrainSpec:
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
-        if not 0 <= self.min_coverage <= 1:
-            raise ConfigError(f"min_coverage must be at least 0 and at most 1, got {self.min_coverage}")
+        for name in ("min_coverage", "max_substituted"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must be at least 0 and at most 1, got {getattr(self, name)}")
         if not 0 < self.fraction <= 1:
             raise ConfigError(f"fraction must be above 0 and at most 1, got {float(self.fraction):g}")
         if self.fraction < 1 and self.subset_file is None and self.plan_file is None:

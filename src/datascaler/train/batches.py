@@ -24,11 +24,16 @@ class Batch:
     """uint8 [n, 3, side, side]"""
     tokens: Tensor
     """int64 [n, context_length]"""
-    substituted: int
-    """Samples that did not decode and were replaced by others that stand near."""
+    faults: list[str]
+    """Why draws were replaced, one for each that was."""
+
+    @property
+    def substituted(self) -> int:
+        """Draws whose sample could not be used, so that another stands in."""
+        return len(self.faults)
 
     def pin_memory(self) -> "Batch":
-        return Batch(self.images.pin_memory(), self.tokens.pin_memory(), self.substituted)
+        return Batch(self.images.pin_memory(), self.tokens.pin_memory(), self.faults)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,16 +66,17 @@ class BatchSource:
             feed.close()
 
     def _batch(self, part: Iterator[tuple[int, Iterator[Sample]]], tokenize: Tokenize) -> Batch:
-        images, captions, substituted = [], [], 0
+        images, captions, faults = [], [], []
         for draw, candidates in part:
             decode = partial(decode_crop, side=self.image_side, seed=self.seed, draw=draw, how=self.decode)
-            image, caption, tried = first_decoded(candidates, decode)
+            image, caption, fault = first_decoded(candidates, decode)
             images.append(image)
             captions.append(caption)
-            substituted += tried
+            if fault:
+                faults.append(fault)
         side = self.image_side
         stacked = torch.stack(images) if images else torch.empty((0, 3, side, side), dtype=torch.uint8)
-        return Batch(stacked, tokenize(captions), substituted)
+        return Batch(stacked, tokenize(captions), faults)
 
 
 def iterate_batches(source: BatchSource, num_workers: int) -> Generator[Batch]:
@@ -83,5 +89,5 @@ def _join(parts: list[Batch]) -> Batch:
     return Batch(
         torch.cat([part.images for part in parts]),
         torch.cat([part.tokens for part in parts]),
-        sum(part.substituted for part in parts),
+        [fault for part in parts for fault in part.faults],
     )

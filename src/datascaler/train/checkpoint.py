@@ -3,7 +3,7 @@
 state_dict     weights, under open_clip's names
 optimizer      moments and groups
 samples_seen   position of the schedule and of the data
-substituted    samples replaced so far because they did not decode
+substituted    draws so far whose sample could not be read or decoded, so that another stood in
 rng            torch's CPU generator
 spec           the run's spec, as in run.json
 roles          hash of the parameter-role table

@@ -18,15 +18,19 @@ from datascaler.data.images import decode_rgb
 from datascaler.data.plan import match_shards, open_plan
 from datascaler.data.pool import find_shards
 from datascaler.data.samples import Sample
-from datascaler.errors import ConfigError
+from datascaler.errors import BadInputError, ConfigError
 from datascaler.spec.train import Decoder, StorageClient
 from datascaler.train.augment import decode_crop
 from datascaler.train.dataset_loader import PlanLoader
 from datascaler.train.feed import first_decoded
 from datascaler.train.planned import Planned
+from datascaler.train.replaced import JUDGED_DRAWS, Replaced
 from datascaler.train.seeding import seeded
 
 Texts = Tensor | list[str]
+
+_MOST_WORKERS = 1024
+"""Of one process, that have a count of their own."""
 
 
 class PlanDataset(IterableDataset[tuple[Tensor, Any]]):
@@ -34,7 +38,7 @@ class PlanDataset(IterableDataset[tuple[Tensor, Any]]):
 
     The global batches are those that `datascaler train` would see up to the end of an epoch: they depend on the plan,
     the seed and the global batch size, and not on the number of processes or workers. An epoch draws each kept sample
-    once, as often as the subset repeats it. An image that does not decode is replaced by another of its block.
+    once, as often as the subset repeats it. A sample that can't be read or decoded is replaced by another one.
 
     Args:
         plan: path or URL of a plan, such as `datascaler subset` writes beside a subset.
@@ -48,10 +52,11 @@ class PlanDataset(IterableDataset[tuple[Tensor, Any]]):
         batched: False yields (image, text) one by one, for a DataLoader that makes batches of
             global_batch_size / world_size.
         rank, world_size: by default torch.distributed's, if it is initialised now, or else those of torchrun.
+        max_substituted: the share of this process's draws that may be replaced so; above it, BadInputError is raised.
         cache_dir, cache_bytes: a folder of this node that keeps samples for later epochs.
         storage_client: obstore reads object stores with less CPU; in workers only.
 
-    Raises ConfigError for a pool that is not the plan's.
+    Raises ConfigError for a pool that is not the plan's. `substituted` counts the draws that were replaced.
     """
 
     def __init__(
@@ -69,12 +74,15 @@ class PlanDataset(IterableDataset[tuple[Tensor, Any]]):
         batched: bool = True,
         rank: int | None = None,
         world_size: int | None = None,
+        max_substituted: float = 0.05,
         cache_dir: str | None = None,
         cache_bytes: int = 50 * 10**9,
         storage_client: StorageClient = "fsspec",
     ) -> None:
         if global_batch_size < 1:
             raise ConfigError(f"global_batch_size must be at least 1, got {global_batch_size}")
+        if not 0 <= max_substituted <= 1:
+            raise ConfigError(f"max_substituted must be at least 0 and at most 1, got {max_substituted}")
         self.global_batch_size, self._seed, self._batched = global_batch_size, seed, batched
         self._transform, self._tokenizer = transform, tokenizer
         self._image_side, self._decode, self._storage_client = image_side, decode, storage_client
@@ -100,6 +108,11 @@ class PlanDataset(IterableDataset[tuple[Tensor, Any]]):
             )
         # Shared, so that workers that outlive an epoch learn of the next one.
         self._position = torch.zeros(2, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
+        # Draws, and those of them that were replaced; each worker counts in a row of its own, and all may see the sum.
+        counts = torch.zeros((_MOST_WORKERS, 2), dtype=torch.int64)
+        self._counts = counts.share_memory_()  # type: ignore[no-untyped-call]
+        judged = max(1, min(JUDGED_DRAWS, self.epoch_samples) // self.world_size)
+        self._replaced = Replaced(max_substituted, judged, flag="max_substituted")
 
     # ---- where it stands ---------------------------------------------------------------------------------------
 
@@ -111,6 +124,11 @@ class PlanDataset(IterableDataset[tuple[Tensor, Any]]):
     def step(self) -> int:
         """Batches of the epoch that were yielded; those of a DataLoader's workers are not counted."""
         return int(self._position[1])
+
+    @property
+    def substituted(self) -> int:
+        """Draws of this process and its workers whose sample could not be used, so that another stood in."""
+        return int(self._counts[:, 1].sum())
 
     def set_epoch(self, epoch: int) -> None:
         """Go to the start of an epoch. If it is the one at hand, nothing changes: a state that was loaded stands."""
@@ -177,16 +195,30 @@ class PlanDataset(IterableDataset[tuple[Tensor, Any]]):
             feed.close()
 
     def _batch(self, part: Iterator[tuple[int, Iterator[Sample]]]) -> tuple[Tensor, Texts]:
-        images, captions = [], []
+        images, captions, faults = [], [], []
         for draw, candidates in part:
-            image, caption, _ = first_decoded(candidates, partial(self._image, draw))
+            image, caption, fault = first_decoded(candidates, partial(self._image, draw))
             images.append(image)
             captions.append(caption)
+            if fault:
+                faults.append(fault)
+        self._count(len(images), faults)
         # What has no samples still has the others' shape.
         stacked = torch.stack(images or [self._blank()])[: len(images)]
         if self._tokenizer is None:
             return stacked, captions
         return stacked, self._tokenizer(captions or [""])[: len(captions)]
+
+    def _count(self, draws: int, faults: list[str]) -> None:
+        """Raises BadInputError where too many were replaced."""
+        worker = get_worker_info()
+        own = worker.id if worker else 0
+        self._counts[own % _MOST_WORKERS] += torch.tensor([draws, len(faults)])
+        if faults:
+            self._replaced.note(faults)
+            all_draws, all_replaced = self._counts.sum(0).tolist()
+            if too_many := self._replaced.excess(all_replaced, all_draws, warns=own == 0):
+                raise BadInputError(too_many)
 
     def _image(self, draw: int, encoded: bytes | memoryview) -> Tensor:
         if self._transform is None:

@@ -14,7 +14,8 @@ class Feed(Protocol):
 
     def part(self, first: int, size: int, index: int, of: int) -> Iterator[tuple[int, Iterator[Sample]]]:
         """Part `index` of `of` of the draws [first, first + size): the number of each, and its sample with those that
-        stand in, in their order, should it not decode. Which samples these are does not depend on index and of.
+        stand in, in their order, should it not decode. Which samples these are does not depend on index and of. Each
+        draw is dealt with before the next is asked for, and a stand-in is asked for only if none before decoded.
 
         Raises BadInputError when the stand-ins run out.
         """
@@ -31,14 +32,14 @@ class Source(Protocol):
 
 def first_decoded(
     candidates: Iterator[Sample], decode: Callable[[bytes | memoryview], Decoded]
-) -> tuple[Decoded, str, int]:
-    """The image and the caption of the first sample that decodes, and how many did not: a bad image never shifts the
-    order, the next takes its place, in every run alike.
+) -> tuple[Decoded, str, str]:
+    """The image and the caption of the first sample that decodes, and why it is not the draw's own, empty if it is: a
+    bad image never shifts the order, another takes its place, the same in every run.
     """
-    tried = 0
+    fault = ""
     for sample in candidates:
         try:
-            return decode(sample.image), sample.caption, tried
-        except ImageDecodeError:
-            tried += 1
+            return decode(sample.image), sample.caption, fault
+        except ImageDecodeError as error:
+            fault = fault or sample.detail or str(error)
     raise AssertionError("a feed that has no more stand-ins raises")

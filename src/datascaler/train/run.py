@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from datascaler import storage
 from datascaler.data.run_folder import RunSummary, outcome, record_divergence, run_url, start_run
-from datascaler.errors import DivergedError, StoppedError
+from datascaler.errors import BadInputError, DivergedError, StoppedError
 from datascaler.models.build import BuiltClip, check_clip
 from datascaler.models.optimizer import build_optimizer
 from datascaler.models.roles import table_to_json
@@ -18,6 +18,7 @@ from datascaler.train.distributed import World, joined_world, on_main, wait_to_l
 from datascaler.train.estimate import seconds_per_step
 from datascaler.train.open_data import RunData, opened_data
 from datascaler.train.recorder import Recorder
+from datascaler.train.replaced import JUDGED_DRAWS, JUDGED_DRAWS_UNMIXED, Replaced
 from datascaler.train.schedule import learning_rate
 from datascaler.train.step import Step
 from datascaler.train.stop import stop_on_sigterm
@@ -55,6 +56,9 @@ def train(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambd
         checkpoints = Checkpoints(url, spec, clip, optimizer)
         at = checkpoints.restore(on_main(lambda: checkpoints.find(say), world))
         first_step = at.samples_seen // spec.batch_size
+        replaced = _replaced(spec, data)
+        if too_many := replaced.excess(at.substituted, at.samples_seen, warns=world.is_main):
+            raise BadInputError(too_many)
         if world.is_main:
             storage.publish_text(storage.join(url, "mup.json"), table_to_json(clip.table))
 
@@ -80,8 +84,13 @@ def train(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambd
                 raise
             at.samples_seen += spec.batch_size
             at.substituted += result.substituted
+            replaced.note(batch.faults)
+            too_many = replaced.excess(at.substituted, at.samples_seen, warns=world.is_main)
             if recorder:
-                recorder.after_step(number, result.loss, lr, save_now=result.stop)
+                recorder.after_step(number, result.loss, lr, save_now=result.stop or bool(too_many))
+            if too_many:
+                wait_to_leave(world)
+                raise BadInputError(too_many)
             if result.stop:
                 wait_to_leave(world)
                 raise StoppedError(f"stopped on request at {at.samples_seen:,} samples; the same command goes on")
@@ -107,6 +116,12 @@ def _source(spec: TrainSpec, clip: BuiltClip, data: RunData, world: World, at: P
         rank=world.rank,
         world=world.size,
     )
+
+
+def _replaced(spec: TrainSpec, data: RunData) -> Replaced:
+    judged = JUDGED_DRAWS if data.samples else JUDGED_DRAWS_UNMIXED
+    judged = min(judged, data.samples or judged, spec.steps * spec.batch_size)
+    return Replaced(spec.max_substituted, judged)
 
 
 def _outlook(

@@ -9,7 +9,6 @@ An epoch holds what an epoch by a plan does. Where the pool has a uid twice, a p
 pool; a stream takes the first that comes, which may be another one in the next epoch.
 """
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
@@ -23,13 +22,12 @@ from datascaler.data.randomness import shuffled, uniforms
 from datascaler.data.samples import Sample
 from datascaler.data.uid_filter import UidFilter
 from datascaler.data.uids import UID_DTYPE
-from datascaler.errors import BadInputError, ConfigError
+from datascaler.errors import ConfigError
+from datascaler.train.reserve import Drawn, EpochDraws
 from datascaler.train.tar_stream import stream_shard
 
 SHUFFLE_SAMPLES = 2048
 """In the buffer of each process: 70 MB at DataComp's size."""
-STAND_INS = 1024
-"""Samples that are tried for one draw."""
 _LOOKUP_SAMPLES = 128
 
 
@@ -53,10 +51,10 @@ class UnplannedFeed:
     def __init__(self, source: Unplanned, seed: int) -> None:
         self._shards, self._seed = source.shards, seed
         self._filter = UidFilter(source.filter_folder) if source.filter_folder else None
-        self._samples: Iterator[Sample] = iter(())
-        self._ahead: deque[Sample] = deque()
-        """Samples from draw `_at` on that have been looked at."""
-        self._at: int | None = None
+        self._draws: EpochDraws | None = None
+        self._epoch = 0
+        self._next = 0
+        """The draw that comes next."""
 
     def part(self, first: int, size: int, index: int, of: int) -> Iterator[tuple[int, Iterator[Sample]]]:
         """Part `index` of `of` of the draws [first, first + size): each with its sample and the stand-ins for it."""
@@ -65,37 +63,45 @@ class UnplannedFeed:
                 yield number, self._candidates(number)
 
     def close(self) -> None:
-        self._samples = iter(())
+        self._draws = None
 
     def _candidates(self, number: int) -> Iterator[Sample]:
-        """The sample of a draw, then those of the draws that follow."""
-        if self._at is None:
-            self._samples, self._at = self._from_draw(number), number
-        while self._at < number:
-            if self._ahead:
-                self._ahead.popleft()
-            else:
-                next(self._samples)
-            self._at += 1
-        for place in range(STAND_INS):
-            if place == len(self._ahead):
-                self._ahead.append(next(self._samples))
-            yield self._ahead[place]
-        raise BadInputError(f"none of the {STAND_INS} samples from draw {number} on can be decoded")
+        """The sample of a draw, then what stands in for it."""
+        if self._draws is None:
+            self._begin(number)
+        while self._next <= number:
+            drawn = self._draw()
+        drawn.usable = True
+        yield drawn.sample
+        # Whoever asks for more says that it can't be used.
+        drawn.usable = False
+        assert self._draws is not None, "they are closed last"
+        yield from self._draws.stand_ins(number)
 
-    def _from_draw(self, number: int) -> Iterator[Sample]:
-        """The samples of all draws from one on. The first pass tells how long an epoch is; whole ones are left out."""
-        epoch, samples = 0, self._epoch(0)
-        passed = _skip(samples, number)
-        if passed < number:
-            epoch, rest = divmod(number, passed)
-            samples = self._epoch(epoch)
-            _skip(samples, rest)
-        yield from samples
-        for following in count(epoch + 1):
-            yield from self._epoch(following)
+    def _draw(self) -> Drawn:
+        """The next draw, of this epoch or the next one."""
+        while True:
+            self._draws = self._draws or EpochDraws(self._samples(self._epoch), self._seed, self._epoch)
+            drawn = self._draws.next()
+            if drawn:
+                self._next += 1
+                return drawn
+            self._draws, self._epoch = None, self._epoch + 1
 
-    def _epoch(self, epoch: int) -> Iterator[Sample]:
+    def _begin(self, number: int) -> None:
+        """Go to a draw. The first pass tells how long an epoch is; whole ones are left out."""
+        while self._next < number:
+            self._draw()
+            if self._epoch:
+                size = self._next - 1
+                self._epoch = number // size
+                self._next = self._epoch * size
+                self._draws = None
+                break
+        while self._next < number:
+            self._draw()
+
+    def _samples(self, epoch: int) -> Iterator[Sample]:
         if self._filter:
             self._filter.begin_pass()
         order = shuffled(len(self._shards), (self._seed, epoch))
@@ -116,11 +122,6 @@ class UnplannedFeed:
             for sample, repeats in zip(batch, times.tolist(), strict=True):
                 for _ in range(repeats):
                     yield sample
-
-
-def _skip(samples: Iterator[Sample], number: int) -> int:
-    """How many there were to skip, up to `number`."""
-    return sum(1 for _ in islice(samples, number))
 
 
 def _mixed(samples: Iterator[Sample], random: Iterator[float]) -> Iterator[Sample]:
