@@ -3,7 +3,7 @@
 --model ViT-L-14 --pretrained openai             a tag of open_clip's
 --model hf-hub:apple/DFN-public                  a model on the hub
 --model local-dir:/weights/dfn                   a folder with open_clip_config.json; any URL
---model ViT-B-32 --pretrained s3://b/weights.pt  a checkpoint for that architecture
+--model ViT-B-32 --pretrained s3://b/weights.pt  a checkpoint for that architecture, OpenAI's own files among them
 --pretrained s3://b/out/small/.../               a run or checkpoint of ours; it knows its own architecture
 """
 
@@ -12,9 +12,12 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
+from open_clip.transformer import QuickGELU
 from PIL import Image
 from torch import Tensor
 
@@ -23,9 +26,12 @@ from datascaler.errors import ConfigError, DatascalerError, first_line
 from datascaler.models.arch import register_configs
 from datascaler.models.freed_memory import keep_freed_memory
 from datascaler.models.loaded import LoadedClip
+from datascaler.models.openai_layout import is_torchscript, readable_weights, saved_shapes
+from datascaler.models.quick_gelu import SUFFIX, config_of_tag, quick_gelu_config
 from datascaler.models.run_weights import is_run_checkpoint, model_of_run, newest_checkpoint, read_checkpoint
 from datascaler.models.tokenize import Tokenize, tokenizer_for
 
+Preprocess = Callable[[Image.Image], Tensor]
 LOCAL_DIR, HUB = "local-dir:", "hf-hub:"
 _WEIGHT_SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
 
@@ -45,14 +51,25 @@ def load_clip(model: str | None, pretrained: str | None, device: torch.device | 
         raise ConfigError("no model: give --model (an open_clip name) or --pretrained with the URL of a run")
     if pretrained and model.startswith((HUB, LOCAL_DIR)):
         raise ConfigError(f"{model} brings its own weights: leave out --pretrained {pretrained}")
-    with _reachable(model) as name:
-        _check_tag(name, pretrained)
-        try:
-            built, preprocess = _create(name, pretrained)
-            tokenizer = tokenizer_for(name)
-        except Exception as error:  # the hub client, torch and open_clip each have errors of their own
-            raise DatascalerError(f"cannot load {model} {pretrained or ''}: {first_line(error)}") from error
-        return _loaded(built, preprocess, tokenizer, model, device)
+    if not model.startswith((HUB, LOCAL_DIR)):
+        return _from_tag(model, pretrained, device)
+    with _reachable(model) as name, _load_errors(DatascalerError, f"cannot load {model}"):
+        built, preprocess = _create(name)
+        files = _weights_files(name)
+        if len(files) == 1:
+            _refuse_other_sizes(built, files[0], f"the weights do not fit the config of {model}")
+        return _loaded(built, preprocess, tokenizer_for(name), model, device)
+
+
+def _from_tag(model: str, tag: str | None, device: torch.device) -> LoadedClip:
+    settings = _check_tag(model, tag)
+    config = config_of_tag(model, str(tag), settings)
+    image = {f"image_{name}": settings.get(name) for name in ("mean", "std", "interpolation", "resize_mode")}
+    with _load_errors(DatascalerError, f"cannot load {model} {tag}"):
+        file = Path(open_clip.factory.download_pretrained(settings))
+        with readable_weights(file) as (path, _):
+            built, preprocess = _create(config, str(path), **image)
+        return _loaded(built, preprocess, tokenizer_for(config), model, device, config)
 
 
 def _from_url(model: str | None, url: str, device: torch.device) -> LoadedClip:
@@ -61,35 +78,72 @@ def _from_url(model: str | None, url: str, device: torch.device) -> LoadedClip:
         raise ConfigError(
             f"{url} is neither a weights file ({', '.join(_WEIGHT_SUFFIXES)}) nor a run with a checkpoint"
         )
-    if checkpoint.endswith(".pt"):
-        content = read_checkpoint(checkpoint)
-        if is_run_checkpoint(content):
-            clip = model_of_run(content)
-            preprocess = open_clip.image_transform(clip.config["vision_cfg"]["image_size"], is_train=False)
-            return _loaded(clip.model, preprocess, tokenizer_for(clip.arch), clip.arch, device)
+    content = _run_content(checkpoint)
+    if content is not None:
+        clip = model_of_run(content)
+        if model and model != clip.arch:
+            raise ConfigError(f"{checkpoint} is of a run of {clip.arch}, not of {model}: leave out --model")
+        preprocess = open_clip.image_transform(clip.config["vision_cfg"]["image_size"], is_train=False)
+        return _loaded(clip.model, preprocess, tokenizer_for(clip.arch), clip.arch, device)
     if not model:
         raise ConfigError(f"{checkpoint} does not say what architecture it is for: give --model")
     _check_name(model)
-    with storage.local_copy(checkpoint) as path:
-        try:
-            built, preprocess = _create(model, str(path))
-        except Exception as error:  # keys or shapes that do not fit, a refused pickle, a broken file
-            raise ConfigError(f"{checkpoint} does not fit {model}: {first_line(error)}") from error
-    return _loaded(built, preprocess, tokenizer_for(model), model, device)
+    with (
+        storage.local_copy(checkpoint) as file,
+        _load_errors(ConfigError, f"{checkpoint} does not fit {model}"),
+        readable_weights(file) as (path, is_openai),
+    ):
+        config = (quick_gelu_config(model) if is_openai else None) or model
+        built, preprocess = _create(config, str(path), force_quick_gelu=is_openai)
+        _refuse_other_sizes(built, path, f"{checkpoint} does not fit {model}")
+        return _loaded(built, preprocess, tokenizer_for(config), model, device, config)
 
 
-def _create(name: str, pretrained: str | None) -> tuple[torch.nn.Module, Callable[[Image.Image], Tensor]]:
+def _run_content(checkpoint: str) -> dict[str, Any] | None:
+    """A checkpoint of ours; None for any other weights file."""
+    if not checkpoint.endswith(".pt"):
+        return None
+    with storage.open_read(checkpoint) as file:
+        if is_torchscript(file):
+            return None
+    content = read_checkpoint(checkpoint)
+    return content if is_run_checkpoint(content) else None
+
+
+def _create(name: str, pretrained: str | None = None, **options: Any) -> tuple[torch.nn.Module, Preprocess]:
     """With open_clip's other factory, weights that are not found leave a random model behind."""
-    model, preprocess = open_clip.create_model_from_pretrained(name, pretrained)
+    model, preprocess = open_clip.create_model_from_pretrained(name, pretrained, **options)
     return model, preprocess
+
+
+def _refuse_other_sizes(model: torch.nn.Module, file: Path, problem: str) -> None:
+    """open_clip stretches position embeddings to the size that was asked for, which is another model."""
+    saved, built = saved_shapes(file), model.state_dict()
+    for name, place in (("visual.positional_embedding", "patches"), ("positional_embedding", "tokens")):
+        found = saved.get(name) or saved.get(f"text.{name}")
+        wanted = built.get(name, built.get(f"text.{name}"))
+        if found and wanted is not None and found != tuple(wanted.shape):
+            raise ConfigError(f"{problem}: it has positions for {found[0]} {place}, the architecture {len(wanted)}")
+
+
+@contextmanager
+def _load_errors(kind: type[DatascalerError], problem: str) -> Iterator[None]:
+    """The hub client, torch and open_clip have errors of their own: keys or shapes, a refused pickle, no network."""
+    try:
+        yield
+    except (DatascalerError, MemoryError):
+        raise
+    except Exception as error:
+        raise kind(f"{problem}: {first_line(error)}") from error
 
 
 def _loaded(
     model: torch.nn.Module,
-    preprocess: Callable[[Image.Image], Tensor],
+    preprocess: Preprocess,
     tokenize: Tokenize,
     arch: str,
     device: torch.device,
+    config: str = "",
 ) -> LoadedClip:
     # The transform's text names its functions with their addresses, which differ from process to process.
     transform = re.sub(r" at 0x[0-9a-f]+", "", repr(preprocess))
@@ -99,6 +153,7 @@ def _loaded(
         preprocess=preprocess,
         tokenize=tokenize,
         arch=arch,
+        config=config or arch,
         device=device,
         weights_hash=weights_hash(model),
         preprocess_hash=hashlib.sha256(settings.encode()).hexdigest(),
@@ -106,8 +161,14 @@ def _loaded(
 
 
 def weights_hash(model: torch.nn.Module) -> str:
-    """sha256 (hex) over the names, types, shapes and bytes of the state dict, in the order of the names."""
+    """sha256 (hex) over the names, types, shapes and bytes of the state dict, in the order of the names.
+
+    QuickGELU counts too: the same weights give other features with it, and no tensor tells.
+    """
     digest = hashlib.sha256()
+    for name, module in model.named_modules():
+        if isinstance(module, QuickGELU):
+            digest.update(f"{name} QuickGELU".encode())
     for name, tensor in sorted(model.state_dict().items()):
         value = tensor.detach().cpu().contiguous()
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
@@ -129,22 +190,30 @@ def _reachable(model: str) -> Iterator[str]:
         yield LOCAL_DIR + str(folder)
 
 
+def _weights_files(name: str) -> list[Path]:
+    """Those of a `local-dir:`; more than one are open_clip's to choose from."""
+    if not name.startswith(LOCAL_DIR):
+        return []
+    return [file for file in Path(name.removeprefix(LOCAL_DIR)).iterdir() if file.suffix in _WEIGHT_SUFFIXES]
+
+
 def _is_url(pretrained: str) -> bool:
     """A tag has neither a slash nor a weights file's suffix."""
     return "/" in pretrained or pretrained.endswith(_WEIGHT_SUFFIXES)
 
 
-def _check_tag(model: str, tag: str | None) -> None:
-    """Refuse a name or tag that open_clip does not have, and a bare name, which has no weights."""
-    if model.startswith((HUB, LOCAL_DIR)):
-        return
+def _check_tag(model: str, tag: str | None) -> dict[str, Any]:
+    """The tag's row of open_clip's table. Refuses a name or tag that is not there, and a name without a tag."""
     _check_name(model)
-    tags = open_clip.list_pretrained_tags_by_model(model)
-    listed = ", ".join(tags) or "none"
+    listed = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
     if not tag:
         raise ConfigError(f"{model} needs --pretrained: a weights file, or one of its tags: {listed}")
-    if tag.lower() not in tags:
-        raise ConfigError(f"no pretrained tag {tag!r} for {model}; its tags: {listed}")
+    settings: dict[str, Any] = open_clip.get_pretrained_cfg(model, tag)
+    if not settings:
+        plain = model.removesuffix(SUFFIX)
+        remedy = f"give --model {plain}" if open_clip.get_pretrained_cfg(plain, tag) else f"its tags: {listed}"
+        raise ConfigError(f"no pretrained tag {tag!r} for {model}; {remedy}")
+    return settings
 
 
 def _check_name(model: str) -> None:

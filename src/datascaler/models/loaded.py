@@ -36,6 +36,8 @@ class LoadedClip:
     """sha256 (hex) over the names and bytes of all weights."""
     preprocess_hash: str
     """sha256 (hex) over the image transform and the tokenizer settings."""
+    config: str = ""
+    """open_clip's name of what was built: not `arch` where the weights want QuickGELU and `arch` is without it."""
     compiled: tuple[Any, Any] | None = None
     """What stands in for the image and the text encoder after `compile`."""
 

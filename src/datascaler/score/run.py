@@ -40,7 +40,8 @@ def score(spec: ScoreSpec, say: Callable[[str], None] = lambda _: None) -> Score
     work = load_work(spec)
     run = _Run(spec, work, ScoreSummary(work.score_id, tables_folder(spec.output_dir, work.score_id)))
     device = work.clip.device.type if work.clip else "cpu"
-    say(f"scoring {len(mine):,} shards as {work.score_id} on {device}")
+    built = f", built as {work.clip.config}" if work.clip and work.clip.config != work.clip.arch else ""
+    say(f"scoring {len(mine):,} shards as {work.score_id} on {device}{built}")
     with (
         progress(0, "score") as bar,
         Publisher(lambda footer: count_table(run.summary, footer)) as publisher,
