@@ -243,6 +243,28 @@ def test_logs_of_other_rows_are_found_out(tmp_path: Path) -> None:
     assert list(Path(f"{tmp_path}/out").glob("*.tar")) == []
 
 
+def test_rows_that_a_log_has_in_another_order_are_not_mixed_up(tmp_path: Path) -> None:
+    """All of them are of the subset, and one of them is wanted twice."""
+    pool = logged(make_pool(f"{tmp_path}/pool"), shift=1)
+    with pytest.raises(BadInputError, match=r"row 0 has uid \w+, which the parquet beside the shard lists in another"):
+        materialize(save(tmp_path / "a.npy", [*UIDS, UIDS[4]]), pool, f"{tmp_path}/out", samples_per_shard=30)
+    assert list(Path(f"{tmp_path}/out").glob("*.tar")) == []
+
+
+def test_a_sample_that_the_plan_repeats_and_the_subset_does_not_is_found_out(tmp_path: Path) -> None:
+    """A table whose uids are of other rows, where nothing but the uids could tell."""
+    pool = make_pool(f"{tmp_path}/pool")
+    index_pool(find_shards(pool), f"{tmp_path}/index")
+    uids = uid_array(sorted([*UIDS[:6], UIDS[2]]))
+    plan, _ = build_plan(find_shards(pool), f"{tmp_path}/index", uids)
+    plan.arrays["repeat_row"] = plan.arrays["repeat_row"] + 1
+    write_plan(f"{tmp_path}/a.plan", plan)
+    with pytest.raises(BadInputError, match=r"row 3 has uid \w+, which the subset wants less often than the plan"):
+        materialize(
+            save(tmp_path / "a.npy", [*UIDS[:6], UIDS[2]]), pool, f"{tmp_path}/out", plan_url=f"{tmp_path}/a.plan"
+        )
+
+
 def test_damage_costs_the_shards_that_it_is_in(tmp_path: Path) -> None:
     pool, subset, out = make_pool(f"{tmp_path}/pool"), save(tmp_path / "a.npy", UIDS), f"{tmp_path}/out"
     index_pool(find_shards(pool), f"{tmp_path}/index")

@@ -12,6 +12,7 @@ from datascaler.data.uids import (
     sort_order,
     split_uid,
     uid_array,
+    uid_digests,
     uid_hex,
     uid_of,
     uid_pairs,
@@ -65,3 +66,11 @@ def test_finding_the_first_of_each_even_where_high_halves_are_shared() -> None:
     found = find_sorted(uid_array(wanted), array["f0"], array["f1"])
     assert found.tolist() == [present.index(uid) if uid in present else -1 for uid in wanted]
     assert find_sorted(uid_array(wanted), array["f0"][:0], array["f1"][:0]).tolist() == [-1] * len(wanted)
+
+
+def test_digests_differ_wherever_the_uids_do() -> None:
+    """Also of uids that people made by counting, in either half or in both."""
+    counted = [f"{high:016x}{low:016x}" for high in range(60) for low in range(60)]
+    counted += [f"{number << 56:016x}{number << 56:016x}" for number in range(1, 200)]
+    array = uid_array({*counted, *random_uids(5000)})
+    assert len(np.unique(uid_digests(array["f0"], array["f1"]))) == len(array)

@@ -4,18 +4,18 @@ A plan knows its rows by number, so no json is read for a uid. What is kept is c
 in memory, and touching new pages for every piece costs more time than the copy.
 """
 
-import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
-from datascaler.data.samples import IMAGE_SUFFIXES, Sample
-from datascaler.data.tar import BLOCK_BYTES, Entry, scan_tar, text_of
+from datascaler.data.samples import IMAGE_SUFFIXES, OK, Group, Sample, sample_of
+from datascaler.data.tar import BLOCK_BYTES, Entry, Member, raw_of, scan_tar, text_of
 from datascaler.data.ustar import UstarSamples, ustar_samples
 
 _IMAGE_SUFFIXES = tuple(suffix.encode() for suffix in IMAGE_SUFFIXES)
 
 
-_Group = tuple[bytes, int, int, dict[bytes, tuple[int, int]]]
+Spans = tuple[bytes, int, int, dict[bytes, tuple[int, int]]]
 """A sample in a piece: its key, where it begins and ends, and by suffix where each content is, [start, stop)."""
 
 
@@ -32,38 +32,55 @@ def kept_samples(content: bytes | memoryview, piece: Piece, rows: Sequence[int])
     """The samples of `rows` (ascending, distinct) by row, from what was read of a piece.
 
     Rows that are not there, or not as good as they were planned, are left out, and the text says why: the piece is
-    damaged or cut short, or it is not the one that the plan was made from.
+    damaged or cut short, or it is not the one that the plan was made from. Samples before a fault are those that were
+    planned; where all can be followed and there are more or fewer of them, none is known to be.
     """
-    wanted = [row - piece.first_row for row in rows]
-    groups, count, fault = _wanted_groups(content, piece, wanted)
+    there = FoundSamples(content, piece.start)
+    planned = piece.end_row - piece.first_row
+    # A piece ends with a sample, so a mark of the end is zeros where a header was.
+    fault = there.fault or "the tar ends before its last sample" * there.is_ended
     if len(content) < piece.end - piece.start:
         fault = f"the shard ends at byte {piece.start + len(content)}"
-    elif not fault and count != piece.end_row - piece.first_row:
-        return {}, f"other samples than the {piece.end_row - piece.first_row} that were planned"
+    elif there.is_cut or (not fault and there.count != planned):
+        # A member across the end of a whole piece is no damage: the piece is another one than was planned.
+        return {}, f"other samples than the {planned} that were planned"
     found: dict[int, Sample] = {}
-    for row, group in zip(rows, groups, strict=False):  # damage may have cost the last ones
-        sample = _sample(row, group, piece.start, content)
-        if isinstance(sample, Sample):
+    for row in rows:
+        at = row - piece.first_row
+        if at >= there.count:
+            break
+        sample = _sample(row, there.spans(at), piece.start, content)
+        if sample.status == OK:
             found[row] = sample
         else:
-            fault = fault or f"row {row} has {sample}"
+            fault = fault or f"row {row}: {sample.status} ({sample.detail})"
     return found, "" if len(found) == len(rows) else fault
 
 
-def _wanted_groups(content: bytes | memoryview, piece: Piece, wanted: list[int]) -> tuple[list[_Group], int, str]:
-    """Of the samples of a piece those at `wanted` (as far as there are so many), how many there are, and the fault."""
-    plain = ustar_samples(content)
-    if plain:
-        count = len(plain.firsts) - 1
-        return [_plain_group(plain, at) for at in wanted if at < count], count, ""
-    scan = scan_tar(bytes(content), piece.start)
-    groups = _grouped(scan.entries)
-    # A member across the end of a whole piece is no damage: the piece is another one than was planned.
-    count = -1 if scan.cut else len(groups)
-    return [groups[at] for at in wanted if at < len(groups)], count, str(scan.fault or "")
+class FoundSamples:
+    """The samples of bytes that begin with a header, found by their headers and grouped as `read_samples` does it."""
+
+    def __init__(self, content: bytes | memoryview, base: int) -> None:
+        """`base` is where the content begins, for messages."""
+        self._plain = ustar_samples(content)
+        self._grouped: list[Spans] = []
+        self.fault = ""
+        """Why the content can't be followed to its end, if its bytes are wrong."""
+        self.is_cut = self.is_ended = False
+        """Whether the end of the content cuts a member, and whether the mark of a tar's end was met."""
+        if self._plain:
+            self.count = len(self._plain.firsts) - 1
+            return
+        scan = scan_tar(bytes(content), base)
+        self._grouped = _grouped(scan.entries)
+        self.count = len(self._grouped)
+        self.fault, self.is_cut, self.is_ended = str(scan.fault or ""), bool(scan.cut), scan.ended
+
+    def spans(self, at: int) -> Spans:
+        return _plain_group(self._plain, at) if self._plain else self._grouped[at]
 
 
-def _plain_group(samples: UstarSamples, at: int) -> _Group:
+def _plain_group(samples: UstarSamples, at: int) -> Spans:
     names, offsets, sizes, firsts = samples
     first = firsts[at]
     dot = _dot(names[first])
@@ -75,13 +92,13 @@ def _plain_group(samples: UstarSamples, at: int) -> _Group:
     return names[first][:dot], offsets[first], stop + -stop % BLOCK_BYTES, spans
 
 
-def _grouped(entries: list[Entry]) -> list[_Group]:
-    """The samples, grouped as `samples.read_samples` groups them."""
-    groups: list[_Group] = []
+def _grouped(entries: list[Entry]) -> list[Spans]:
+    groups: list[Spans] = []
     current, first, spans = b"", 0, dict[bytes, tuple[int, int]]()
     for name, offset, start, stop, end in entries:
         dot = _dot(name)
-        key, suffix = name[:dot], name[dot + 1 :].lower()
+        key, suffix = name[:dot], name[dot + 1 :]
+        suffix = suffix.lower() if suffix.isascii() else raw_of(text_of(suffix).lower())
         if groups and key == current and suffix not in spans:
             groups.pop()
         else:
@@ -97,25 +114,22 @@ def _dot(name: bytes) -> int:
     return dot if dot >= 0 else len(name)
 
 
-def _sample(row: int, group: _Group, base: int, content: bytes | memoryview) -> Sample | str:
-    """The sample, or what is wrong with it."""
-    key, offset, end, spans = group
-    start, stop = spans.get(b"jpg") or next((spans[suffix] for suffix in _IMAGE_SUFFIXES if suffix in spans), (0, 0))
-    if start == stop:
-        return "no image"
-    try:
-        caption = _caption(spans, content)
-    except (ValueError, KeyError, TypeError) as error:
-        return f"no caption ({type(error).__name__}: {error})"
-    return Sample(row, text_of(key), base + offset, end - offset, (0, 0), bytes(content[start:stop]), caption)
+def _sample(row: int, spans: Spans, base: int, content: bytes | memoryview) -> Sample:
+    """The sample, whose json is read only where it holds the caption: the table had it parsed."""
+    key, offset, end, members = spans
+    start, stop = members.get(b"jpg") or next((members[each] for each in _IMAGE_SUFFIXES if each in members), (0, 0))
+    if start < stop and b"txt" in members:
+        with suppress(UnicodeDecodeError):
+            caption = str(content[slice(*members[b"txt"])], "utf-8")
+            return Sample(row, text_of(key), base + offset, end - offset, (0, 0), bytes(content[start:stop]), caption)
+    return judged(row, spans, base, content)
 
 
-def _caption(spans: dict[bytes, tuple[int, int]], content: bytes | memoryview) -> str:
-    if b"txt" in spans:
-        start, stop = spans[b"txt"]
-        return str(content[start:stop], "utf-8")
-    start, stop = spans[b"json"]
-    caption = json.loads(bytes(content[start:stop]))["caption"]
-    if not isinstance(caption, str):
-        raise TypeError(f"caption is {caption!r}")
-    return caption
+def judged(row: int, spans: Spans, base: int, content: bytes | memoryview) -> Sample:
+    """The sample with its uid and status, as scoring has them."""
+    key, offset, end, members = spans
+    named = {
+        text_of(suffix): Member(text_of(key + b"." + suffix), base + offset, base + end, bytes(content[start:stop]))
+        for suffix, (start, stop) in members.items()
+    }
+    return sample_of(row, Group(text_of(key), named))

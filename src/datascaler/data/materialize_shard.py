@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datascaler import storage
-from datascaler.data.multiset import first_of_each
+from datascaler.data.multiset import distinct_counts
 from datascaler.data.output_shards import OutputShard, kept_before
 from datascaler.data.plan import Plan
 from datascaler.data.planned_members import Members, planned_members
 from datascaler.data.pool import Shard
 from datascaler.data.tar import TarDamageError
-from datascaler.data.uids import find_sorted, is_uid, uid_array
+from datascaler.data.uids import find_sorted, is_uid, uid_array, uid_digests
 from datascaler.data.write_tar import TarWriter
 from datascaler.errors import NotFoundError
 
@@ -40,11 +40,13 @@ class PlannedPool:
     high: NDArray[np.uint64]
     low: NDArray[np.uint64]
     """The subset's distinct uids, ascending."""
+    times: NDArray[np.int64]
+    """How often the subset wants each."""
 
     @classmethod
     def of(cls, plan: Plan, shards: Sequence[Shard], uids: NDArray[np.void]) -> "PlannedPool":
-        distinct = uids[first_of_each(uids)]
-        return cls(plan, shards, kept_before(plan), np.ascontiguousarray(distinct["f0"]), distinct["f1"].copy())
+        distinct, times = distinct_counts(uids)
+        return cls(plan, shards, kept_before(plan), np.ascontiguousarray(distinct["f0"]), distinct["f1"].copy(), times)
 
 
 def write_output_shard(wanted: OutputShard, pool: PlannedPool, output_dir: str) -> None:
@@ -52,7 +54,7 @@ def write_output_shard(wanted: OutputShard, pool: PlannedPool, output_dir: str) 
     successes = 0
     with storage.publish(storage.join(output_dir, SHARD_FORMAT.format(wanted.number))) as file, TarWriter(file) as tar:
         for number, rows, copies in _parts(pool, wanted):
-            for row, uid, members in _checked(pool, number, rows):
+            for row, uid, members in _checked(pool, number, rows, copies):
                 for copy in copies[np.searchsorted(rows, row) : np.searchsorted(rows, row, side="right")].tolist():
                     for suffix, content in members.items():
                         tar.add(f"{uid}-{copy}" + f".{suffix}" * bool(suffix), content)
@@ -74,24 +76,50 @@ def _parts(pool: PlannedPool, wanted: OutputShard) -> Iterator[tuple[int, NDArra
         number += 1
 
 
-def _checked(pool: PlannedPool, number: int, rows: NDArray[np.int64]) -> Iterator[tuple[int, str, Members]]:
-    """(row, uid, members) of all distinct rows of one input shard."""
+def _checked(
+    pool: PlannedPool, number: int, rows: NDArray[np.int64], copies: NDArray[np.int64]
+) -> Iterator[tuple[int, str, Members]]:
+    """(row, uid, members) of all distinct rows of one input shard; `copies` says which copy each of the rows is."""
     shard = pool.shards[number]
     distinct = np.unique(rows)
-    uids = []
+    uids: dict[int, str] = {}
     try:
         for row, members in planned_members(pool.plan, number, shard, distinct):
-            uid = _uid(shard, row, members)
-            uids.append(uid)
-            yield row, uid, members
+            uids[row] = _uid(shard, row, members)
+            yield row, uids[row], members
     except (TarDamageError, NotFoundError) as error:
         raise NotAsPlannedError(f"{shard.url}: {error}") from error
-    if len(uids) < len(distinct):
-        raise NotAsPlannedError(f"{shard.url} ends before row {distinct[len(uids)]}")
-    strange = np.flatnonzero(find_sorted(uid_array(uids), pool.high, pool.low) < 0)
-    if len(strange):
-        row = distinct[strange[0]]
-        raise NotAsPlannedError(f"{shard.url}: row {row} has uid {uids[strange[0]]}, which the subset has not")
+    missing = next((row for row in distinct.tolist() if row not in uids), None)
+    if missing is not None:
+        raise NotAsPlannedError(f"{shard.url} has no row {missing} as it was planned")
+    wrong = _wrong_row(pool, number, uids, copies[np.searchsorted(rows, distinct, side="right") - 1])
+    if wrong:
+        raise NotAsPlannedError(f"{shard.url}: {wrong}")
+
+
+def _wrong_row(pool: PlannedPool, number: int, uids: dict[int, str], last_copies: NDArray[np.int64]) -> str:
+    """What is wrong with the first row that is another sample than the one that was planned; nothing where none is.
+
+    `uids` are by row, ascending; `last_copies` [k] numbers the last copy of each.
+    """
+    pairs = uid_array(uids.values())
+    at = find_sorted(pairs, pool.high, pool.low)
+    strange, too_often = at < 0, last_copies >= pool.times[at]
+    planned = pool.plan.row_uids(number, np.fromiter(uids, np.int64))
+    moved = np.zeros(len(at), bool) if planned is None else planned != uid_digests(pairs["f0"], pairs["f1"])
+    faults = (
+        (strange, "which the subset has not"),
+        (
+            moved,
+            "which the parquet beside the shard lists in another row (`datascaler pool index` finds the right ones)",
+        ),
+        (too_often, "which the subset wants less often than the plan"),
+    )
+    for wrong, how in faults:
+        if wrong.any():
+            row, uid = list(uids.items())[int(np.argmax(wrong))]
+            return f"row {row} has uid {uid}, {how}"
+    return ""
 
 
 def _uid(shard: Shard, row: int, members: Members) -> str:

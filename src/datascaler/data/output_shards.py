@@ -52,8 +52,8 @@ def _bounds(plan: Plan, samples_per_shard: int, bytes_per_shard: float) -> list[
 
 
 def _digest(plan: Plan) -> str:
-    """Names the shards and the rows of them that the plan keeps, wherever it knows them from."""
+    """Names the shards and what the plan keeps of them: their rows, with their uids where only a log has told them."""
     content = sha256()
-    for name in ("shard_list", "bits", "repeat_shard", "repeat_row", "repeat_count"):
+    for name in ("shard_list", "bits", "repeat_shard", "repeat_row", "repeat_count", "row_uid"):
         content.update(np.ascontiguousarray(plan.arrays[name]).data)
     return content.hexdigest()

@@ -37,6 +37,8 @@ _ARRAYS = {
     "shard_end": np.uint64,
     "shard_blocks": np.uint64,
     "shard_ranges": np.uint64,
+    "shard_uids": np.uint64,
+    "row_uid": np.uint64,
     "shard_rows": np.uint32,
     "repeat_shard": np.uint32,
     "repeat_row": np.uint32,
@@ -56,6 +58,7 @@ _TOTALS = {
     "block_kept": "shard_blocks",
     "range_start": "shard_ranges",
     "range_length": "shard_ranges",
+    "row_uid": "shard_uids",
 }
 """Array -> the one that says how many entries of it each shard has."""
 
@@ -66,6 +69,8 @@ class Plan:
 
     `block_start` is in UNIT_BYTES, `block_kept` counts repeats. A range is a distinct kept row: its start relative to
     its block and its length in UNIT_BYTES, where 0 is "to the end of the block"; shards that keep much have none.
+    `row_uid` has the `uid_digests` of each distinct kept row of the shards whose rows were read in a log beside them:
+    nobody has compared it with the tar, so the reader goes by the uid, and a row number is only where it looks first.
     """
 
     pool_digest: str
@@ -140,6 +145,16 @@ class Plan:
         starts = block.start + self.arrays["range_start"][inside].astype(np.int64) * UNIT_BYTES
         lengths = self.arrays["range_length"][inside].astype(np.int64) * UNIT_BYTES
         return np.stack([starts, np.where(lengths == 0, block.end, starts + lengths)], axis=1)
+
+    def row_uids(self, shard: int, rows: NDArray[np.int64]) -> NDArray[np.uint64] | None:
+        """The digest of the uid of each of these kept rows of a shard; None where its rows are known from the tar."""
+        if not len(self.arrays["row_uid"]):
+            return None
+        first, last = (int(total) for total in self.arrays["shard_uids"][shard : shard + 2])
+        if first == last:
+            return None
+        kept = np.flatnonzero(self._bits(shard, 0, int(self.arrays["shard_rows"][shard])))
+        return self.arrays["row_uid"][first + np.searchsorted(kept, rows)]
 
     def _bits(self, shard: int, first: int, count: int) -> NDArray[np.uint8]:
         """[count] ones and zeros, from row `first` on: whether each row is kept."""
@@ -223,7 +238,7 @@ def _check_lengths(arrays: dict[str, NDArray[Any]]) -> None:
     """Whether the arrays speak of the same shards, rows and blocks."""
     shards, repeats = len(arrays["shard_rows"]), len(arrays["repeat_shard"])
     expected = {"shard_end": shards, "repeat_row": repeats, "repeat_count": repeats}
-    expected |= dict.fromkeys(("shard_bits", "shard_blocks", "shard_ranges"), shards + 1)
+    expected |= dict.fromkeys(("shard_bits", "shard_blocks", "shard_ranges", "shard_uids"), shards + 1)
     for name, length in expected.items():
         if len(arrays[name]) != length:
             raise ValueError(f"{name} has {len(arrays[name])} entries, not {length}")

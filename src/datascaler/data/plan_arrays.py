@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from datascaler.data.plan import RANGES_BELOW, UNIT_BYTES, Plan
 from datascaler.data.pool import Shard, pool_digest
 from datascaler.data.shard_rows import ShardRows
+from datascaler.data.uids import uid_digests
 from datascaler.errors import ConfigError
 
 _LONGEST_UNITS = np.iinfo(np.uint16).max
@@ -28,6 +29,7 @@ class PlanArrays:
         self._repeats: list[NDArray[np.uint32]] = []
         self._blocks: list[NDArray[np.uint32]] = []
         self._ranges: list[NDArray[np.uint16]] = []
+        self._uids: list[NDArray[np.uint64]] = []
 
     def add_shard(
         self, shard: Shard, rows: ShardRows, first_rows: NDArray[np.int64], counts: NDArray[np.int64]
@@ -44,6 +46,7 @@ class PlanArrays:
         self._bits.append(np.packbits(counts > 0, bitorder="little"))
         self._blocks.append(_blocks(rows, first_rows, counts))
         self._ranges.append(_ranges(rows, first_rows, kept_rows))
+        self._uids.append(_uids(rows, kept_rows))
 
     def plan(self, subset_digest: str, wanted: int) -> Plan:
         repeats = np.concatenate([np.empty((0, 3), np.uint32), *self._repeats])
@@ -58,6 +61,8 @@ class PlanArrays:
             "shard_bits": _totals(self._bits),
             "shard_blocks": _totals(self._blocks),
             "shard_ranges": _totals(self._ranges),
+            "shard_uids": _totals(self._uids),
+            "row_uid": np.concatenate([np.empty(0, np.uint64), *self._uids]),
             "bits": np.concatenate([np.empty(0, np.uint8), *self._bits]),
             "shard_list": np.frombuffer(names, np.uint8),
         }
@@ -100,6 +105,12 @@ def _ranges(rows: ShardRows, first_rows: NDArray[np.int64], kept_rows: NDArray[n
     # Only a block of one row is that long, and it ends with the row.
     lengths[lengths > _LONGEST_UNITS] = _TO_THE_END
     return np.stack([starts, lengths], axis=1).astype(np.uint16)
+
+
+def _uids(rows: ShardRows, kept_rows: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """[k]: whose each kept row is, where nobody looked into the tar."""
+    kept = kept_rows if rows.starts is None else kept_rows[:0]
+    return uid_digests(rows.high[kept], rows.low[kept])
 
 
 def _totals(parts: list[NDArray[Any]]) -> NDArray[np.uint64]:

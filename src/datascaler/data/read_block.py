@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from datascaler import storage
 from datascaler.data.block_cache import BlockCache
 from datascaler.data.kept_samples import Piece, kept_samples
+from datascaler.data.logged_samples import logged_samples
 from datascaler.data.plan import BLOCK_BYTES, Block, Plan
 from datascaler.data.pool import Shard
 from datascaler.data.read_buffer import read_buffer
@@ -52,7 +53,7 @@ class BlockReader:
         if found is None:
             found, fault = self._read(block, number, _distinct(every), _distinct(rows))
             if fault:
-                self._warn(block, fault)
+                self._warn(block, fault, is_logged=self.plan.row_uids(block.shard, rows) is not None)
             elif len(rows) == len(every):
                 self._keep(number, found)
         else:
@@ -81,6 +82,9 @@ class BlockReader:
             contents = self._contents(url, pieces)
         except NotFoundError as error:
             return {}, str(error)
+        uids = self.plan.row_uids(block.shard, rows)
+        if uids is not None:
+            return logged_samples(contents[0], pieces[0], rows.tolist(), uids)
         if len(pieces) == 1:
             return kept_samples(contents[0], pieces[0], rows.tolist())
         found: dict[int, Sample] = {}
@@ -126,12 +130,13 @@ class BlockReader:
         if self.cache:
             self.cache.put(self._key(number), _packed(found))
 
-    def _warn(self, block: Block, fault: str) -> None:
+    def _warn(self, block: Block, fault: str, *, is_logged: bool) -> None:
         """Once a shard: a shard that was lost has hundreds of blocks."""
         if block.shard not in self._warned:
             self._warned.add(block.shard)
+            what = "does not hold what the parquet beside it lists" if is_logged else "has changed since it was planned"
             url, place = self.shards[block.shard].url, f"bytes {block.start}-{block.end}"
-            _log.warning("%s has changed since it was planned, in %s: %s; others take the place", url, place, fault)
+            _log.warning("%s %s, in %s: %s; others take the place", url, what, place, fault)
 
 
 def _distinct(rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -92,7 +92,7 @@ def scan_tar(content: bytes, base: int = 0) -> Scan:
                 if not name.endswith(b"/"):
                     entries.append(Entry(name, member_start, start, stop, end))
             elif kind == 76:  # L, GNU's long name
-                long_name = content[start:stop].rstrip(b"\0")
+                long_name = content[start:stop].partition(b"\0")[0]
                 continue
             elif kind in b"xX":
                 records = _pax_records(content[start:stop], member_start + base)
@@ -148,6 +148,10 @@ def text_of(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
+def raw_of(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
 @lru_cache(maxsize=1 << 16)
 def _adler_sum(field: bytes) -> int:
     """What the lower half of a header's Adler-32 must be, by its checksum field: 1 + the sum of all bytes, mod 65521.
@@ -183,7 +187,7 @@ def _pax_records(data: bytes, position: int) -> dict[bytes, bytes]:
         digits, _, _ = data.partition(b" ")
         length = int(digits) if digits.isdigit() and len(digits) < 20 else 0
         key, separator, value = data[len(digits) + 1 : length - 1].partition(b"=")
-        if not separator or not 5 <= length <= len(data):
+        if not separator or not 5 <= length <= len(data) or data[length - 1] != ord("\n"):
             raise TarDamageError("bad pax header", position)
         records[key] = value
         data = data[length:]

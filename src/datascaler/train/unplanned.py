@@ -9,8 +9,10 @@ An epoch holds what an epoch by a plan does. Where the pool has a uid twice, a p
 pool; a stream takes the first that comes, which may be another one in the next epoch.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import count, islice
 from pathlib import Path
 
@@ -19,16 +21,18 @@ import numpy as np
 from datascaler import storage
 from datascaler.data.pool import Shard
 from datascaler.data.randomness import shuffled, uniforms
-from datascaler.data.samples import Sample
+from datascaler.data.samples import DAMAGED_TAR, OK, Sample
+from datascaler.data.stream_shard import stream_shard
 from datascaler.data.uid_filter import UidFilter
 from datascaler.data.uids import UID_DTYPE
 from datascaler.errors import ConfigError
 from datascaler.train.reserve import Drawn, EpochDraws
-from datascaler.train.tar_stream import stream_shard
 
 SHUFFLE_SAMPLES = 2048
 """In the buffer of each process: 70 MB at DataComp's size."""
 _LOOKUP_SAMPLES = 128
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +109,7 @@ class UnplannedFeed:
         if self._filter:
             self._filter.begin_pass()
         order = shuffled(len(self._shards), (self._seed, epoch))
-        streamed = (sample for number in order for sample in stream_shard(self._shards[number]))
+        streamed = (sample for number in order for sample in usable_samples(self._shards[number]))
         found = False
         for sample in _mixed(self._kept(streamed), _uniforms(self._seed, epoch)):
             found = True
@@ -122,6 +126,24 @@ class UnplannedFeed:
             for sample, repeats in zip(batch, times.tolist(), strict=True):
                 for _ in range(repeats):
                     yield sample
+
+
+def usable_samples(shard: Shard) -> Iterator[Sample]:
+    """The samples whose status is ok, by scoring's own reading, in tar order; nothing is decoded.
+
+    Raises ConfigError for a shard that is not the one that was pinned.
+    """
+    for sample in stream_shard(shard):
+        if sample.status == OK:
+            yield sample
+        elif sample.status == DAMAGED_TAR:
+            _warn(shard.url, sample.detail)
+
+
+@cache
+def _warn(url: str, reason: str) -> None:
+    """Once, and not in every epoch."""
+    _log.warning("%s is damaged (%s); the samples before that are used", url, reason)
 
 
 def _mixed(samples: Iterator[Sample], random: Iterator[float]) -> Iterator[Sample]:

@@ -1,20 +1,20 @@
-"""webdataset's reading of a shard against our own walker, on tars of every kind."""
+"""Shards as streams, on tars of every kind, against a plain reader and what webdataset makes of the sound ones."""
 
 import io
 import logging
 import tarfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from datascaler import storage
 from datascaler.data.pool import Shard, find_shards
-from datascaler.data.samples import OK, Sample, read_samples
+from datascaler.data.samples import read_samples
 from datascaler.errors import ConfigError
-from datascaler.train import tar_stream
-from datascaler.train.tar_stream import stream_shard
-from tests.data.tars import members_of, shard_of, tar_of
+from datascaler.train import unplanned
+from datascaler.train.unplanned import usable_samples
+from tests.data.plain_tar import plain_samples
+from tests.data.tars import members_of, read_with_webdataset, shard_of, tar_of
 
 PLAIN = shard_of(members_of(number) for number in range(6))
 LAST = max(sample.offset for sample in read_samples(io.BytesIO(PLAIN)))
@@ -55,36 +55,42 @@ def pinned(path: Path, content: bytes) -> Shard:
     return find_shards(str(path))[0]
 
 
-def comparable(sample: Sample) -> Sample:
-    return replace(sample, row=0, offset=0, length=0)
-
-
 @pytest.mark.parametrize("kind", TARS)
-def test_the_usable_samples_are_those_of_the_walker(kind: str, tmp_path: Path) -> None:
-    expected = [comparable(sample) for sample in read_samples(io.BytesIO(TARS[kind])) if sample.status == OK]
-    assert [comparable(sample) for sample in stream_shard(pinned(tmp_path / "0.tar", TARS[kind]))] == expected
+def test_the_usable_samples_are_those_of_a_plain_reader(kind: str, tmp_path: Path) -> None:
+    expected = [(each.key, _pair(each.uid), each.image, each.caption) for each in plain_samples(TARS[kind])]
+    found = list(usable_samples(pinned(tmp_path / "0.tar", TARS[kind])))
+    assert [(sample.key, sample.uid, sample.image, sample.caption) for sample in found] == expected
     if kind in ("plain", "gnu", "pax"):
         assert len(expected) == {"plain": 6}.get(kind, 9)
 
 
+def test_the_samples_of_a_sound_tar_are_those_of_webdataset(tmp_path: Path) -> None:
+    found = [(sample.key, sample.image) for sample in usable_samples(pinned(tmp_path / "0.tar", PLAIN))]
+    assert found == [(sample["__key__"], sample["png"]) for sample in read_with_webdataset(tmp_path / "0.tar")]
+
+
 def test_damage_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    tar_stream._warn.cache_clear()
+    unplanned._warn.cache_clear()
     shard = pinned(tmp_path / "0.tar", TARS["cut in a member"])
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            assert len(list(stream_shard(shard))) == 5
+            assert len(list(usable_samples(shard))) == 5
     assert len(caplog.messages) == 1
-    assert "0.tar is damaged (unexpected end of data" in caplog.messages[0]
+    assert "0.tar is damaged (truncated member at byte" in caplog.messages[0]
 
 
 def test_a_shard_that_was_replaced_is_refused(tmp_path: Path) -> None:
     shard = pinned(tmp_path / "0.tar", PLAIN)
     (tmp_path / "0.tar").write_bytes(PLAIN + bytes(512))
     with pytest.raises(ConfigError, match=r"shard .*0\.tar has changed"):
-        list(stream_shard(shard))
+        list(usable_samples(shard))
 
 
 def test_a_shard_in_object_storage(s3_url: str) -> None:
     storage.publish_bytes(f"{s3_url}/0.tar", PLAIN)
     (shard,) = find_shards(s3_url)
-    assert [sample.caption for sample in stream_shard(shard)] == [f"caption {number}" for number in range(6)]
+    assert [sample.caption for sample in usable_samples(shard)] == [f"caption {number}" for number in range(6)]
+
+
+def _pair(uid: str) -> tuple[int, int]:
+    return int(uid[:16], 16), int(uid[16:], 16)
