@@ -27,7 +27,7 @@ class Planned:
     def open(self, *, seed: int, batch_size: int, end: int) -> "PlannedFeed":
         # Whoever listed the pool has had answers: an outage now is waited out from this process's first request on.
         storage.assume_answers(self.shards[0].url)
-        plan = open_plan(self.plan_path)
+        plan = open_plan(self.plan_path, checked=True)
         order = Order.of(plan, seed, batch_size)
         cache = BlockCache(Path(self.cache_dir), self.cache_bytes) if self.cache_dir else None
         return PlannedFeed(order, Reader(plan, self.shards, order, end=end, cache=cache))
