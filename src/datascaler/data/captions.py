@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datascaler import storage
-from datascaler.errors import ConfigError
+from datascaler.errors import ConfigError, first_line
 
 _LONGEST_FIELD = 1 << 30
 """Captions of a million characters occur; Python's csv stops at 131,072 unless told otherwise."""
@@ -101,12 +101,12 @@ def _read_jsonl(url: str, needed: tuple[str, ...]) -> Iterator[dict[str, Any]]:
 def _read_parquet(url: str, needed: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     with storage.open_read(url) as file:
         try:
-            table = pq.ParquetFile(file)
-        except pa.ArrowInvalid as error:
-            raise ConfigError(f"{url}: not a parquet file ({error})") from error
-        _require(url, needed, table.schema_arrow.names)
-        for batch in table.iter_batches(use_threads=False):
-            yield from batch.to_pylist()
+            table = pq.ParquetFile(file, page_checksum_verification=True)
+            _require(url, needed, table.schema_arrow.names)
+            for batch in table.iter_batches(use_threads=False):
+                yield from batch.to_pylist()
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise ConfigError(f"{url}: not a parquet file ({first_line(error)})") from error
 
 
 def _require(url: str, needed: tuple[str, ...], found: list[str]) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from datascaler import storage
 from datascaler.data.hex_uids import UID_DIGITS, uids_of_digits
-from datascaler.data.parquet import read_parquet
+from datascaler.data.parquet import cast_column, read_parquet
 from datascaler.data.pool import Shard, require_unchanged
 from datascaler.data.samples import NO_UID, OK
 from datascaler.data.score_table import ROW_SCHEMA
@@ -49,7 +49,7 @@ def read_metadata(shard: Shard, columns: Sequence[str]) -> pa.Table:
     """
     require_unchanged(shard, storage.stat(shard.url))
     table = read_parquet(shard.url, ["uid", *columns])
-    uids, valid = _uids(table["uid"])
+    uids, valid = _uids(cast_column(table, "uid", pa.large_string(), shard.url))
     rows = table.num_rows
     places = pa.table(
         {
@@ -69,7 +69,7 @@ def read_metadata(shard: Shard, columns: Sequence[str]) -> pa.Table:
 
 def _uids(column: pa.ChunkedArray) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
     """Hex digits -> `u8,u8` [n], zero where they are none, and where they are some [n]."""
-    texts = column.cast(pa.large_string()).combine_chunks()
+    texts = column.combine_chunks()
     valid = pc.fill_null(pc.match_substring_regex(texts, f"^[0-9a-fA-F]{{{UID_DIGITS}}}$"), False)
     _, _, digits = pa.concat_arrays([texts.filter(valid)]).buffers()
     mask = valid.to_numpy(zero_copy_only=False)

@@ -4,16 +4,33 @@
 machine (seen with pyarrow 19 to 26: "terminate called without an active exception"). `ParquetFile` does not.
 """
 
+import io
 from collections.abc import Sequence
+from typing import Any
+from zlib import crc32
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datascaler import storage
-from datascaler.errors import ConfigError
+from datascaler.errors import ConfigError, DamagedError, first_line
 
 _END_BYTES = 16 << 10
 """Holds the footer of a table with a dozen columns and one row group, several times."""
+_CHECKSUM, _BLANK = b"datascaler.crc32", b"00000000"
+"""A key of the footer and its value while the checksum is taken, which is of the whole file, footer and all."""
+_MARK = _CHECKSUM + b"\x18\x08"
+"""What precedes the value: parquet's words for "a text of 8 bytes"."""
+
+
+def encode_parquet(table: pa.Table, **options: Any) -> bytes:
+    """A file whose every bit is covered: by checksums of its pages, for all who know parquet, and by one of our own."""
+    metadata = {**(table.schema.metadata or {}), _CHECKSUM: _BLANK}
+    buffer = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata(metadata), buffer, write_page_checksum=True, **options)
+    content = buffer.getvalue()
+    at = content.rindex(_MARK) + len(_MARK)
+    return content[:at] + f"{_crc32_without(content, at):08x}".encode() + content[at + len(_BLANK) :]
 
 
 def read_parquet(url: str, columns: Sequence[str] | None = None, dictionaries: Sequence[str] = ()) -> pa.Table:
@@ -29,7 +46,7 @@ def read_parquet_schema(url: str) -> pa.Schema:
     try:
         with storage.translated_errors(url), storage.open_read(url, block_bytes=1 << 20) as file:
             return pq.read_schema(file)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, ValueError) as error:  # a name that is no text is a ValueError
         raise ConfigError(f"{url} is not a readable parquet file ({error})") from error
 
 
@@ -43,18 +60,48 @@ def read_parquet_end(url: str, size: int) -> pa.Schema:
         end = storage.read_bytes(url, size - length, size)
     try:
         return pq.read_schema(pa.BufferReader(end))
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise ConfigError(f"{url} is not a readable parquet file ({error})") from error
 
 
 def decode_parquet(
     content: bytes, name: str, columns: Sequence[str] | None = None, dictionaries: Sequence[str] = ()
 ) -> pa.Table:
+    _require_checksum(content, name)
+    source, options = pa.BufferReader(content), {"read_dictionary": list(dictionaries)}
     try:
-        with pq.ParquetFile(pa.BufferReader(content), read_dictionary=list(dictionaries)) as file:
-            missing = set(columns or ()) - set(file.schema_arrow.names)
-            if missing:
-                raise ConfigError(f"{name} has no column {sorted(missing)[0]!r}; it has {file.schema_arrow.names}")
+        with pq.ParquetFile(source, page_checksum_verification=True, **options) as file:
+            names = file.schema_arrow.names
+            for column in columns or ():
+                if names.count(column) != 1:
+                    there = "several columns" if column in names else "no column"
+                    raise ConfigError(f"{name} has {there} {column!r}; it has {names}")
             return file.read(columns=None if columns is None else list(columns), use_threads=False)
-    except (pa.ArrowException, OSError) as error:  # damage inside the file is an OSError to pyarrow
+    except (pa.ArrowException, OSError, ValueError) as error:  # damage inside the file is an OSError to pyarrow
         raise ConfigError(f"{name} is not a readable parquet file ({error})") from error
+
+
+def cast_column(table: pa.Table, column: str, kind: pa.DataType, name: str, *, safe: bool = True) -> pa.ChunkedArray:
+    """The column as what it is read as, in a file that somebody else wrote. Raises ConfigError where it can't be."""
+    try:
+        return table[column].cast(kind, safe=safe)
+    except pa.ArrowException as error:
+        raise ConfigError(
+            f"{name}: column {column!r} is {table[column].type} and can't be read as {kind} ({first_line(error)})"
+        ) from error
+
+
+def _require_checksum(content: bytes, name: str) -> None:
+    """Only what we wrote has one."""
+    at = content.rfind(_MARK) + len(_MARK)
+    if at >= len(_MARK) and content[at : at + len(_BLANK)] != f"{_crc32_without(content, at):08x}".encode():
+        raise DamagedError(
+            f"{name} is not a readable parquet file (damaged: its content does not fit its checksum): remove it to have "
+            "it made anew, or restore it from a copy"
+        )
+
+
+def _crc32_without(content: bytes, at: int) -> int:
+    """As it is while the checksum itself is blank."""
+    view = memoryview(content)
+    return crc32(view[at + len(_BLANK) :], crc32(_BLANK, crc32(view[:at])))

@@ -3,7 +3,6 @@
 A table is its own "done" marker: it is published whole, and a rerun skips a shard whose footer matches.
 """
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -11,10 +10,9 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from datascaler import __version__, storage
-from datascaler.data.parquet import read_parquet, read_parquet_end, read_parquet_schema
+from datascaler.data.parquet import encode_parquet, read_parquet, read_parquet_end, read_parquet_schema
 from datascaler.data.pool import Shard
 from datascaler.data.samples import OK, Sample
 from datascaler.errors import ConfigError
@@ -33,6 +31,7 @@ ROW_SCHEMA = pa.schema(
         ("status", pa.string()),
     ]
 )
+_TYPES = {**{each.name: each.type for each in ROW_SCHEMA}, "score": pa.float32()}
 _ENCODINGS = {"key": "DELTA_BYTE_ARRAY", "offset": "DELTA_BINARY_PACKED"}
 """Keys and offsets hardly differ from the row before. Only a status repeats, so only that gets a dictionary."""
 
@@ -155,12 +154,11 @@ def publish_table(url: str, footer: Footer, table: pa.Table, *, overwrite: bool 
     statuses = table["status"].value_counts().to_pylist()
     rows = {each["values"]: each["counts"] for each in statuses}
     counted = {**asdict(footer), "rows": table.num_rows, "ok": rows.pop(OK, 0), "bad": rows}
-    table = table.replace_schema_metadata({_FOOTER: json.dumps(counted).encode()})
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", use_dictionary=["status"], column_encoding=_ENCODINGS)
+    table = table.replace_schema_metadata({_FOOTER: json.dumps(storage.signed(counted)).encode()})
+    content = encode_parquet(table, compression="zstd", use_dictionary=["status"], column_encoding=_ENCODINGS)
     if overwrite:
-        storage.publish_bytes(url, buffer.getvalue())
-    elif not storage.publish_if_absent(url, buffer.getvalue()):
+        storage.publish_bytes(url, content)
+    elif not storage.publish_if_absent(url, content):
         is_done(url, footer, overwrite=False)
         return read_footer(url)
     return Footer(**counted)
@@ -177,6 +175,11 @@ def read_listed_footer(info: storage.FileInfo) -> Footer:
 
 def read_table(url: str, columns: Sequence[str], dictionaries: Sequence[str] = ()) -> tuple[pa.Table, Footer]:
     table = read_parquet(url, columns, dictionaries)
+    for field_ in table.schema:
+        expected = _TYPES.get(field_.name)
+        found = field_.type.value_type if pa.types.is_dictionary(field_.type) else field_.type
+        if expected not in (None, found):
+            raise ConfigError(f"{url} is not a score table of this version ({field_.name} is {found}, not {expected})")
     return table, _footer(table.schema, url)
 
 
@@ -192,6 +195,6 @@ def is_done(url: str, footer: Footer, *, overwrite: bool) -> bool:
 
 def _footer(schema: pa.Schema, url: str) -> Footer:
     try:
-        return Footer(**json.loads((schema.metadata or {})[_FOOTER]))
-    except (KeyError, TypeError, ValueError) as error:
+        return Footer(**storage.checked(json.loads((schema.metadata or {})[_FOOTER]), url))
+    except (KeyError, RecursionError, TypeError, ValueError) as error:
         raise ConfigError(f"{url} is not a score table of this version ({error})") from error

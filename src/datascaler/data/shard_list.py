@@ -1,13 +1,11 @@
 """The frozen shard list of an output folder: what `i::count` is taken of, whatever the pool's listing says later."""
 
-import io
 from collections.abc import Callable
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from datascaler import storage
-from datascaler.data.parquet import read_parquet
+from datascaler.data.parquet import encode_parquet, read_parquet
 from datascaler.data.pool import Shard, find_shards, require_unchanged
 from datascaler.errors import ConfigError
 
@@ -61,9 +59,7 @@ def _normal(data_dir: str) -> str:
 def _encode(shards: list[Shard], data_dir: str) -> bytes:
     columns = {name: [getattr(shard, name) for shard in shards] for name in _COLUMNS}
     table = pa.table(columns).replace_schema_metadata({_DATA_DIR: data_dir.encode()})
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer)
-    return buffer.getvalue()
+    return encode_parquet(table)
 
 
 def _read(url: str) -> tuple[list[Shard], str]:

@@ -19,7 +19,7 @@ _ROWS_AT_A_TIME = 1 << 20
 
 def write_parquet(file: IO[bytes], uids: NDArray[np.void]) -> None:
     schema = pa.schema([(name, pa.uint64()) for name in _HALVES])
-    with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False) as writer:
+    with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False, write_page_checksum=True) as writer:
         for first in range(0, len(uids), _ROWS_AT_A_TIME):
             rows = uids[first : first + _ROWS_AT_A_TIME]
             writer.write_table(pa.table([np.ascontiguousarray(rows[name]) for name in ("f0", "f1")], schema=schema))
@@ -51,7 +51,7 @@ def _from_hex(column: pa.ChunkedArray) -> NDArray[np.void]:
     for chunk in column.chunks:
         try:
             fixed = chunk.cast(pa.string()).cast(pa.binary()).cast(pa.binary(UID_DIGITS))
-        except pa.ArrowInvalid as error:
+        except pa.ArrowException as error:
             raise ConfigError(f"column {_HEX} holds other things than uids of 32 hex digits ({error})") from error
         digits = np.frombuffer(fixed.buffers()[1] or b"", np.uint8).reshape(-1, UID_DIGITS)
         uids, wrong = uids_of_digits(digits[fixed.offset : fixed.offset + len(fixed)])

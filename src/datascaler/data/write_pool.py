@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from datascaler import storage
-from datascaler.data.parquet import read_parquet
+from datascaler.data.parquet import encode_parquet, read_parquet
 from datascaler.data.pool_rows import FAILED_TO_DOWNLOAD, FAILED_TO_RESIZE, SUCCESS, PoolRow, PoolSample, stored_row
 from datascaler.data.write_tar import TarWriter
 from datascaler.errors import ConfigError
@@ -182,8 +182,7 @@ def _write_shard(
                 tar.add_sample(record["key"], members | {"json": json.dumps(record, indent=4).encode()})
             on_row()
     table = pa.Table.from_pylist(log, schema=_LOG_SCHEMA)
-    with storage.publish(storage.join(folder, f"{number:08d}.parquet")) as file:
-        pq.write_table(table, file)
+    storage.publish_bytes(storage.join(folder, f"{number:08d}.parquet"), encode_parquet(table))
     end = time.time()
     stats = {
         "count": len(log),
@@ -229,7 +228,7 @@ def _refuse_leftovers(folder: str, present: set[str], shards: int, overwrite: bo
 def _write_metadata(url: str, folder: str, shards: int) -> None:
     """DataComp's index of the pool, of the samples that are in its tars, one row group a shard."""
     schema = pa.schema([(column, _LOG_SCHEMA.field(source).type) for column, source in _METADATA_COLUMNS.items()])
-    with storage.publish(url) as file, closing(pq.ParquetWriter(file, schema)) as writer:
+    with storage.publish(url) as file, closing(pq.ParquetWriter(file, schema, write_page_checksum=True)) as writer:
         for number in range(shards):
             log = read_parquet(storage.join(folder, f"{number:08d}.parquet"), ["status", *_METADATA_COLUMNS.values()])
             stored = log.filter(pc.equal(log["status"], SUCCESS))

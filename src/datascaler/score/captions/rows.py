@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from datascaler.data.index import read_shard
 from datascaler.data.metadata import is_metadata, read_metadata
+from datascaler.data.parquet import cast_column
 from datascaler.data.pool import Shard
 from datascaler.data.samples import NO_CAPTION, OK
 from datascaler.data.score_table import rows_table
@@ -53,8 +54,10 @@ def _of_metadata(shard: Shard) -> CaptionRows:
     without = pc.and_(pc.equal(table["status"], OK), pc.is_null(table["text"]))
     places = table.select([name for name in table.column_names if name not in _COLUMNS])
     places = with_status(places, NO_CAPTION, without.to_numpy())
-    captions = pc.if_else(pc.equal(places["status"], OK), table["text"].cast(pa.large_string()), "").to_pylist()
-    sides = [pc.fill_null(table[name].cast(pa.int64(), safe=False), 0).to_numpy() for name in _COLUMNS[1:]]
+    texts = cast_column(table, "text", pa.large_string(), shard.url)
+    captions = pc.if_else(pc.equal(places["status"], OK), texts, "").to_pylist()
+    columns = [cast_column(table, name, pa.int64(), shard.url, safe=False) for name in _COLUMNS[1:]]
+    sides = [pc.fill_null(column, 0).to_numpy() for column in columns]
     sizes = np.stack(sides, axis=1)
     sizes[(sizes <= 0).any(axis=1)] = 0
     return CaptionRows(places, captions, sizes)

@@ -2,13 +2,13 @@
 
 from functools import partial
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datascaler import storage
 from datascaler.data.in_order import in_order
 from datascaler.data.metadata import find_metadata, read_metadata
+from datascaler.data.parquet import cast_column
 from datascaler.data.pool import Shard
 from datascaler.data.score_table import vectors_url
 from datascaler.data.shard_list import frozen_shards, require_pool_unchanged
@@ -59,10 +59,13 @@ def _require_npz(shards: list[Shard]) -> None:
 
 def _read_rows(score_column: str, shard: Shard) -> pa.Table:
     table = read_metadata(shard, [score_column])
-    scores = table[score_column].to_numpy().astype(np.float32)
+    scores = cast_column(table, score_column, pa.float32(), shard.url).to_numpy()
     return table.drop_columns([score_column]).append_column("score", pa.array(scores))
 
 
 def _count(shard: Shard) -> int:
     with storage.translated_errors(shard.url), storage.open_read(shard.url, block_bytes=_FOOTER_BYTES) as file:
-        return int(pq.read_metadata(file).num_rows)
+        try:
+            return int(pq.read_metadata(file).num_rows)
+        except (pa.ArrowException, ValueError) as error:
+            raise ConfigError(f"{shard.url} is not a readable parquet file ({error})") from error
