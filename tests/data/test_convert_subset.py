@@ -9,7 +9,7 @@ import pytest
 from datascaler.data.convert_subset import convert_subset
 from datascaler.data.subset import read_recipe, read_subset, subset_digest
 from datascaler.data.uids import uid_array, uid_hex
-from datascaler.errors import ConfigError
+from datascaler.errors import ConfigError, DamagedError
 from tests.data.subset_files import OFTEN, UIDS, run, save
 
 
@@ -50,8 +50,11 @@ def test_a_recipe_is_never_left_beside_what_it_does_not_describe(tmp_path: Path)
         convert_subset(source, f"{tmp_path}/a.pkl", drop_repeats=True)
     with pytest.raises(ConfigError, match=r"a\.npy would overwrite itself"):
         convert_subset(source, source, drop_repeats=True)
-    # A file that was replaced beside its recipe: the copy does not inherit the wrong words.
+    # A file that was replaced beside its recipe, or damaged: nobody can tell which of both is meant.
     np.save(tmp_path / "a.npy", uid_array(UIDS[:5]))
+    with pytest.raises(DamagedError, match=r"a\.npy is not what its recipe .*a\.json was written for"):
+        convert_subset(source, f"{tmp_path}/b.npy")
+    (tmp_path / "a.json").unlink()
     recipe = read_recipe(convert_subset(source, f"{tmp_path}/b.npy").file)
     assert recipe is not None
     assert "method" not in recipe

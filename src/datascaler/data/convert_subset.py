@@ -39,10 +39,7 @@ def convert_subset(source: str, target: str, *, drop_repeats: bool = False, over
 def _recipe(source: str, target: str, recipe: dict[str, Any] | None, uids: Any, dropped: int) -> dict[str, Any]:
     if recipe and base_of(source) == base_of(target) and not dropped:
         return recipe
-    digest = subset_digest(uids)
-    # A recipe that was left beside a file it does not describe would lie about the copy as well.
-    mine = recipe if recipe and recipe["digest"] == digest else {"code_version": __version__}
-    lineage: dict[str, Any] = {"converted_from": {"subset": source, "digest": digest}}
+    lineage: dict[str, Any] = {"converted_from": {"subset": source, "digest": subset_digest(uids)}}
     if dropped:
         lineage |= {"dropped_repeats": dropped, "kept_uids": len(uids) - dropped}
-    return {**mine, **lineage}
+    return {**(recipe or {"code_version": __version__}), **lineage}

@@ -73,7 +73,7 @@ class PoolReport:
 
 def describe_subset(url: str) -> tuple[SubsetReport, NDArray[np.void]]:
     """The report, and the uids, ascending."""
-    uids, was_sorted = open_subset(url)
+    uids, was_sorted = open_subset(url, strict=False)
     _, counts = distinct_counts(uids)
     digest, recipe = subset_digest(uids), read_recipe(url)
     report = SubsetReport(

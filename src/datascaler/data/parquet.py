@@ -96,8 +96,8 @@ def _require_checksum(content: bytes, name: str) -> None:
     at = content.rfind(_MARK) + len(_MARK)
     if at >= len(_MARK) and content[at : at + len(_BLANK)] != f"{_crc32_without(content, at):08x}".encode():
         raise DamagedError(
-            f"{name} is not a readable parquet file (damaged: its content does not fit its checksum): remove it to have "
-            "it made anew, or restore it from a copy"
+            f"{name} is not a readable parquet file (damaged: its content does not fit its checksum): "
+            "remove it to have it made anew, or restore it from a copy"
         )
 
 

@@ -14,7 +14,7 @@ from datascaler.data.subset_parquet import read_uid_parquet, write_parquet
 from datascaler.data.subset_sets import read_pkl, read_trie, write_pkl, write_trie
 from datascaler.data.subset_text import read_txt, write_txt
 from datascaler.data.uids import is_sorted, sort_order
-from datascaler.errors import ConfigError
+from datascaler.errors import ConfigError, DamagedError
 
 
 class _Format(NamedTuple):
@@ -31,6 +31,9 @@ _FORMATS = {
     "parquet": _Format(read_uid_parquet, write_parquet, holds_repeats=True),
 }
 FORMATS = tuple(_FORMATS)
+_FILES = "file_sha256"
+"""In a recipe as it is stored: format -> digest of the file's bytes."""
+_PIECE_BYTES = 1 << 20
 
 
 class SubsetFile(NamedTuple):
@@ -54,16 +57,18 @@ def write_subset(base: str, uids: NDArray[np.void], recipe: dict[str, Any], form
             raise ConfigError(f"unknown subset format {name!r}; known: {', '.join(FORMATS)}")
     refuse_repeats(uids, formats)
     digest = subset_digest(uids)
-    before = read_recipe(f"{base}.npy")
-    there = before.get("formats", []) if before and before["digest"] == digest else []
+    before = _read_record(f"{base}.npy") or {}
+    files = _file_digests(before) if before.get("digest") == digest else {}
+    there = before.get("formats", []) if before.get("digest") == digest else []
     urls = []
     for name in formats:
         url = f"{base}.{name}"
         with storage.publish(url) as file:
             _FORMATS[name].write(file, uids)
+            files[name] = _digest_of(file)
         urls.append(url)
     listed = [name for name in FORMATS if name in {*formats, *there}]
-    storage.publish_json(f"{base}.json", {**recipe, "digest": digest, "formats": listed})
+    storage.publish_record(f"{base}.json", {**recipe, "digest": digest, "formats": listed, _FILES: files})
     return urls
 
 
@@ -82,17 +87,31 @@ def read_subset(url: str) -> NDArray[np.void]:
     return open_subset(url).uids
 
 
-def open_subset(url: str) -> SubsetFile:
-    """Read a subset file, mapped into memory where it is a sorted .npy. Raises ConfigError for anything else."""
-    try:
-        uids = _FORMATS[format_of(url)].read(url)
-    except ConfigError as error:
-        raise ConfigError(f"{url}: {error}") from error
+def open_subset(url: str, *, strict: bool = True) -> SubsetFile:
+    """Read a subset file, mapped into memory where it is a sorted .npy. Raises ConfigError for anything else, and
+    DamagedError where a recipe lies beside it that is of other content.
+
+    strict: False leaves it to the caller to compare with the recipe.
+    """
+    name = format_of(url)
+    recipe = _read_record(url) or {}
+    with storage.local_copy(url) as path:
+        expected = _file_digests(recipe).get(name)
+        # Before it is parsed: the library that reads tries crashes on some damaged ones.
+        if expected is not None and (strict or name == "trie"):
+            with path.open("rb") as file:
+                _require_digest(url, _digest_of(file), expected)
+        try:
+            uids = _FORMATS[name].read(str(path))
+        except ConfigError as error:
+            raise ConfigError(f"{url}: {error}") from error
     if not len(uids):
         raise ConfigError(f"{url} holds no uids")
     ordered = is_sorted(uids)
-    was_sorted = ordered if _FORMATS[format_of(url)].holds_repeats else None
-    return SubsetFile(uids if ordered else uids[sort_order(uids)], was_sorted)
+    uids = uids if ordered else uids[sort_order(uids)]
+    if strict and expected is None and "digest" in recipe:
+        _require_digest(url, subset_digest(uids), recipe["digest"])
+    return SubsetFile(uids, ordered if _FORMATS[name].holds_repeats else None)
 
 
 def format_of(url: str) -> str:
@@ -111,15 +130,46 @@ def base_of(subset_url: str) -> str:
 
 def read_recipe(subset_url: str) -> dict[str, Any] | None:
     """The recipe beside a subset file, or None for a subset that came from elsewhere."""
-    url = base_of(subset_url) + ".json"
-    record = storage.read_json(url) if storage.exists(url) else None
-    # A file of somebody else's may have the name.
-    return record if isinstance(record, dict) and "digest" in record else None
+    record = _read_record(subset_url)
+    return {name: value for name, value in record.items() if name != _FILES} if record else None
 
 
 def subset_digest(uids: NDArray[np.void]) -> str:
     """Names the multiset of uids, whatever file it came from (16 hex digits)."""
     return sha256(np.ascontiguousarray(uids).view(np.uint8).data).hexdigest()[:16]
+
+
+def _read_record(subset_url: str) -> dict[str, Any] | None:
+    """The recipe with the digests of the files."""
+    url = base_of(subset_url) + ".json"
+    record = storage.read_json(url) if storage.exists(url) else None
+    # A file of somebody else's may have the name.
+    if not isinstance(record, dict):
+        return None
+    record = storage.checked(record, url)
+    return record if "digest" in record else None
+
+
+def _file_digests(record: dict[str, Any]) -> dict[str, Any]:
+    files = record.get(_FILES)
+    return files if isinstance(files, dict) else {}
+
+
+def _require_digest(url: str, found: str, expected: object) -> None:
+    if found != expected:
+        raise DamagedError(
+            f"{url} is not what its recipe {base_of(url)}.json was written for (digest {found}, not {expected}): it is "
+            "damaged, or was exchanged; restore it, or remove the recipe if the file is what you want"
+        )
+
+
+def _digest_of(file: IO[bytes]) -> str:
+    """Of a file's bytes, from its beginning (16 hex digits)."""
+    file.seek(0)
+    digest = sha256()
+    while piece := file.read(_PIECE_BYTES):
+        digest.update(piece)
+    return digest.hexdigest()[:16]
 
 
 def _listed(names: Iterable[str]) -> str:

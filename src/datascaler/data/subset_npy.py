@@ -26,7 +26,9 @@ def read_npy(url: str) -> NDArray[np.void]:
 def _mapped(path: Path) -> NDArray[np.void]:
     try:
         uids = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:  # a damaged header is parsed as Python, and may fail in any way
         raise ConfigError(f"not a readable .npy file ({error})") from error
     if uids.dtype != UID_DTYPE or uids.ndim != 1:
         raise ConfigError(f"expected one dimension of dtype u8,u8, found {uids.ndim} of {uids.dtype}")
