@@ -111,7 +111,7 @@ def recipe_case(folder: Path) -> Case:
 
 def shard_list_case(folder: Path) -> Case:
     shards = [Shard(f"pool/{number}.tar", f"{number}.tar", 5120 + number, f"{number:x}" * 8) for number in range(20)]
-    frozen_shards(str(folder), "pool", lambda _: shards)
+    frozen_shards(str(folder), "pool", lambda *_: shards)
     return folder / "shards.parquet", lambda: read_frozen_shards(str(folder))
 
 

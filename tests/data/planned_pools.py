@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from datascaler.data.block_cache import BlockCache
 from datascaler.data.build_plan import build_plan
@@ -18,6 +19,7 @@ from datascaler.data.pool import Shard, find_shards
 from datascaler.data.reader import Reader
 from datascaler.data.samples import Sample
 from datascaler.data.uids import sort_order, uid_array, uid_of
+from datascaler.storage import identity
 from tests.data.tars import members_of, shard_of
 from tests.data.test_order import reference_epoch
 
@@ -107,11 +109,15 @@ def rows_of_blocks(plan: Plan, row: int) -> range:
 
 
 def overwrite_unseen(path: Path, content: bytes) -> None:
-    """Change a file behind the back of whoever looks at its size and time only."""
+    """Change a file behind the back of whoever looks at its size only, as where `identity_is_size`."""
     before = path.stat()
     path.write_bytes(content)
     os.truncate(path, before.st_size)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def identity_is_size(patch: pytest.MonkeyPatch) -> None:
+    """As if no spot that identity looks at were ever damaged."""
+    patch.setattr(identity, "_spots", lambda _: [])
 
 
 def seeded(seed: int) -> np.random.Generator:

@@ -119,7 +119,9 @@ def test_coverage_from_scores_an_index_logs_or_a_plan(tmp_path: Path) -> None:
         status = ["failed_to_download" if uid == DEAD else "success" for uid in uids]
         columns = {"uid": pa.array(uids, pa.string()), "status": pa.array(status, pa.string())}
         pq.write_table(pa.table(columns), f"{logged}/{name}.parquet")
-    (report,) = shown(wanted, "--data-dir", logged)["subsets"]
+    # A plan beside the subset would fit this copy of the pool.
+    copied = save(tmp_path / "b.npy", WANTED)
+    (report,) = shown(copied, "--data-dir", logged)["subsets"]
     assert kept_of(report) == KEPT | {"00000002": (7, 9)}
     assert not list(Path(logged).glob("*.plan"))
 

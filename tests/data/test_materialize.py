@@ -1,7 +1,6 @@
 """A subset as tars of its own: against a loop over webdataset's samples, resumed, and with what can go wrong."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from datascaler.data.pool import find_shards
 from datascaler.data.subset import read_subset
 from datascaler.data.uids import uid_array, uid_hex, uid_of
 from datascaler.errors import BadInputError, ConfigError
+from tests.data.planned_pools import identity_is_size
 from tests.data.tables import uids_of
 from tests.data.tars import members_of, read_with_webdataset, shard_of
 
@@ -265,24 +265,23 @@ def test_a_sample_that_the_plan_repeats_and_the_subset_does_not_is_found_out(tmp
         )
 
 
-def test_damage_costs_the_shards_that_it_is_in(tmp_path: Path) -> None:
+def test_damage_costs_the_shards_that_it_is_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    identity_is_size(monkeypatch)
     pool, subset, out = make_pool(f"{tmp_path}/pool"), save(tmp_path / "a.npy", UIDS), f"{tmp_path}/out"
     index_pool(find_shards(pool), f"{tmp_path}/index")
     plan, _ = build_plan(find_shards(pool), f"{tmp_path}/index", read_subset(subset))
     write_plan(f"{tmp_path}/a.plan", plan)
     damaged = Path(pool) / "00000001.tar"
-    content, stat = bytearray(damaged.read_bytes()), damaged.stat()
+    content = bytearray(damaged.read_bytes())
     at = plan.block(1).start + 512 * 4 * 10
     content[at : at + 2048] = b"?" * 2048
     damaged.write_bytes(content)
-    os.utime(damaged, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     with pytest.raises(BadInputError, match=r"of 7 shards were not written, for the pool is not as it was planned"):
         materialize(subset, pool, out, samples_per_shard=9)
     written = {path.name for path in Path(out).glob("*.tar")}
     assert {"00000000.tar", "00000001.tar", "00000006.tar"} <= written < {f"{n:08d}.tar" for n in range(7)}
     assert not Path(f"{out}/meta.json").exists()
     damaged.write_bytes(shard_of(pool_shards()[1]))
-    os.utime(damaged, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     made = materialize(subset, pool, out, samples_per_shard=9)
     assert made.shards_skipped == len(written)
     assert written_to(out) == wanted_from(pool, UIDS)

@@ -1,11 +1,15 @@
 """What counts as a shard of a pool, and what it is called."""
 
+import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from datascaler import storage
-from datascaler.data.pool import find_shards, pool_digest, require_unchanged
+from datascaler.data.index import index_part
+from datascaler.data.pool import find_shards, is_version, pool_digest, require_unchanged
 from datascaler.errors import ConfigError, NotFoundError
 from tests.data.tars import members_of, shard_of
 
@@ -83,5 +87,48 @@ def test_the_digest_is_of_names_sizes_and_etags(pool: str) -> None:
     storage.publish_bytes(before[1].url, shard_of([members_of(1), members_of(2)]))
     assert pool_digest(before) != pool_digest(find_shards(pool))
     with pytest.raises(ConfigError, match=r"00000000\.tar has changed"):
-        require_unchanged(before[1], storage.stat(before[1].url))
-    require_unchanged(before[2], storage.stat(before[2].url))
+        require_unchanged(before[1])
+    require_unchanged(before[2])
+
+
+def test_shards_that_are_links(tmp_path: Path) -> None:
+    """As in the cache of the Hugging Face hub: snapshots/REVISION/0.tar -> ../../blobs/SHA."""
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "snapshots/1").mkdir(parents=True)
+    for number in range(2):
+        (tmp_path / f"blobs/{number}").write_bytes(shard_of([members_of(number)]))
+        os.utime(tmp_path / f"blobs/{number}", (number, number))
+        (tmp_path / f"snapshots/1/{number}.tar").symlink_to(f"../../blobs/{number}")
+    pool = str(tmp_path / "snapshots/1")
+    for shard in find_shards(pool):
+        require_unchanged(shard)
+    summary = index_part(pool, str(tmp_path / "out"))
+    assert (summary.shards, summary.ok) == (2, 2)
+    assert index_part(pool, str(tmp_path / "out")).skipped == 2
+
+
+def test_a_copy_of_a_pool_is_the_same_pool(pool: str, tmp_path: Path) -> None:
+    shards = find_shards(pool)
+    shutil.copytree(f"{pool}/shards", tmp_path / "copy/shards", copy_function=shutil.copyfile)
+    copied = find_shards(f"{tmp_path}/copy")
+    assert pool_digest(copied) == pool_digest(shard for shard in shards if shard.name.startswith("shards/"))
+
+
+def test_a_link_to_nothing_stops_before_the_work(pool: str) -> None:
+    Path(pool, "shards/00000002.tar").symlink_to("nowhere")
+    with pytest.raises(NotFoundError, match=r"00000002\.tar: not found \(it is a symbolic link to nowhere"):
+        find_shards(pool)
+    assert len(find_shards(pool, {f"{pool}/extra.tar"})) == 1
+
+
+def test_a_shard_pinned_by_its_time_is_still_known(pool: str) -> None:
+    """Score tables that were made when the etag of a local file was its time are not made anew."""
+    shard = find_shards(pool)[0]
+    pinned = replace(shard, etag=storage.stat(shard.url).etag)
+    require_unchanged(pinned)
+    assert is_version(shard, pinned.size, pinned.etag)
+    assert not is_version(shard, pinned.size + 1, pinned.etag)
+    os.utime(shard.url, (1, 1))
+    assert not is_version(shard, pinned.size, pinned.etag)
+    with pytest.raises(ConfigError, match=r"extra\.tar has changed"):
+        require_unchanged(pinned)

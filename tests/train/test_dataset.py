@@ -280,8 +280,10 @@ def test_a_client_for_workers_is_refused_without_them(data: tuple[str, str]) -> 
         dataset.loader(-1)
 
 
-def test_another_pool_is_refused(data: tuple[str, str], tmp_path: Path) -> None:
-    _, other = local_pool(tmp_path)
+def test_another_pool_is_refused_and_a_copy_is_not(data: tuple[str, str], tmp_path: Path) -> None:
+    _, copy = local_pool(tmp_path / "copy")
+    PlanDataset(data[0], copy, global_batch_size=4)
+    _, other = local_pool(tmp_path / "other", broken=True)
     with pytest.raises(ConfigError, match="is not the one that the plan was made from"):
         PlanDataset(data[0], other, global_batch_size=4)
 

@@ -9,7 +9,7 @@ import pytest
 from datascaler.data.run_folder import run_url
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.train.run import train
-from tests.data.planned_pools import overwrite_unseen
+from tests.data.planned_pools import identity_is_size, overwrite_unseen
 from tests.train.runs import BATCH, differing_weights, end_fork_server, make_pool, metrics_of, tiny_spec
 
 
@@ -24,7 +24,8 @@ def test_the_fast_decoder_is_another_run_and_nearly_the_same(pool: str, tmp_path
         train(replace(fast, decode="bicubic"))
 
 
-def test_a_cache_gives_the_same_run_without_the_pool(tmp_path: Path) -> None:
+def test_a_cache_gives_the_same_run_without_the_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    identity_is_size(monkeypatch)
     pool = make_pool(str(tmp_path / "pool"), samples=24, samples_per_shard=12)
     plain, filling, filled = (tiny_spec(pool, str(tmp_path / name)) for name in ("plain", "filling", "filled"))
     cache: dict[str, Any] = {"cache_dir": str(tmp_path / "cache"), "cache_bytes": 10**8}

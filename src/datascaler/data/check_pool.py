@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from datascaler import storage
 from datascaler.data.check_shard import ShardCheck, check_shard
-from datascaler.data.pool import Shard, find_shards
+from datascaler.data.pool import Shard, list_shards
 from datascaler.data.samples import OK
 from datascaler.data.uids import join_uid
 from datascaler.errors import ConfigError
@@ -90,7 +90,7 @@ def check_pool(
     for name, number, least in (("decode", decode, 0), ("shards", shards, 1), ("num-workers", num_workers, 1)):
         if number is not None and number < least:
             raise ConfigError(f"{name} must be at least {least}, got {number}")
-    found = find_shards(data_dir)
+    found = list_shards(data_dir)
     chosen = _spread(found, shards)
     with ThreadPoolExecutor(num_workers) as executor, progress(len(chosen), "check", "shard") as bar:
         checks = []

@@ -82,10 +82,11 @@ def index_pool(shards: Sequence[Shard], folder: str, num_workers: int = 4) -> In
 
 
 def read_shard(shard: Shard) -> Iterator[Sample]:
-    """The samples of a shard, in tar order, after making sure that it is the shard that was pinned."""
-    require_unchanged(shard, storage.stat(shard.url))
+    """The samples of a shard, in tar order. Raises ConfigError where it is not the one pinned, before or after them."""
+    require_unchanged(shard)
     with storage.translated_errors(shard.url), storage.open_read(shard.url) as file:
         yield from read_samples(file)
+    require_unchanged(shard)
 
 
 def _index_shard(shard: Shard, folder: str) -> tuple[Footer, bool] | NotFoundError:

@@ -4,7 +4,7 @@ The files are a pool's shards where a run is told `--from-metadata`: they are li
 Rows of metadata lie in no tar, so their tables have no key, and offset and length 0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -23,16 +23,17 @@ from datascaler.errors import ConfigError
 _SUFFIX = ".parquet"
 
 
-def find_metadata(folder: str) -> list[Shard]:
+def find_metadata(folder: str, only: Container[str] | None = None) -> list[Shard]:
     """The parquet files below `folder`, by name; below `folder/metadata` where there are some, DataComp's layout.
 
-    Raises ConfigError where there is none.
+    With `only`, those among these URLs. Raises ConfigError where there is none.
     """
     inside = storage.join(folder, "metadata")
     for base in (inside, folder):
         found = storage.list_files(base, _SUFFIX, recursive=True)
         if found:
-            return [Shard(info.url, storage.relative_to(info.url, base), info.size, info.etag) for info in found]
+            files = storage.identify_all(info for info in found if only is None or info.url in only)
+            return [Shard(info.url, storage.relative_to(info.url, base), info.size, info.etag) for info in files]
     storage.require_bucket(folder)
     raise ConfigError(f"no {_SUFFIX} files in {folder} nor in {inside}: DataComp's downloader puts its metadata there")
 
@@ -47,7 +48,7 @@ def read_metadata(shard: Shard, columns: Sequence[str]) -> pa.Table:
     The status is `no uid` where the uid is not 32 hex digits, else `ok`. Raises ConfigError for a file that changed
     since it was listed, is not parquet or lacks a column.
     """
-    require_unchanged(shard, storage.stat(shard.url))
+    require_unchanged(shard)
     table = read_parquet(shard.url, ["uid", *columns])
     uids, valid = _uids(cast_column(table, "uid", pa.large_string(), shard.url))
     rows = table.num_rows

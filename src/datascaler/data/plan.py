@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datascaler import storage
-from datascaler.data.pool import Shard
+from datascaler.data.pool import Shard, is_version
 from datascaler.errors import ConfigError
 
 PLAN_VERSION = 3
@@ -270,7 +270,7 @@ def match_shards(plan: Plan, shards: Sequence[Shard]) -> list[Shard]:
         shard = by_name.get(pinned.name)
         if shard is None:
             raise ConfigError(f"the plan needs shard {pinned.name}, which this pool does not have")
-        if (shard.size, shard.etag) != (pinned.size, pinned.etag):
+        if not is_version(shard, pinned.size, pinned.etag):
             raise ConfigError(
                 f"shard {shard.url} is not the one that the plan was made from (size {shard.size}, etag "
                 f"{shard.etag!r}; planned: {pinned.size}, {pinned.etag!r}); make the plan anew"

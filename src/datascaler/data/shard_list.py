@@ -1,16 +1,22 @@
 """The frozen shard list of an output folder: what `i::count` is taken of, whatever the pool's listing says later."""
 
-from collections.abc import Callable
+from collections.abc import Container
+from typing import Protocol
 
 import pyarrow as pa
 
 from datascaler import storage
 from datascaler.data.parquet import encode_parquet, read_parquet
-from datascaler.data.pool import Shard, find_shards, require_unchanged
+from datascaler.data.pool import Shard, find_shards, require_version
 from datascaler.errors import ConfigError
 
-Find = Callable[[str], list[Shard]]
-"""Lists a pool: the tars of a data-dir, or DataComp's metadata files."""
+
+class Find(Protocol):
+    """Lists a pool: the tars of a data-dir, or DataComp's metadata files; with `only`, those among these URLs."""
+
+    def __call__(self, data_dir: str, only: Container[str] | None = None, /) -> list[Shard]: ...
+
+
 _DATA_DIR = b"data_dir"
 _COLUMNS = ("url", "name", "size", "etag")
 
@@ -41,11 +47,9 @@ def require_pool_unchanged(shards: list[Shard], data_dir: str, find: Find = find
 
     A shard that is gone is not an error here: reading it will say so, and the others can be used.
     """
-    listed = {shard.url: shard for shard in find(data_dir)}
-    for shard in shards:
-        if shard.url in listed:
-            now = listed[shard.url]
-            require_unchanged(shard, storage.FileInfo(url=now.url, size=now.size, etag=now.etag))
+    pinned = {shard.url: shard for shard in shards}
+    for now in find(data_dir, pinned):
+        require_version(pinned[now.url], now)
 
 
 def _list_url(output_dir: str) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from datascaler import storage
 from datascaler.data.parquet import read_parquet
-from datascaler.data.pool import Shard
+from datascaler.data.pool import Shard, is_version
 from datascaler.data.pool_rows import SUCCESS
 from datascaler.data.samples import DAMAGED_TAR, OK
 from datascaler.data.score_table import read_table, table_url
@@ -50,7 +50,7 @@ def rows_of_table(folder: str, shard: Shard) -> ShardRows:
     """
     url = table_url(folder, shard)
     table, footer = read_table(url, ["uid_high", "uid_low", "status", "offset", "length"])
-    if (footer.size, footer.etag) != (shard.size, shard.etag):
+    if not is_version(shard, footer.size, footer.etag):
         raise ConfigError(f"the table of {shard.name} in {folder} was made from another version of the shard")
     if table.num_rows and table["status"][-1].as_py() == DAMAGED_TAR:
         table = table.slice(0, table.num_rows - 1)

@@ -22,9 +22,9 @@ def stream_shard(shard: Shard, block_bytes: int = _BLOCK_BYTES) -> Iterator[Samp
     if storage.is_local(shard.url):
         yield from read_shard(shard)
         return
-    require_unchanged(shard, storage.stat(shard.url))
+    require_unchanged(shard)
     yield from read_samples(cast("IO[bytes]", _Blocks(shard, block_bytes)))
-    require_unchanged(shard, storage.stat(shard.url))
+    require_unchanged(shard)
 
 
 class _Blocks:

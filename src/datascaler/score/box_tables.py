@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from datascaler import storage
-from datascaler.data.pool import Shard
+from datascaler.data.pool import Shard, is_version
 from datascaler.data.samples import OK, Sample
 from datascaler.data.score_table import Footer, read_footer, read_table, table_url
 from datascaler.data.uids import join_uid
@@ -92,7 +92,7 @@ def _read(
         table, footer = read_table(url, ["uid_high", "uid_low", "status", column])
     except NotFoundError as error:
         raise ConfigError(f"{url} is not there: {remedy}") from error
-    if (footer.size, footer.etag) != (shard.size, shard.etag):
+    if not is_version(shard, footer.size, footer.etag):
         raise ConfigError(f"{url} is of another version of {shard.name}: score the shard again there")
     columns = [table[name].to_pylist() for name in ("uid_high", "uid_low", "status", column)]
     return list(zip(columns[0], columns[1], strict=True)), list(zip(columns[3], columns[2], strict=True)), footer

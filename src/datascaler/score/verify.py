@@ -101,7 +101,7 @@ def verify_tables(
         first = int(ends[table]) - footers[table].rows
         mine = np.sort(chosen[(chosen >= first) & (chosen < ends[table])] - first).tolist()
         shard, info = done[table]
-        require_unchanged(shard, storage.stat(shard.url))
+        require_unchanged(shard)
         if difference := footers[table].difference(wanted(shard)):
             raise ConfigError(f"{info.url} holds other work: {difference}")
         differences += _verify_shard(summary, shard, footers[table], mine, rescore, tolerance)

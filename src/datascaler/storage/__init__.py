@@ -6,7 +6,9 @@ the usual environment (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KE
 
 from datascaler.storage.client import ClientName, use_client
 from datascaler.storage.failures import translated_errors
-from datascaler.storage.info import FileInfo, exists, list_files, list_folders, require_bucket, stat
+from datascaler.storage.http_files import is_http
+from datascaler.storage.identity import identify, identify_all
+from datascaler.storage.info import FileInfo, exists, list_files, list_folders, require_bucket, stat, stat_all
 from datascaler.storage.publish import (
     check_writable,
     publish,
@@ -41,6 +43,9 @@ __all__ = [
     "checked",
     "exists",
     "expect_local",
+    "identify",
+    "identify_all",
+    "is_http",
     "is_local",
     "join",
     "list_files",
@@ -67,6 +72,7 @@ __all__ = [
     "require_bucket",
     "signed",
     "stat",
+    "stat_all",
     "temporary_folder",
     "translated_errors",
     "use_client",

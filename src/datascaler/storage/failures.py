@@ -4,9 +4,11 @@ import errno
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 from datascaler.errors import ConfigError, NotFoundError, StorageError, first_line
+from datascaler.storage.urls import is_local, local_path
 
 
 class Answer(NamedTuple):
@@ -48,6 +50,9 @@ _PASSING_CLASSES = {
     },
     "botocore.parsers": {"ResponseParserError"},
     "aiohttp.client_exceptions": {"ClientPayloadError", "ClientConnectionError"},
+    "requests.exceptions": {"ConnectionError", "Timeout", "ChunkedEncodingError"},
+    "httpx": {"TransportError"},
+    "httpx2": {"TransportError"},
 }
 """By name, so that no client library is loaded to ask about its errors."""
 _OBSTORE_STATUS = re.compile(r"status code: (\d{3})")
@@ -56,6 +61,12 @@ _OBSTORE_BROKEN = re.compile(
     r"error sending request|HTTP error|error decoding response body|response body error|timed out"
     r"|Requested \d+\.\.\d+, got \d+\.\.\d+"
 )
+_CLIENTS = {
+    *("botocore", "aiobotocore", "s3fs", "aiohttp", "obstore"),
+    *("huggingface_hub", "httpx", "httpx2", "requests", "urllib3"),
+    *("gcsfs", "google", "adlfs", "azure", "paramiko"),
+}
+"""Packages whose errors say that a store failed, or refused."""
 _DAMAGED_ANSWERS = {"WrongLengthError", "FlexibleChecksumError"}
 
 
@@ -66,6 +77,9 @@ def answer_of(error: BaseException) -> Answer:
         if isinstance(response, dict):
             status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             return Answer(int(status), str(response.get("Error", {}).get("Code", "")))
+        status = getattr(response, "status_code", None)
+        if isinstance(status, int):
+            return Answer(status, "")
     for name in ("status", "status_code", "code"):
         status = getattr(error, name, None)
         if isinstance(status, int) and 400 <= status < 600:
@@ -140,7 +154,7 @@ def translated_errors(url: str) -> Iterator[None]:
     except FileNotFoundError as error:
         if answer_of(error).code == "NoSuchBucket":
             raise ConfigError(f"the bucket of {url} does not exist: make it, or correct the URL") from error
-        raise NotFoundError(f"{url}: not found (check the bucket or folder and the path)") from error
+        raise NotFoundError(f"{url}: not found ({_where_to_look(url)})") from error
     except PermissionError as error:
         raise StorageError(f"{url}: access denied ({first_line(error)}); check the credentials or the mode") from error
     except OSError as error:
@@ -148,20 +162,32 @@ def translated_errors(url: str) -> Iterator[None]:
             raise StorageError(f"{url}: {CHANGED}") from error
         raise StorageError(f"{url}: {first_line(error)}") from error
     except Exception as error:
-        if _is_of(error, "obstore") and answer_of(error).status in (401, 403):
+        if isinstance(error, NotImplementedError):
+            scheme = url.partition("://")[0]
+            raise StorageError(f"{url}: {scheme}:// can't do this; use a store that can be written") from error
+        if not _is_of(error, *_CLIENTS):
+            raise
+        if answer_of(error).status in (401, 403):
             said = answer_of(error).code or first_line(error)
             raise StorageError(f"{url}: access denied ({said}); check the credentials or the mode") from error
         if _is_changed_file(error):
             raise StorageError(f"{url}: {CHANGED}") from error
-        if _is_of(error, "botocore", "aiobotocore", "aiohttp", "obstore"):
-            remedy = "check AWS_ENDPOINT_URL and the AWS credentials in the environment"
-            raise StorageError(f"{url}: {first_line(error)}; {remedy}") from error
-        raise
+        is_s3 = url.startswith(("s3://", "s3a://")) and type(error).__name__ not in _DAMAGED_ANSWERS
+        remedy = "; check AWS_ENDPOINT_URL and the AWS credentials in the environment" if is_s3 else ""
+        raise StorageError(f"{url}: {first_line(error)}{remedy}") from error
+
+
+def _where_to_look(url: str) -> str:
+    path = Path(local_path(url))
+    if is_local(url) and path.is_symlink():
+        return f"it is a symbolic link to {path.readlink()}, which is not there: fetch that file, or remove the link"
+    return "check the bucket or folder and the path"
 
 
 def _is_changed_file(error: BaseException) -> bool:
     """Of an open file; s3fs's error passes for that of a busy store."""
-    return type(error).__name__ == "FileExpired" or (_is_of(error, "obstore") and answer_of(error).status == 412)
+    is_refused = _is_of(error, "obstore", "aiohttp") and answer_of(error).status == 412
+    return type(error).__name__ == "FileExpired" or is_refused
 
 
 def _is_of(error: BaseException, *packages: str) -> bool:

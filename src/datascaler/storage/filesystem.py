@@ -5,16 +5,22 @@ from typing import Any
 
 import fsspec
 
-from datascaler.errors import StorageError
+from datascaler.errors import StorageError, first_line
+from datascaler.storage.failures import translated_errors
+
+_CONNECT_SECONDS, _READ_SECONDS = 5.0, 15.0
+"""Until a silent web server is taken for one that does not answer; the S3 clients have the same limits."""
 
 
 def filesystem(url: str) -> tuple[Any, str]:
     """The fsspec filesystem of a URL, and the path in it. Cheap: fsspec keeps one instance per process and options."""
     is_s3 = url.startswith(("s3://", "s3a://"))
+    options = _s3_options() if is_s3 else _http_options() if url.startswith(("http://", "https://")) else {}
     try:
-        fs, path = fsspec.core.url_to_fs(url, **(_s3_options() if is_s3 else {}))
+        with translated_errors(url):
+            fs, path = fsspec.core.url_to_fs(url, **options)
     except (ValueError, ImportError) as error:
-        raise StorageError(f"{url}: {error}") from error
+        raise StorageError(f"{url}: {first_line(error)}") from error
     if is_s3:
         # Its own tries come on top of botocore's below and of ours above: 25 timeouts, where one tells as much.
         fs.retries = 1
@@ -24,6 +30,14 @@ def filesystem(url: str) -> tuple[Any, str]:
 def full_url(name: str, folder: str, folder_path: str) -> str:
     """The URL of a path that a listing of `folder` returned, written as the user wrote the folder."""
     return folder.rstrip("/") + name.removeprefix(folder_path.rstrip("/"))
+
+
+def _http_options() -> dict[str, Any]:
+    from aiohttp import ClientTimeout
+
+    # Silence ends a wait, and not the time that a large body takes. Proxies are those of the environment.
+    timeout = ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_READ_SECONDS)
+    return {"client_kwargs": {"trust_env": True, "timeout": timeout}}
 
 
 def _s3_options() -> dict[str, Any]:

@@ -1,13 +1,22 @@
 """What is there: existence, size and etag of files, and listings of folders."""
 
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from os import stat_result
 from typing import Any
 
 from datascaler.errors import NotFoundError
 from datascaler.storage.filesystem import filesystem, full_url
+from datascaler.storage.http_files import http_info, is_http
+from datascaler.storage.local_files import local_files, local_folders, stat_local
 from datascaler.storage.retry import retried
+from datascaler.storage.urls import is_local, join, local_path
+
+_QUESTIONS_AT_ONCE = 16
+"""Of a web server, which has no listing that says sizes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +33,34 @@ class FileInfo:
 
 
 def exists(url: str) -> bool:
-    fs, path = filesystem(url)
-    return bool(retried(url, lambda: fs.exists(path)))
+    # Not fsspec's own, for which whatever can't be looked at is not there.
+    try:
+        stat(url)
+    except NotFoundError:
+        return False
+    return True
 
 
 def stat(url: str) -> FileInfo:
+    if is_local(url):
+        return _local_info(url, stat_local(local_path(url)))
+    if is_http(url):
+        return _info(url, retried(url, lambda: http_info(url)))
     fs, path = filesystem(url)
     return _info(url, retried(url, lambda: fs.info(path)))
+
+
+def stat_all(urls: Iterable[str]) -> list[FileInfo]:
+    """Of those of many files that are there, in their order; each is asked for by itself."""
+
+    def found(url: str) -> list[FileInfo]:
+        try:
+            return [stat(url)]
+        except NotFoundError:
+            return []
+
+    with ThreadPoolExecutor(_QUESTIONS_AT_ONCE) as executor:
+        return [info for infos in executor.map(found, urls) for info in infos]
 
 
 def require_bucket(url: str) -> None:
@@ -41,22 +71,33 @@ def require_bucket(url: str) -> None:
 
 def list_files(folder: str, suffix: str = "", *, recursive: bool = False) -> list[FileInfo]:
     """Files below a folder whose name ends in `suffix`, by URL. A folder that does not exist holds no files."""
+    if is_local(folder):
+        there = local_files(local_path(folder), suffix, recursive=recursive)
+        return sorted((_local_info(join(folder, name), found) for name, found in there), key=lambda info: info.url)
     fs, path = filesystem(folder)
 
     def act() -> dict[str, dict[str, Any]]:
         if recursive:
             with suppress(FileNotFoundError):
-                return fs.find(path, detail=True)  # type: ignore[no-any-return]
+                # What can't be listed must not be left out in silence.
+                strict = {"on_error": "raise"} if is_http(folder) else {}
+                return fs.find(path, detail=True, **strict)  # type: ignore[no-any-return]
             return {}
         # Not `find` with a depth: where a request fails, that leaves out what it did not see.
         return {entry["name"]: entry for entry in _listed(fs, path)}
 
     found = retried(folder, act)
+    if is_http(folder):
+        # A page of links may hold more than files: other orders of itself are links with a question mark.
+        urls = (full_url(name, folder, path) for name in sorted(found) if "?" not in name)
+        return stat_all(url for url in urls if _is_file(url, {}, suffix))
     infos = (_info(full_url(name, folder, path), info) for name, info in found.items() if _is_file(name, info, suffix))
     return sorted(infos, key=lambda info: info.url)
 
 
 def list_folders(folder: str) -> list[str]:
+    if is_local(folder):
+        return sorted(join(folder, name) for name in local_folders(local_path(folder)))
     fs, path = filesystem(folder)
     entries = retried(folder, lambda: _listed(fs, path))
     return sorted(
@@ -71,8 +112,14 @@ def _listed(fs: Any, path: str) -> list[dict[str, Any]]:
         return []
 
 
+def _local_info(url: str, found: stat_result | None) -> FileInfo:
+    if found is None:
+        return FileInfo(url, 0, "")
+    return FileInfo(url, found.st_size, str(found.st_mtime), found.st_mtime)
+
+
 def _info(url: str, info: dict[str, Any]) -> FileInfo:
-    etag = next((info[key] for key in ("ETag", "etag", "md5", "mtime", "created") if info.get(key)), "")
+    etag = next((info[key] for key in ("ETag", "etag", "md5", "blob_id", "mtime", "created") if info.get(key)), "")
     modified = next((info[key] for key in ("LastModified", "mtime", "last_modified", "created") if info.get(key)), 0.0)
     seconds = modified.timestamp() if isinstance(modified, datetime) else modified
     return FileInfo(

@@ -18,12 +18,13 @@ from datascaler.storage.failures import (
     translated_errors,
 )
 from datascaler.storage.filesystem import filesystem
+from datascaler.storage.http_files import is_http, pinned
 from datascaler.storage.info import stat
 from datascaler.storage.obstore_read import open_object, read_object_ranges
 from datascaler.storage.range_file import RangeFile, open_blocks
 from datascaler.storage.retry import retried
 from datascaler.storage.temporary import named_full_disk, temporary_folder
-from datascaler.storage.urls import is_local, local_path
+from datascaler.storage.urls import basename, is_local, local_path
 
 _PART_BYTES = 8 << 20
 _PARTS_AT_ONCE = 8
@@ -36,10 +37,12 @@ def open_read(url: str, block_bytes: int = 8 << 20) -> IO[bytes]:
     fast = fast_store(url)
     if fast:
         return open_blocks(RangeFile(*open_object(url, *fast)), block_bytes)
-    fs, path = filesystem(url)
     if is_local(url):
         with translated_errors(url):
-            return fs.open(path, "rb")  # type: ignore[no-any-return]
+            return Path(local_path(url)).open("rb")
+    if is_http(url):
+        return _open_http(url, block_bytes)
+    fs, path = filesystem(url)
     # Its own read-ahead would hide where a read broke off.
     file = retried(url, lambda: fs.open(path, "rb", block_size=block_bytes, cache_type="none"))
 
@@ -54,6 +57,21 @@ def open_read(url: str, block_bytes: int = 8 << 20) -> IO[bytes]:
 
     size = int(file.seek(0, os.SEEK_END))
     return open_blocks(RangeFile(size, fill, file.close), block_bytes)
+
+
+def _open_http(url: str, block_bytes: int) -> IO[bytes]:
+    (fs, path), info = filesystem(url), stat(url)
+
+    def fill(start: int, buffer: memoryview) -> None:
+        def act() -> None:
+            end = start + len(buffer)
+            content = fs.cat_file(path, start=start, end=end, headers=pinned(info.etag))
+            require_length(url, start, end, len(content), lambda: info.size)
+            buffer[:] = content
+
+        retried(url, act)
+
+    return open_blocks(RangeFile(info.size, fill), block_bytes)
 
 
 def read_bytes(url: str, start: int | None = None, end: int | None = None) -> bytes:
@@ -132,12 +150,11 @@ def read_json(url: str) -> Any:
 def local_copy(url: str) -> Iterator[Path]:
     """A local path with the file's content: the file itself, or a temporary download that goes with the context."""
     before = stat(url)
-    _, path = filesystem(url)
     if is_local(url):
-        yield Path(path)
+        yield Path(local_path(url))
         return
     with temporary_folder() as folder:
-        target = folder / Path(path).name
+        target = folder / basename(url)
 
         def act() -> None:
             with named_full_disk():

@@ -1,5 +1,7 @@
 """URL arithmetic. No file is touched here."""
 
+from pathlib import Path
+
 
 def is_local(url: str) -> bool:
     return "://" not in url or url.startswith("file://")
@@ -7,7 +9,7 @@ def is_local(url: str) -> bool:
 
 def local_path(url: str) -> str:
     """Of a local file, without asking fsspec, which takes longer than a small read."""
-    return url.removeprefix("file://")
+    return str(Path(url).expanduser()) if url.startswith("~") else url.removeprefix("file://")
 
 
 def join(url: str, *parts: str) -> str:

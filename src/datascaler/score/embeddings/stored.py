@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from datascaler import storage
 from datascaler.data.in_order import in_order
-from datascaler.data.pool import Shard
+from datascaler.data.pool import Shard, is_version
 from datascaler.data.score_table import read_footer, read_table, table_url, vectors_url
 from datascaler.data.shard_list import frozen_shards, read_frozen_shards
 from datascaler.errors import BadInputError, ConfigError
@@ -65,7 +65,7 @@ def _require_complete(folder: str, score_id: str, shards: list[Shard]) -> None:
 def _read_rows(folder: str, weights_hash: str, shard: Shard) -> pa.Table:
     url = table_url(folder, shard)
     table, footer = read_table(url, [*IDENTITY, "score"])
-    if (footer.shard, footer.size, footer.etag) != (shard.name, shard.size, shard.etag):
+    if footer.shard != shard.name or not is_version(shard, footer.size, footer.etag):
         raise BadInputError(f"{url} is of another {shard.name} than shards.parquet lists: score it again, --overwrite")
     if footer.weights_hash != weights_hash:
         raise BadInputError(f"{url} was made by other weights than the first table: score it again with --overwrite")
