@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from datascaler.data.samples import Sample
 from datascaler.data.uids import sort_order, uid_array, uid_of
 from datascaler.storage import identity
 from tests.data.tars import members_of, shard_of
-from tests.data.test_order import reference_epoch
+from tests.data.test_order import reference_draws
 
 STREAMS = 5
 """Divides neither the pools nor the batches of these tests."""
@@ -38,7 +39,7 @@ class Pool:
         return len(self.plan.arrays["block_kept"])
 
     def order(self, seed: int = 5) -> Order:
-        return Order(self.plan.arrays["block_kept"], seed, STREAMS)
+        return Order(self.plan.arrays["block_kept"], seed, STREAMS, self.plan.copies)
 
     @contextmanager
     def reader(self, order: Order, end: int | None = None, cache: BlockCache | None = None) -> Iterator[Reader]:
@@ -56,14 +57,19 @@ class Pool:
 
     def expected(self, order: Order, seed: int, epochs: int) -> list[tuple[str, int]]:
         """(shard, row) of every draw."""
-        places = []
-        kept = self.plan.arrays["block_kept"]
-        for epoch in range(epochs):
-            for number, sample in reference_epoch(kept.tolist(), seed, epoch, order.streams):
-                block = self.plan.block(number)
-                rows = self.plan.kept_rows(block.shard, block.first_row, block.end_row - block.first_row)
-                places.append((self.plan.shards[block.shard].name, int(rows[sample])))
-        return places
+        firsts: list[list[tuple[str, int]]] = []
+        copies: list[list[tuple[str, int]]] = []
+        for block in map(self.plan.block, range(self.blocks)):
+            rows = self.plan.kept_rows(block.shard, block.first_row, block.end_row - block.first_row).tolist()
+            left = Counter((self.plan.shards[block.shard].name, row) for row in rows)
+            parts = []
+            while left:
+                parts.append(sorted(left))
+                left -= Counter(parts[-1])
+            firsts += parts[:1]
+            copies += parts[1:]
+        everything = [*firsts, *copies]
+        return [place for epoch in range(epochs) for place in reference_draws(everything, seed, epoch, order.streams)]
 
 
 def planned(url: str, uids: Sequence[str] | None, tables: str) -> Pool:

@@ -169,12 +169,16 @@ def test_blocks_tile_their_shards(
     assert int(plan.arrays["block_kept"].sum()) == plan.samples
 
 
-@pytest.mark.parametrize(("kept", "stored"), [(1, 1), (9, 9), (10, 0), (40, 0)])
-def test_only_a_shard_of_which_less_than_a_quarter_is_kept_has_ranges(tmp_path: Path, kept: int, stored: int) -> None:
+@pytest.mark.parametrize(
+    ("kept", "times", "stored"), [(1, 2, 1), (9, 1, 9), (9, 2, 9), (10, 1, 0), (40, 1, 0), (10, 2, 10), (40, 3, 40)]
+)
+def test_only_a_shard_of_which_less_than_a_quarter_or_a_row_twice_is_kept_has_ranges(
+    tmp_path: Path, kept: int, times: int, stored: int
+) -> None:
     uids = uids_of(80)
     shards = [add_table(str(tmp_path), name, uids[first : first + 40]) for name, first in (("a", 0), ("b", 40))]
-    plan, _ = build_plan(shards, str(tmp_path), sorted_uids(uids[40 : 40 + kept] * 2))
-    assert plan.samples == 2 * kept
+    plan, _ = build_plan(shards, str(tmp_path), sorted_uids(uids[40 : 40 + kept] * times))
+    assert plan.samples == times * kept
     assert plan.arrays["shard_ranges"].tolist() == [0, 0, stored]
     assert plan.ranges(0) is None
     expected = [[1536 * row, 1536 * (row + 1)] for row in range(stored)]

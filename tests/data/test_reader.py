@@ -109,8 +109,8 @@ def test_where_little_is_kept_only_that_is_read_and_it_is_the_same(pool: Pool, m
     few = [uid_of_sample(number) for number in (1, 9, 20, 35)]
     with monkeypatch.context() as patch:
         patch.setattr("datascaler.data.plan_arrays.RANGES_BELOW", 0.0)
-        whole = planned(pool.url, [*few, few[1]], pool.url + "-index")
-    sparse = planned(pool.url, [*few, few[1]], pool.url + "-index")
+        whole = planned(pool.url, few, pool.url + "-index")
+    sparse = planned(pool.url, few, pool.url + "-index")
     assert whole.plan.ranges(0) is None
     assert sparse.plan.ranges(0) is not None
     expected = whole.drawn(whole.order(), epochs=2)
@@ -120,6 +120,25 @@ def test_where_little_is_kept_only_that_is_read_and_it_is_the_same(pool: Pool, m
     assert sparse.drawn(sparse.order(), epochs=2) == expected
     per_epoch = sum(end - start for _, start, end in asked) / 2
     assert per_epoch < len(few) * BLOCK_BYTES / 2
+
+
+def test_copies_are_read_alone_where_the_rest_of_the_block_is_not_wanted(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything is kept, and one sample three times."""
+    monkeypatch.setattr("datascaler.data.read_block.LOCAL_REQUEST_BYTES", 0)
+    monkeypatch.setattr("datascaler.data.read_block.REMOTE_REQUEST_BYTES", 0)
+    plain = planned(pool.url, [uid_of_sample(number) for number in range(SAMPLES)], pool.url + "-index")
+    uids = [uid_of_sample(number) for number in [*range(SAMPLES), 17, 17]]
+    repeated = planned(pool.url, uids, pool.url + "-index")
+    asked = noted_ranges(monkeypatch)
+    one_stream = Order(plain.plan.arrays["block_kept"], 5, 1)
+    assert sorted(plain.drawn(one_stream)) == list(range(SAMPLES))
+    once = sum(end - start for _, start, end in asked)
+    asked.clear()
+    one_stream = Order(repeated.plan.arrays["block_kept"], 5, 1, repeated.plan.copies)
+    assert sorted(repeated.drawn(one_stream)) == sorted([*range(SAMPLES), 17, 17])
+    assert sum(end - start for _, start, end in asked) < once + 2 * BLOCK_BYTES
 
 
 def test_a_second_epoch_comes_from_the_cache(pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> None:

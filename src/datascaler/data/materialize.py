@@ -7,8 +7,9 @@
     OUT/meta.json               what was asked and done. Written when all shards are there
     OUT/plans/, OUT/index/      the plan where the subset came without one, for a rerun
 
-Samples keep the pool's order, copies side by side, so whoever reads the tars in order should shuffle. A rerun skips the
-shards that are finished.
+Samples keep the pool's order, copies side by side as DataComp's resharder has them. So whoever reads the tars in order
+should shuffle them as a whole: a shuffle buffer leaves copies in one batch, where a plan draws them apart. A rerun
+skips the shards that are finished.
 """
 
 import re

@@ -6,7 +6,8 @@ the data is one number, the samples seen so far, and an epoch holds every kept s
 
 In an epoch the plan's blocks are permuted and laid end to end, and the streams own equal contiguous parts of the
 result. A stream shuffles its samples inside a window: one block, or the part of one that it owns. Memory is bounded by
-that, and a resumed run reads at most one block of each stream again.
+that, and a resumed run reads at most one block of each stream again. Copies of samples that are kept several times are
+parts of their own and permuted among the blocks (`data/copies.py`).
 """
 
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from datascaler.data.copies import CopyParts
 from datascaler.data.plan import Plan
 from datascaler.data.randomness import shuffled
 from datascaler.errors import ConfigError
@@ -42,14 +44,16 @@ class Draw(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Kept samples [first, last) of a block, in tar order; the stream's positions [start, end) draw them shuffled."""
+    """Draws [first, last) of a block: its kept samples in tar order, then their copies in the order of their parts. The
+    stream's positions [start, end) have them shuffled.
+    """
 
     start: int
     block: int
     first: int
     last: int
     shuffle: NDArray[np.int64]
-    """[last - first]: the sample at position start + i is the window's sample number shuffle[i] in tar order."""
+    """[last - first]: position start + i has the draw first + shuffle[i] of the block."""
 
     @property
     def end(self) -> int:
@@ -57,14 +61,28 @@ class Window:
 
 
 class Order:
-    """The order of one run. `block_kept` [b] is the number of kept samples of each block of the plan."""
+    """The order of one run."""
 
-    def __init__(self, block_kept: NDArray[np.uint32], seed: int, streams: int) -> None:
-        self._blocks = np.flatnonzero(block_kept)
-        self._kept = block_kept[self._blocks].astype(np.int64)
+    def __init__(
+        self, block_kept: NDArray[np.uint32], seed: int, streams: int, copies: CopyParts | None = None
+    ) -> None:
+        """`block_kept` [b] is the number of kept samples of each block of the plan, with the copies, which are drawn
+        apart if they are given.
+        """
+        kept = block_kept.astype(np.int64)
         self._seed = seed
-        self.samples = int(self._kept.sum())
+        self.samples = int(kept.sum())
         """The size of an epoch; repeats count."""
+        blocks = np.flatnonzero(block_kept).astype(np.uint32)
+        firsts = np.zeros(len(blocks), np.uint32)
+        # What is permuted: whole blocks, then the parts that hold copies.
+        if copies is None:
+            self._blocks, self._firsts, self._sizes = blocks, firsts, block_kept[blocks]
+        else:
+            np.subtract.at(kept, copies.block, copies.size)
+            self._blocks = np.concatenate([blocks, copies.block])
+            self._firsts = np.concatenate([firsts, copies.first])
+            self._sizes = np.concatenate([kept[blocks].astype(np.uint32), copies.size])
         if self.samples == 0:
             raise ConfigError("the subset matches no sample of this pool: nothing to train on")
         self.streams = streams
@@ -74,7 +92,8 @@ class Order:
     @classmethod
     def of(cls, plan: Plan, seed: int, batch_size: int) -> "Order":
         block_kept = plan.arrays["block_kept"]
-        return cls(block_kept, seed, streams_for(int(np.count_nonzero(block_kept)), plan.kept_bytes, batch_size))
+        streams = streams_for(int(np.count_nonzero(block_kept)), plan.kept_bytes, batch_size)
+        return cls(block_kept, seed, streams, plan.copies)
 
     def draw(self, number: int) -> Draw:
         epoch, within = divmod(number, self.samples)
@@ -101,7 +120,7 @@ class Order:
         """The windows of a stream in an epoch, from the one that holds `position` on."""
         for place in self.places(epoch, stream, position):
             start, block, first, last = self.span(epoch, stream, place)
-            # The permutation of the epoch's blocks has purpose 0, so windows begin at 1.
+            # The permutation of the epoch's parts has purpose 0, so windows begin at 1.
             purpose = 1 + self._first(stream) + start
             yield Window(start, block, first, last, shuffled(last - first, (self._seed, epoch), purpose))
 
@@ -115,24 +134,23 @@ class Order:
         return range(first_place, last_place + 1)
 
     def span(self, epoch: int, stream: int, place: int) -> tuple[int, int, int, int]:
-        """A stream's window at a place of the permutation: its first position, and block, first and last sample."""
+        """A stream's window at a place of the permutation: its first position, and block, first and last draw."""
         permutation, ends = self._epoch(epoch)
-        block = int(permutation[place])
-        end = int(ends[place])
-        block_start = end - int(self._kept[block])
-        first = self._first(stream)
-        start, stop = max(block_start, first), min(end, self._first(stream + 1))
-        return start - first, int(self._blocks[block]), start - block_start, stop - block_start
+        part, part_end, first = int(permutation[place]), int(ends[place]), self._first(stream)
+        part_start = part_end - int(self._sizes[part])
+        start, stop = max(part_start, first), min(part_end, self._first(stream + 1))
+        shift = int(self._firsts[part]) - part_start
+        return start - first, int(self._blocks[part]), start + shift, stop + shift
 
     def _first(self, stream: int) -> int:
-        """Where the part of a stream begins in the blocks laid end to end."""
+        """Where what a stream owns begins in the parts laid end to end."""
         return stream * self._size + min(stream, self._extra)
 
     @lru_cache(maxsize=2)  # noqa: B019  an Order lives as long as its run
-    def _epoch(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The permuted blocks [b] and the running totals of their kept samples [b]."""
-        permutation = shuffled(len(self._blocks), (self._seed, epoch))
-        return permutation, np.cumsum(self._kept[permutation])
+    def _epoch(self, epoch: int) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """The permuted parts [p] and the running totals of their samples [p]."""
+        permutation = shuffled(len(self._blocks), (self._seed, epoch)).astype(np.uint32)
+        return permutation, np.cumsum(self._sizes[permutation], dtype=np.int64)
 
 
 def streams_for(full_blocks: int, kept_bytes: float, batch_size: int) -> int:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datascaler import storage
+from datascaler.data.copies import CopyParts, copy_parts
 from datascaler.data.pool import Shard, is_version
 from datascaler.errors import ConfigError
 
@@ -69,7 +70,8 @@ class Plan:
     """Arrays over s shards and b blocks; bits, blocks and ranges of a shard lie together, in shard order.
 
     `block_start` is in UNIT_BYTES, `block_kept` counts repeats. A range is a distinct kept row: its start relative to
-    its block and its length in UNIT_BYTES, where 0 is "to the end of the block"; shards that keep much have none.
+    its block and its length in UNIT_BYTES, where 0 is "to the end of the block"; shards that keep much, and no row
+    twice, have none.
     `row_uid` has the `uid_digests` of each distinct kept row of the shards whose rows were read in a log beside them:
     nobody has compared it with the tar, so the reader goes by the uid, and a row number is only where it looks first.
     """
@@ -99,23 +101,44 @@ class Plan:
     @property
     def order_digest(self) -> str:
         """Names what the order of training depends on: a plan made anew from other tables may cut other blocks."""
-        return sha256(np.ascontiguousarray(self.arrays["block_kept"]).data).hexdigest()[:16]
+        digest = sha256(np.ascontiguousarray(self.arrays["block_kept"]).data)
+        for name in ("repeat_shard", "repeat_row", "repeat_count"):
+            digest.update(np.ascontiguousarray(self.arrays[name]).data)
+        return digest.hexdigest()[:16]
 
     @property
     def kept_bytes(self) -> float:
         """Bytes of the distinct kept samples, if those of a block were all of one size."""
         blocks = self.arrays["shard_blocks"].astype(np.int64)
         full = np.flatnonzero(np.diff(blocks))
-        rows_before = np.concatenate([[0], np.cumsum(self.arrays["shard_rows"], dtype=np.int64)])
-        block_row = self.arrays["block_row"] + np.repeat(rows_before[:-1], np.diff(blocks))
         starts = self.arrays["block_start"].astype(np.int64) * UNIT_BYTES
         ends = np.append(starts[1:], 0)
         ends[blocks[full + 1] - 1] = self.arrays["shard_end"][full]
         distinct = self.arrays["block_kept"].astype(np.int64)
+        np.subtract.at(distinct, self._repeat_blocks, self.arrays["repeat_count"].astype(np.int64) - 1)
+        return float(((ends - starts) / np.diff(self._block_rows, append=self.rows) * distinct).sum())
+
+    @property
+    def copies(self) -> CopyParts | None:
+        """How the copies of repeated samples are drawn apart from one another."""
+        if not len(self.arrays["repeat_shard"]):
+            return None
+        return copy_parts(self.arrays["block_kept"], self._repeat_blocks, self.arrays["repeat_count"])
+
+    @property
+    def _repeat_blocks(self) -> NDArray[np.int64]:
+        """The block of each repeated row."""
+        rows_before = np.concatenate([[0], np.cumsum(self.arrays["shard_rows"], dtype=np.int64)])
         repeated = rows_before[self.arrays["repeat_shard"]] + self.arrays["repeat_row"]
-        again = self.arrays["repeat_count"].astype(np.int64) - 1
-        np.subtract.at(distinct, np.searchsorted(block_row, repeated, side="right") - 1, again)
-        return float(((ends - starts) / np.diff(block_row, append=rows_before[-1]) * distinct).sum())
+        blocks: NDArray[np.int64] = np.searchsorted(self._block_rows, repeated, side="right") - 1
+        return blocks
+
+    @property
+    def _block_rows(self) -> NDArray[np.int64]:
+        """The first row of each block, counted through all shards."""
+        rows_before = np.concatenate([[0], np.cumsum(self.arrays["shard_rows"], dtype=np.int64)])
+        blocks: NDArray[np.int64] = np.diff(self.arrays["shard_blocks"].astype(np.int64)).astype(np.int64)
+        return np.repeat(rows_before[:-1], blocks) + self.arrays["block_row"].astype(np.int64)
 
     def kept_rows(self, shard: int, first: int, count: int) -> NDArray[np.int64]:
         """Kept rows among `count` rows of a shard from `first` on, ascending; a repeated row appears that often."""

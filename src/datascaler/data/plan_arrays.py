@@ -45,7 +45,7 @@ class PlanArrays:
         self._ends.append(_end(shard, rows))
         self._bits.append(np.packbits(counts > 0, bitorder="little"))
         self._blocks.append(_blocks(rows, first_rows, counts))
-        self._ranges.append(_ranges(rows, first_rows, kept_rows))
+        self._ranges.append(_ranges(rows, first_rows, kept_rows, counts))
         self._uids.append(_uids(rows, kept_rows))
 
     def plan(self, subset_digest: str, wanted: int) -> Plan:
@@ -95,9 +95,13 @@ def _blocks(rows: ShardRows, first_rows: NDArray[np.int64], counts: NDArray[np.i
     return np.stack([starts, first_rows, np.add.reduceat(counts, first_rows)], axis=1).astype(np.uint32)
 
 
-def _ranges(rows: ShardRows, first_rows: NDArray[np.int64], kept_rows: NDArray[np.int64]) -> NDArray[np.uint16]:
-    """[k, 2]: start in its block and length of each kept row, where they are few enough to be read alone."""
-    if rows.starts is None or rows.ends is None or len(kept_rows) >= RANGES_BELOW * len(rows.starts):
+def _ranges(
+    rows: ShardRows, first_rows: NDArray[np.int64], kept_rows: NDArray[np.int64], counts: NDArray[np.int64]
+) -> NDArray[np.uint16]:
+    """[k, 2]: start in its block and length of each kept row, where they are read alone: few, or as copies."""
+    if rows.starts is None or rows.ends is None:
+        return np.empty((0, 2), np.uint16)
+    if len(kept_rows) >= RANGES_BELOW * len(rows.starts) and not (counts > 1).any():
         return np.empty((0, 2), np.uint16)
     block_starts = rows.starts[first_rows][np.searchsorted(first_rows, kept_rows, side="right") - 1]
     starts = (rows.starts[kept_rows] - block_starts) // UNIT_BYTES

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datascaler import storage
-from datascaler.data.plan import Plan
+from datascaler.data.plan import RANGES_BELOW, Plan
 from datascaler.data.pool import Shard
 from datascaler.data.samples import split_name
 from datascaler.data.tar import TarDamageError, walk_tar
@@ -23,14 +23,16 @@ Members = dict[str, bytes | memoryview]
 def planned_members(plan: Plan, number: int, shard: Shard, rows: NDArray[np.int64]) -> Iterator[tuple[int, Members]]:
     """(row, members) of these ascending, distinct, kept rows of the plan's number-th shard, as far as they are there.
 
-    Where the plan says where kept rows lie, byte ranges are read, else the shard from the first block to the last.
+    Where few are wanted and the plan says where they lie, byte ranges are read, else the shard from the first block to
+    the last.
     Raises TarDamageError where the shard can't be followed further, NotFoundError where it is gone.
     """
     blocks = plan.arrays["shard_blocks"][number : number + 2].astype(np.int64)
     block_rows = plan.arrays["block_row"][blocks[0] : blocks[1]]
     of_row = blocks[0] + np.searchsorted(block_rows, rows, side="right") - 1
     wanted = set(rows.tolist())
-    if plan.ranges(int(of_row[0])) is None:
+    is_dense = len(rows) >= RANGES_BELOW * int(plan.arrays["shard_rows"][number])
+    if is_dense or plan.ranges(int(of_row[0])) is None:
         block = plan.block(int(of_row[0]))
         with storage.translated_errors(shard.url), storage.open_read(shard.url) as file:
             file.seek(block.start)

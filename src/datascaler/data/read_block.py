@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from datascaler import storage
 from datascaler.data.block_cache import BlockCache
+from datascaler.data.copies import by_copy
 from datascaler.data.kept_samples import Piece, kept_samples
 from datascaler.data.logged_samples import logged_samples
 from datascaler.data.plan import BLOCK_BYTES, Block, Plan
@@ -42,35 +43,37 @@ class BlockReader:
     _buffers: threading.local = field(default_factory=threading.local)
 
     def samples(self, number: int, first: int, last: int) -> list[Sample]:
-        """The kept samples [first, last) of a block, in tar order, repeats repeated.
+        """The draws [first, last) of a block: its kept samples in tar order, then their copies (`data/copies.py`).
 
         One that can't be read stands there with status DAMAGED_TAR and no image: a fault never shifts the order.
         """
         block = self.plan.block(number)
         every = self.plan.kept_rows(block.shard, block.first_row, block.end_row - block.first_row)
-        rows = every[first:last]
+        rows = by_copy(every)[first:last]
         found = self._cached(number, every)
         if found is None:
-            found, fault = self._read(block, number, _distinct(every), _distinct(rows))
+            kept, wanted = _distinct(every), np.unique(rows)
+            found, fault = self._read(block, number, kept, wanted)
             if fault:
-                self._warn(block, fault, is_logged=self.plan.row_uids(block.shard, rows) is not None)
-            elif len(rows) == len(every):
+                self._warn(block, fault, is_logged=self.plan.row_uids(block.shard, wanted) is not None)
+            elif len(wanted) == len(kept):
                 self._keep(number, found)
         else:
             fault = ""
         return [found.get(row) or _missing(row, fault) for row in rows.tolist()]
 
-    def expect(self, number: int, kept: int) -> tuple[int, bool]:
-        """About how many bytes `kept` samples of a block take, and whether the block is local: then the system is told
-        to read it ahead.
+    def expect(self, number: int, first: int, last: int) -> tuple[int, bool]:
+        """About how many bytes the draws [first, last) of a block take, and whether the block is local: then the system
+        is told to read it ahead.
         """
         block = self.plan.block(number)
         url = self.shards[block.shard].url
         is_local = storage.is_local(url)
-        if is_local:
+        # Of a block that is read for copies only little is wanted.
+        if is_local and (first == 0 or not len(self.plan.arrays["range_start"])):
             with suppress(NotFoundError):  # reading it will say so
                 storage.expect_local(url, block.start, block.end)
-        return (block.end - block.start) * kept // (block.end_row - block.first_row), is_local
+        return (block.end - block.start) * (last - first) // (block.end_row - block.first_row), is_local
 
     def _read(
         self, block: Block, number: int, every: NDArray[np.int64], rows: NDArray[np.int64]

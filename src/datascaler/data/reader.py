@@ -145,7 +145,7 @@ class Reader:
     def _ask(self, cursor: _Cursor) -> None:
         """Send the stream's next window on its way."""
         epoch, window = next(cursor.upcoming)
-        size, is_local = self._blocks.expect(window.block, window.last - window.first)
+        size, is_local = self._blocks.expect(window.block, window.first, window.last)
         # Threads fetch from an object store; a disk is read ahead by the system, and threads would only cost CPU.
         load = partial(self._load, window)
         samples = cache(load) if is_local else self._threads.submit(load).result
