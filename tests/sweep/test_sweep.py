@@ -48,6 +48,22 @@ def test_the_grid() -> None:
         grid(base, lrs=[1e-3, 1.0000001e-3])
 
 
+def test_sweeps_of_one_architecture_do_not_overwrite_each_other() -> None:
+    base = tiny_spec("pool", "out")
+    sweeps = [
+        grid(base),
+        grid(base, lrs=[1e-3, 2e-3]),
+        grid(base, warmups=[1, 2]),
+        grid(replace(base, train_num_samples=2 * base.train_num_samples)),
+        grid(replace(base, seed=1)),
+    ]
+    urls = [sweep_results_url(points) for points in sweeps]
+    assert len(set(urls)) == len(sweeps)
+    assert {storage.parent(url) for url in urls} == {storage.parent(run_url(base))}
+    assert sweep_results_url(sweeps[0][::-1]) == urls[0]
+    assert storage.basename(urls[3]).startswith(f"sweep-n{2 * base.train_num_samples}-s0-")
+
+
 def test_ranks_records_what_diverged_and_skips_what_is_done(
     pool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,7 +88,7 @@ def test_ranks_records_what_diverged_and_skips_what_is_done(
     assert "--- point 2 of 3: lr 1e+30, weight decay 0.2" in said
 
     # One table beside the points, in the order of the ranking.
-    assert result.results == storage.join(storage.parent(run_url(base)), "sweep.json")
+    assert storage.parent(result.results) == storage.parent(run_url(base))
     table = storage.read_json(result.results)["points"]
     assert [row["lr"] for row in table] == ranked
     assert table[0] == {
@@ -103,6 +119,9 @@ def test_ranks_records_what_diverged_and_skips_what_is_done(
     record = storage.join(run_url(points[1]), "diverged.json")
     assert f"this point diverged: {last.failure}" in said
     assert last.failure.endswith(f"(remove {record} to try again)")
+    # A sweep of other points has a file of its own, in whatever order they are named.
+    assert again.results != result.results
+    assert [row["lr"] for row in storage.read_json(result.results)["points"]] == ranked
     # Nothing but the ranking: what a launcher does with runs of its own.
     assert collect(points).points == result.points
     assert storage.read_json(result.results)["points"][0] == asdict(result.best)
@@ -117,7 +136,7 @@ def test_when_every_point_fails_the_sweep_fails(pool: str, tmp_path: Path) -> No
             DatascalerError, match=r"no point of the sweep is complete; the first: step \d: the loss is nan"
         ):
             sweep(points)
-    record = storage.read_json(sweep_results_url(points[0]))["points"][0]
+    record = storage.read_json(sweep_results_url(points))["points"][0]
     assert (record["train_loss"], record["lr"]) == (None, 1e30)
     assert "the loss is nan" in record["failure"]
 

@@ -1,8 +1,10 @@
-"""What came of the points of a sweep: `sweep.json` beside them, best first. Needs nothing that trains."""
+"""What came of the points of a sweep: `sweep-*.json` beside them, best first. Needs nothing that trains."""
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 
 from datascaler import storage
 from datascaler.data.run_folder import divergence, finished_run, run_url
@@ -44,13 +46,17 @@ def point_of(spec: TrainSpec) -> SweepPoint:
 def collect(specs: Sequence[TrainSpec]) -> SweepResult:
     """Rank the points as they are now, and publish the ranking. Raises DatascalerError if none is complete."""
     points = sorted(map(point_of, specs), key=lambda point: math.inf if point.train_loss is None else point.train_loss)
-    url = sweep_results_url(specs[0])
-    storage.publish_json(url, {"points": [asdict(point) for point in points]})
+    url = sweep_results_url(specs)
+    storage.publish_record(url, {"points": [asdict(point) for point in points]})
     if points[0].train_loss is None:
         raise DatascalerError(f"no point of the sweep is complete; the first: {points[0].failure}")
     return SweepResult(points, url)
 
 
-def sweep_results_url(spec: TrainSpec) -> str:
-    """Where the ranking of the sweep that has this point goes."""
-    return storage.join(storage.parent(run_url(spec)), "sweep.json")
+def sweep_results_url(specs: Sequence[TrainSpec]) -> str:
+    """Where the ranking of a sweep goes. Sweeps of other points, or of another length, lie beside it."""
+    first = specs[0]
+    points = sorted(spec.folder for spec in specs)
+    digest = sha256(json.dumps(points).encode()).hexdigest()[:8]
+    name = f"sweep-n{first.train_num_samples}-s{first.seed}-{digest}.json"
+    return storage.join(storage.parent(run_url(first)), name)
