@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from datascaler import storage
+from datascaler.data.array_file import encode_array, read_array
 from datascaler.data.build_plan import build_plan
 from datascaler.data.plan import open_plan, write_plan
 from datascaler.data.pool import Shard
@@ -115,6 +116,13 @@ def shard_list_case(folder: Path) -> Case:
     return folder / "shards.parquet", lambda: read_frozen_shards(str(folder))
 
 
+def array_case(folder: Path) -> Case:
+    """Cluster centres, and counts of entries."""
+    path = folder / "total.npy"
+    path.write_bytes(encode_array(np.arange(90, dtype=np.float32).reshape(9, 10)))
+    return path, lambda: read_array(str(path)).tolist()
+
+
 def run_case(folder: Path) -> Case:
     """A rerun compares it with its own spec and inputs, and other verbs take the spec from it."""
     spec = tiny_spec("pool", str(folder))
@@ -191,6 +199,7 @@ CASES: dict[str, Callable[[Path], Case]] = {
     **{f"subset.{suffix}": subset_case(suffix) for suffix in FORMATS},
     "recipe": recipe_case,
     "shards.parquet": shard_list_case,
+    "array": array_case,
     "run.json": run_case,
     "summary.json": summary_case,
     "checkpoint": checkpoint_case,

@@ -125,7 +125,7 @@ def _wrong_row(pool: PlannedPool, number: int, uids: dict[int, str], last_copies
 def _uid(shard: Shard, row: int, members: Members) -> str:
     try:
         uid = json.loads(bytes(members["json"])).get("uid")
-    except (KeyError, ValueError, AttributeError) as error:
+    except (KeyError, ValueError, AttributeError, RecursionError) as error:
         raise NotAsPlannedError(f"{shard.url}: row {row} has no json with a uid ({type(error).__name__})") from error
     if not is_uid(uid):
         raise NotAsPlannedError(f"{shard.url}: row {row} has no uid of 32 hex digits: {uid!r}")

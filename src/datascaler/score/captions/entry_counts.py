@@ -4,13 +4,13 @@ The files are named by the pool and the entries that they are of. No worker wait
 shards first and then whatever nobody has counted yet, so that the sum is there when the first one needs it.
 """
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datascaler import storage
+from datascaler.data.array_file import encode_array, read_array
 from datascaler.data.in_order import in_order
 from datascaler.data.pool import Shard, pool_digest
 from datascaler.errors import ConfigError
@@ -34,10 +34,10 @@ def pool_counts(
         parts = storage.join(folder, "shards")
         _count_shards(parts, list(dict.fromkeys([*shards[index::count], *shards])), entries, num_workers)
         total = np.zeros(len(entries.numbers), np.int64)
-        for found, counts in in_order(lambda shard: _read(_part_url(parts, shard)), shards, num_workers):
+        for found, counts in in_order(lambda shard: read_array(_part_url(parts, shard)), shards, num_workers):
             total[found] += counts
-        storage.publish_if_absent(total_url, _encoded(total))
-    total = _read(total_url)
+        storage.publish_if_absent(total_url, encode_array(total))
+    total = read_array(total_url)
     if total.shape != (len(entries.numbers),):
         raise ConfigError(f"{total_url} has {total.shape} counts for {len(entries.numbers)} entries: remove its folder")
     return total
@@ -54,7 +54,7 @@ def _count_shards(folder: str, shards: Sequence[Shard], entries: Entries, num_wo
             for number in entries.found_in(rows.captions[row]):
                 totals[number] = totals.get(number, 0) + 1
         pairs = np.array(sorted(totals.items()), np.int64).reshape(-1, 2)
-        storage.publish_bytes(url, _encoded(pairs.T))
+        storage.publish_bytes(url, encode_array(pairs.T))
 
     with progress(len(shards), "count", unit="shard") as bar:
         for _ in in_order(count, shards, num_workers):
@@ -63,14 +63,3 @@ def _count_shards(folder: str, shards: Sequence[Shard], entries: Entries, num_wo
 
 def _part_url(folder: str, shard: Shard) -> str:
     return storage.join(folder, f"{shard.name}.npy")
-
-
-def _encoded(array: NDArray[np.int64]) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    return buffer.getvalue()
-
-
-def _read(url: str) -> NDArray[np.int64]:
-    array: NDArray[np.int64] = np.load(io.BytesIO(storage.read_bytes(url)), allow_pickle=False)
-    return array

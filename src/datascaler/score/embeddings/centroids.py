@@ -1,12 +1,10 @@
 """Cluster centres of a pool's image embeddings: fitted once, published, and used again by other rules and filters."""
 
-import io
-
-import numpy as np
 import torch
 from torch import Tensor
 
 from datascaler import storage
+from datascaler.data.array_file import encode_array, read_array
 from datascaler.progress import progress
 from datascaler.score.embeddings.collect import collect
 from datascaler.score.embeddings.kmeans import spherical_kmeans
@@ -33,7 +31,5 @@ def shared_centroids(source: EmbeddingSource, url: str, clusters: int, sample: i
         with progress(1, "clusters", unit="fit") as bar:
             centroids = spherical_kmeans(vectors, clusters, seed)
             bar.update()
-        buffer = io.BytesIO()
-        np.save(buffer, centroids.cpu().numpy(), allow_pickle=False)
-        storage.publish_if_absent(url, buffer.getvalue())
-    return torch.from_numpy(np.load(io.BytesIO(storage.read_bytes(url)), allow_pickle=False)).to(device())
+        storage.publish_if_absent(url, encode_array(centroids.cpu().numpy()))
+    return torch.from_numpy(read_array(url)).to(device())
