@@ -5,7 +5,7 @@ import json
 import random
 import tarfile
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,17 +59,25 @@ def seen_of(samples: Iterable[PlainSample]) -> Counter[tuple[str, bytes]]:
     return Counter((sample.caption, sample.image) for sample in samples if sample.decodes)
 
 
-def damaged_pool(folder: Path, seed: int, shards: int, *, logs: str = "in order") -> DamagedPool:
-    """Each shard is damaged in one way, by turns, and every shard has a log of what was written: `in order`, or
-    `permuted`.
+def damaged_pool(
+    folder: Path,
+    seed: int,
+    shards: int,
+    *,
+    logs: str = "in order",
+    kinds: Sequence[str] = (),
+    formats: Sequence[int] = FORMATS,
+) -> DamagedPool:
+    """Each shard is damaged in one way, by turns (of all kinds where none are named), and every shard has a log of what
+    was written: `in order`, or `permuted`.
     """
     generator = random.Random(seed)
     folder.mkdir()
     pool = DamagedPool(folder)
-    kinds = list(DAMAGES)
+    kinds = kinds or list(DAMAGES)
     for number in range(shards):
         rows = [_members(generator, f"{seed}/{number}/{row}") for row in range(ROWS)]
-        whole = _tar(rows, generator)
+        whole = _tar(rows, generator.choice(formats), generator)
         kind = kinds[(seed * shards + number) % len(kinds)]
         (folder / f"{number:04d}.tar").write_bytes(DAMAGES[kind](bytearray(whole), generator))
         uids = [uid for uid, _ in rows]
@@ -105,8 +113,7 @@ def _picture(generator: random.Random) -> bytes:
     return buffer.getvalue()
 
 
-def _tar(rows: list[tuple[str, dict[str, bytes]]], generator: random.Random) -> Tar:
-    format_ = generator.choice(FORMATS)
+def _tar(rows: list[tuple[str, dict[str, bytes]]], format_: int, generator: random.Random) -> Tar:
     prefix = "" if format_ == tarfile.USTAR_FORMAT else generator.choice(["", "folder/" * 20])
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=format_) as tar:
@@ -233,6 +240,9 @@ DAMAGES: dict[str, Damage] = {
     "renamed": _renamed,
 }
 KEEP_THE_SIZE = [kind for kind in DAMAGES if "cut" not in kind and "lost" not in kind and "twice" not in kind]
+
+REWRITTEN = ("pieces swapped", "renamed")
+"""Sound headers that say something else: no rot, and nothing that can be seen without a look at the whole shard."""
 
 
 def _overwritten(tar: bytearray, start: int, content: bytes) -> bytearray:

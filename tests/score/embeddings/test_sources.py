@@ -138,6 +138,41 @@ def test_a_shard_that_does_not_fit_is_named_and_the_others_are_scored(
     assert "all other shards are compared with this one" in str(raised)
 
 
+def test_vectors_in_another_order_than_their_table_are_refused(tmp_path: Path) -> None:
+    """Two rows of one shard have changed places; nothing but their scores can tell."""
+    pool = small_pool(str(tmp_path))
+    url = f"{pool.out}/scores/{SCORE_ID}/a.npz"
+    with np.load(url) as arrays:
+        images, texts = arrays["img"].copy(), arrays["txt"].copy()
+    for each in (images, texts):
+        each[[2, 7]] = each[[7, 2]]
+    save_npz(url, img=images, txt=texts)
+    for method in ("negcliploss", "dedup"):
+        raised, _ = fails(pool, method, "--embeddings", SCORE_ID)
+        with pytest.raises(ConfigError, match=r"a\.npz has other rows than the table of a\.tar, or .* another order"):
+            raise raised or AssertionError("it ended well")
+
+
+@pytest.mark.parametrize("order", ["as written", "sorted", "of another file"])
+def test_datacomps_vectors_in_another_order_than_their_metadata_are_refused(tmp_path: Path, order: str) -> None:
+    """Their scores need not be our cosines to the last digit, but they go up and down with them."""
+    folder = tmp_path / "metadata"
+    folder.mkdir()
+    uids, image = uids_of(40), random_units(40, 0)
+    text = units(0.3 * image + random_units(40, 1))
+    scores = 2.5 * (image * text).sum(axis=1) + np.random.default_rng(0).normal(0, 0.005, 40)
+    pq.write_table(pa.table({"uid": uids, "clip_l14_similarity_score": scores}), folder / "0.parquet")
+    rows = {"as written": np.arange(40), "sorted": np.argsort(uids), "of another file": np.arange(39, -1, -1)}[order]
+    save_npz(f"{folder}/0.npz", l14_img=image[rows], l14_txt=text[rows])
+    where = ["--from-metadata", str(folder), "--arch", "l14"]
+    if order == "as written":
+        assert run(f"{tmp_path}/out", "dedup", *where, embeddings=None)["ok"] == 40
+        return
+    raised, _ = fails(f"{tmp_path}/out", "dedup", *where)
+    with pytest.raises(ConfigError, match=r"0\.npz has other rows than the table of 0\.parquet"):
+        raise raised or AssertionError("it ended well")
+
+
 def test_vectors_come_a_block_at_a_time(tmp_path: Path) -> None:
     vectors = np.arange(20_000 * 3, dtype=">f4").reshape(-1, 3)
     save_npz(f"{tmp_path}/x.npz", compressed=True, img=vectors)

@@ -10,7 +10,7 @@ from torch import Tensor
 from datascaler.data.randomness import shuffled
 from datascaler.errors import ConfigError
 from datascaler.progress import progress
-from datascaler.score.embeddings.source import EmbeddingSource, good_rows, read_blocks, require_width
+from datascaler.score.embeddings.source import EmbeddingSource, read_blocks, require_width
 from datascaler.score.embeddings.vectors import device
 
 _SHARD_ORDER, _ROW_ORDER = 1, 2
@@ -44,7 +44,7 @@ def collect(source: EmbeddingSource, wanted: int, seed: int, *, text: bool) -> R
     with progress(wanted, "random rows", unit="row") as bar:
         for number in shuffled(len(source.shards), (seed, 0), _SHARD_ORDER).tolist():
             shard = source.shards[number]
-            for block in read_blocks(source, shard, good_rows(source.read_rows(shard)), source.arrays(text=text)):
+            for block in read_blocks(source, shard, source.read_rows(shard), source.arrays(text=text)):
                 width = (parts[0] or block.stored)[0].shape[1]
                 require_width(source, shard, block, width)
                 shards.append(np.full(len(block.rows), number))

@@ -4,6 +4,7 @@ One worker does it. Two passes over the image vectors: random rows for the clust
 and all rows, which go to local disk by cluster. The tables come last, shard by shard.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from datascaler.errors import BadInputError
 from datascaler.progress import progress
 from datascaler.score.embeddings.clustered_rows import ClusteredRows
 from datascaler.score.embeddings.near_duplicates import nearest_earlier
-from datascaler.score.embeddings.source import EmbeddingSource, good_rows, read_blocks, require_width, table_of_scores
+from datascaler.score.embeddings.source import EmbeddingSource, read_blocks, require_width, table_of_scores
 from datascaler.score.embeddings.vectors import device, nearest, unit
 
 _OUTCOME = np.dtype([("seen", "?"), ("similarity", "f4"), ("uid_high", "u8"), ("uid_low", "u8")])
@@ -68,11 +70,12 @@ def deduplicate(source: EmbeddingSource, centroids: torch.Tensor, rule: DedupRul
     """Compare every row with the others of its cluster. `scratch` takes the image vectors of the pool, and 21 bytes
     a row that the result is read from; it must live as long as the result is used.
     """
-    ends = np.cumsum(source.read_counts(), dtype=np.int64)
+    counts = source.read_counts()
+    ends = np.cumsum(counts, dtype=np.int64)
     first_row = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
     # A file of no bytes can't be mapped.
     outcomes = np.memmap(scratch / "outcomes", _OUTCOME, "w+", shape=(max(int(ends[-1]), 1),))
-    clustered = _assign(source, centroids, rule, first_row, scratch / "clusters")
+    clustered = _assign(source, centroids, rule, counts, first_row, scratch / "clusters")
     with progress(len(outcomes), "dedup: compare", unit="row") as bar:
         for records in clustered.clusters() if clustered else ():
             records = records[np.lexsort((records["uid_low"], records["uid_high"], records["order"]))]
@@ -87,14 +90,24 @@ def deduplicate(source: EmbeddingSource, centroids: torch.Tensor, rule: DedupRul
 
 
 def _assign(
-    source: EmbeddingSource, centroids: torch.Tensor, rule: DedupRule, first_row: NDArray[np.int64], folder: Path
+    source: EmbeddingSource,
+    centroids: torch.Tensor,
+    rule: DedupRule,
+    counts: Sequence[int],
+    first_row: NDArray[np.int64],
+    folder: Path,
 ) -> ClusteredRows | None:
     """All rows by their nearest centre; None if there are none."""
     clustered: ClusteredRows | None = None
     with progress(len(source.shards), "dedup: assign", unit="shard") as bar:
         for number, shard in enumerate(source.shards):
             table = source.read_rows(shard)
-            for block in read_blocks(source, shard, good_rows(table), source.arrays(text=False)):
+            if table.num_rows != counts[number]:
+                raise BadInputError(
+                    f"{shard.name} has {table.num_rows:,} rows, and had {counts[number]:,} a moment ago: something "
+                    "writes to its table; run this again when that is done"
+                )
+            for block in read_blocks(source, shard, table, source.arrays(text=False)):
                 require_width(source, shard, block, centroids.shape[1])
                 if clustered is None:
                     clustered = ClusteredRows(folder, block.stored[0].shape[1], block.stored[0].dtype)

@@ -28,10 +28,17 @@ class Vectors:
     rows: int
     width: int
 
+    def first(self, rows: int) -> NDArray[Any]:
+        """[at most `rows`, width]; what is read so is no more among the blocks."""
+        return next(self._pieces(min(rows, self.rows), rows), np.empty((0, self.width), self.dtype))
+
     def blocks(self) -> Iterator[NDArray[Any]]:
         """All rows, [at most BLOCK_ROWS, width] at a time. Raises BadInputError where the file ends too early."""
-        for start in range(0, self.rows, BLOCK_ROWS):
-            shape = min(BLOCK_ROWS, self.rows - start), self.width
+        yield from self._pieces(self.rows, BLOCK_ROWS)
+
+    def _pieces(self, rows: int, most: int) -> Iterator[NDArray[Any]]:
+        for start in range(0, rows, most):
+            shape = min(most, rows - start), self.width
             wanted = shape[0] * self.width * self.dtype.itemsize
             content = _readable(self.url, lambda wanted=wanted: self.file.read(wanted))
             if len(content) != wanted:

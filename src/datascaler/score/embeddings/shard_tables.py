@@ -66,7 +66,7 @@ def scored_table(
     rows = source.read_rows(shard)
     good = good_rows(rows)
     scores, seen = np.full(len(good), np.nan, np.float32), np.zeros(len(good), bool)
-    for block in read_blocks(source, shard, good, source.arrays(text=needs_text)):
+    for block in read_blocks(source, shard, rows, source.arrays(text=needs_text)):
         require_width(source, shard, block, scorer.width)
         with lock:
             scores[block.rows] = scorer.score(place, block)

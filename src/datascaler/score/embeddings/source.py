@@ -17,6 +17,9 @@ from datascaler.errors import BadInputError, ConfigError
 from datascaler.score.embeddings.npz_rows import BLOCK_ROWS, open_vectors
 from datascaler.score.embeddings.vectors import device, unit
 
+_COMPARED_ROWS = 256
+"""Of each shard, to see whether its vectors are those of its rows."""
+_FEWEST_ROWS, _LEAST_CORRELATION, _LEAST_SPREAD = 8, 0.9, 1e-3
 IDENTITY = ["uid_high", "uid_low", "key", "offset", "length", "status"]
 NO_EMBEDDING = "no embedding"
 """The row is good in the source, but its vector is zero or not finite."""
@@ -40,6 +43,8 @@ class EmbeddingSource:
     npz_url: Callable[[Shard], str]
     read_counts: Callable[[], Sequence[int]]
     """Rows of every shard."""
+    cosine_tolerance: float | None = None
+    """How far a score may be from the cosine of its row's vectors; None where somebody else's need only follow it."""
 
     def arrays(self, *, text: bool = True) -> list[str]:
         return [self.image_array, self.text_array] if text else [self.image_array]
@@ -64,14 +69,12 @@ def good_rows(table: pa.Table) -> NDArray[np.bool_]:
     return np.array([status == OK for status in table["status"].to_pylist()], dtype=bool)
 
 
-def read_blocks(
-    source: EmbeddingSource, shard: Shard, good: NDArray[np.bool_], arrays: Sequence[str]
-) -> Iterator[Block]:
-    """The good rows whose vectors are finite and not zero; `good` is [rows of the shard].
+def read_blocks(source: EmbeddingSource, shard: Shard, table: pa.Table, arrays: Sequence[str]) -> Iterator[Block]:
+    """The good rows whose vectors are finite and not zero; `table` has the rows of the shard.
 
-    Raises BadInputError where the file does not have as many rows, or the arrays not one width.
+    Raises BadInputError where the file does not have as many rows, or other ones, or the arrays not one width.
     """
-    url = source.npz_url(shard)
+    good, url = good_rows(table), source.npz_url(shard)
     with ExitStack() as stack:
         opened = [open_vectors(stack, url, name) for name in arrays]
         for each in opened:
@@ -82,6 +85,7 @@ def read_blocks(
                 )
             if each.width != opened[0].width:
                 raise BadInputError(f"{url}: {each.name} is {each.width} wide, {opened[0].name} {opened[0].width}")
+        _require_same_rows(source, shard, table)
         blocks = zip(*(each.blocks() for each in opened), strict=True)
         for number, stored in enumerate(blocks):
             start = number * BLOCK_ROWS
@@ -91,6 +95,38 @@ def read_blocks(
                 usable &= np.isfinite(norms) & (norms > 0)
             if usable.any():
                 yield Block(start + np.flatnonzero(usable), [each[usable] for each in stored])
+
+
+def _require_same_rows(source: EmbeddingSource, shard: Shard, table: pa.Table) -> None:
+    """BadInputError where vectors and rows are in another order: a file of vectors has no uids, but the cosine of a
+    row's two vectors is, or follows, its score.
+    """
+    url = source.npz_url(shard)
+    with ExitStack() as stack:
+        try:
+            image, text = (open_vectors(stack, url, name).first(_COMPARED_ROWS) for name in source.arrays())
+        except BadInputError:
+            return  # without one of them; whoever needs it says so
+        if len(image) != len(text) or image.shape != text.shape:
+            return
+        image, text = (each.astype(np.float32) for each in (image, text))
+        norms = np.linalg.norm(image, axis=1) * np.linalg.norm(text, axis=1)
+        scores = table["score"].to_numpy()[: len(image)]
+        known = np.isfinite(norms) & (norms > 0) & np.isfinite(scores) & good_rows(table.slice(0, len(image)))
+        cosines, scores = (image[known] * text[known]).sum(axis=1) / norms[known], scores[known]
+    if not _are_of_same_rows(cosines, scores, source.cosine_tolerance):
+        raise BadInputError(
+            f"{url} has other rows than the table of {shard.name}, or has them in another order: the scores there are "
+            "not the cosines of these vectors"
+        )
+
+
+def _are_of_same_rows(cosines: NDArray[np.float32], scores: NDArray[Any], tolerance: float | None) -> bool:
+    if tolerance is not None:
+        return bool((np.abs(cosines - scores) <= tolerance).all())
+    if len(cosines) < _FEWEST_ROWS or min(cosines.std(), scores.std()) < _LEAST_SPREAD:
+        return True  # chance could do it
+    return float(np.corrcoef(cosines, scores)[0, 1]) >= _LEAST_CORRELATION
 
 
 def require_width(source: EmbeddingSource, shard: Shard, block: Block, width: int) -> None:

@@ -14,6 +14,8 @@ from datascaler.score.embeddings.source import IDENTITY, EmbeddingSource
 from datascaler.score.part import tables_folder
 
 _READERS = 16
+_TOLERANCE = 0.02
+"""Of a cosine in bfloat16, of vectors that are kept in float16."""
 
 
 def source_of_scores(output_dir: str, data_dir: str, score_id: str) -> EmbeddingSource:
@@ -35,6 +37,7 @@ def source_of_scores(output_dir: str, data_dir: str, score_id: str) -> Embedding
         text_array="txt",
         read_rows=partial(_read_rows, folder, first.weights_hash),
         npz_url=partial(_npz_url, folder),
+        cosine_tolerance=_TOLERANCE,
         read_counts=lambda: list(in_order(lambda shard: read_footer(table_url(folder, shard)).rows, shards, _READERS)),
     )
 
