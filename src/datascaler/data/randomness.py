@@ -19,6 +19,14 @@ def shuffled(count: int, key: tuple[int, int], purpose: int = 0) -> NDArray[np.i
     return np.argsort(_raw(count, key, purpose), kind="stable").astype(np.int64)
 
 
+def hashed(numbers: NDArray[np.uint64], key: tuple[int, int], purpose: int = 0) -> NDArray[np.uint64]:
+    """A random number for each number, the same wherever it comes: splitmix64's mixing (Steele et al. 2014)."""
+    mixed: NDArray[np.uint64] = numbers ^ _raw(1, key, purpose)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
 def _raw(count: int, key: tuple[int, int], purpose: int) -> NDArray[np.uint64]:
     raw: NDArray[np.uint64] = np.random.Philox(key=list(key), counter=[0, 0, 0, purpose]).random_raw(count)
     return raw

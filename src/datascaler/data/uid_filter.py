@@ -18,6 +18,8 @@ class UidFilter:
         """`folder` is one that `save_filter` wrote."""
         self._high, self._low, self._count = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in _COLUMNS)
         self._taken = np.zeros(len(self._count), dtype=bool)
+        self.most = int(np.load(folder / "most.npy"))
+        """How often the uid that is used most often is used."""
 
     def begin_pass(self) -> None:
         self._taken[:] = False
@@ -40,3 +42,4 @@ def save_filter(folder: Path, uids: NDArray[np.void]) -> None:
     distinct, counts = distinct_counts(uids)
     for name, column in zip(_COLUMNS, (distinct["f0"], distinct["f1"], counts), strict=True):
         np.save(folder / f"{name}.npy", column)
+    np.save(folder / "most.npy", counts.max(initial=1))

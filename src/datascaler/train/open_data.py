@@ -9,14 +9,14 @@ from datascaler import storage
 from datascaler.data.plan import match_shards, open_plan
 from datascaler.data.pool import find_shards, pool_digest
 from datascaler.data.subset import subset_digest
-from datascaler.data.uid_filter import save_filter
+from datascaler.data.uid_filter import UidFilter, save_filter
 from datascaler.errors import ConfigError
 from datascaler.spec.train import TrainSpec
 from datascaler.train.distributed import World, on_main
 from datascaler.train.feed import Source
 from datascaler.train.find_plan import check_coverage, find_or_make_plan, read_wanted
 from datascaler.train.planned import Planned
-from datascaler.train.unplanned import Unplanned
+from datascaler.train.unplanned import Unplanned, passes_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +28,8 @@ class RunData:
     """A sentence on how much of the subset is in the pool."""
     samples: int | None
     """In an epoch; without a plan nobody knows before one is over."""
+    passes: int = 1
+    """Over the pool in an epoch, without a plan."""
 
 
 @contextmanager
@@ -61,17 +63,20 @@ def opened_data(spec: TrainSpec, world: World, say: Callable[[str], None] = lamb
 def _unplanned(spec: TrainSpec, stack: ExitStack) -> RunData:
     shards = find_shards(spec.data_dir)
     uids = read_wanted(spec)
-    folder = None
+    folder, passes = None, 1
     if uids is not None:
         folder = stack.enter_context(storage.temporary_folder())
         with storage.named_full_disk():
             save_filter(folder, uids)
+        passes = passes_of(UidFilter(folder).most)
     wanted = "all samples" if uids is None else f"{len(uids):,} uids"
     return RunData(
         source=Unplanned(shards=shards, filter_folder=folder),
-        inputs={"pool_digest": pool_digest(shards), "subset_digest": "" if uids is None else subset_digest(uids)},
+        inputs={"pool_digest": pool_digest(shards), "subset_digest": "" if uids is None else subset_digest(uids)}
+        | ({"passes": passes} if passes > 1 else {}),
         coverage=f"{wanted} wanted; without a plan it is not known how many this pool has",
         samples=None,
+        passes=passes,
     )
 
 

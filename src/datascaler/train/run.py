@@ -134,6 +134,8 @@ def _outlook(
         yield f"data      {data.samples:,} samples, seen {spec.train_num_samples / data.samples:.2f} times"
     else:
         yield "data      the whole pool as a stream, in every process, for lack of a plan"
+        if data.passes > 1:
+            yield f"          an epoch reads it {data.passes} times, so that copies of a sample are drawn apart"
     yield f"steps     {spec.steps:,} of {spec.batch_size:,} samples on {world.size} process(es), {world.device.type}"
     if at.samples_seen:
         yield f"resuming  at {at.samples_seen:,} samples"

@@ -1,9 +1,12 @@
 """Samples without a plan: every process reads the whole pool as a stream, and keeps what the subset names.
 
-An epoch is one pass. Its shards are permuted by (seed, epoch); their samples come in tar order, are filtered by uid and
-pass through a shuffle buffer. All of that is a function of the pool, the subset and the seed, so every process sees the
-same draws and takes its own, and a batch does not depend on how many processes there are. The price is that each reads
-everything: this is for one node, and for pools that are not worth an index.
+An epoch is one pass, or several where the subset repeats uids: copies of one pass would meet in a batch. So there
+are as many passes as copies of a sample, and one with fewer is in some of them, evenly spread. The shards of a pass are
+permuted by (seed, epoch); their samples come in tar order, are filtered by uid and pass through a shuffle buffer.
+
+All of that is a function of the pool, the subset and the seed, so every process sees the same draws and takes its own,
+and a batch does not depend on how many processes there are. The price is that each reads everything: this is for one
+node, and for pools that are not worth an index.
 
 An epoch holds what an epoch by a plan does. Where the pool has a uid twice, a plan takes the first in the order of the
 pool; a stream takes the first that comes, which may be another one in the next epoch.
@@ -17,10 +20,11 @@ from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from datascaler import storage
 from datascaler.data.pool import Shard
-from datascaler.data.randomness import shuffled, uniforms
+from datascaler.data.randomness import hashed, shuffled, uniforms
 from datascaler.data.samples import DAMAGED_TAR, OK, Sample
 from datascaler.data.stream_shard import stream_shard
 from datascaler.data.uid_filter import UidFilter
@@ -30,7 +34,14 @@ from datascaler.train.reserve import Drawn, EpochDraws
 
 SHUFFLE_SAMPLES = 2048
 """In the buffer of each process: 70 MB at DataComp's size."""
+MOST_PASSES = 64
+"""Of an epoch. Only a sample that is repeated more often comes several times in a pass."""
 _LOOKUP_SAMPLES = 128
+_PASS = 1 << 48
+"""Purposes of random numbers for each pass."""
+_PHASES = 1 << 60
+"""The purpose of those that belong to uids."""
+_ODD = np.uint64(0x9E3779B97F4A7C15)
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +66,7 @@ class UnplannedFeed:
     def __init__(self, source: Unplanned, seed: int) -> None:
         self._shards, self._seed = source.shards, seed
         self._filter = UidFilter(source.filter_folder) if source.filter_folder else None
+        self._passes = passes_of(self._filter.most) if self._filter else 1
         self._draws: EpochDraws | None = None
         self._epoch = 0
         self._next = 0
@@ -106,26 +118,47 @@ class UnplannedFeed:
             self._draw()
 
     def _samples(self, epoch: int) -> Iterator[Sample]:
-        if self._filter:
-            self._filter.begin_pass()
-        order = shuffled(len(self._shards), (self._seed, epoch))
-        streamed = (sample for number in order for sample in usable_samples(self._shards[number]))
         found = False
-        for sample in _mixed(self._kept(streamed), _uniforms(self._seed, epoch)):
-            found = True
-            yield sample
+        for number in range(self._passes):
+            if self._filter:
+                self._filter.begin_pass()
+            order = shuffled(len(self._shards), (self._seed, epoch), number * _PASS)
+            streamed = (sample for shard in order for sample in usable_samples(self._shards[shard]))
+            for sample in _mixed(self._kept(streamed, epoch, number), _uniforms(self._seed, epoch, number)):
+                found = True
+                yield sample
         if not found:
             raise ConfigError("the subset matches no sample of this pool: nothing to train on")
 
-    def _kept(self, samples: Iterator[Sample]) -> Iterator[Sample]:
+    def _kept(self, samples: Iterator[Sample], epoch: int, number: int) -> Iterator[Sample]:
+        """The samples of an epoch's pass."""
         if self._filter is None:
             yield from samples
             return
         while batch := list(islice(samples, _LOOKUP_SAMPLES)):
-            times = self._filter.take(np.array([sample.uid for sample in batch], dtype=UID_DTYPE))
+            uids = np.array([sample.uid for sample in batch], dtype=UID_DTYPE)
+            times = self._filter.take(uids)
+            if self._passes > 1:
+                phases = hashed(uids["f0"] * _ODD + uids["f1"], (self._seed, epoch), _PHASES)
+                times = times_in_pass(times, phases, number, self._passes)
             for sample, repeats in zip(batch, times.tolist(), strict=True):
                 for _ in range(repeats):
                     yield sample
+
+
+def passes_of(most_copies: int) -> int:
+    """In an epoch of a subset that names a uid at most so often."""
+    return min(most_copies, MOST_PASSES)
+
+
+def times_in_pass(times: NDArray[np.int64], phases: NDArray[np.uint64], number: int, passes: int) -> NDArray[np.int64]:
+    """Of samples that come so often in an epoch, how often they come in its pass `number`: in even steps, from a random
+    `phases` [n] on, of which 16 bits count.
+    """
+    unit = passes << 16
+    shift = (phases >> np.uint64(48)).astype(np.int64) * passes
+    before, after = ((each * (times << 16) - shift + unit - 1) // unit for each in (number, number + 1))
+    return after - before
 
 
 def usable_samples(shard: Shard) -> Iterator[Sample]:
@@ -159,7 +192,7 @@ def _mixed(samples: Iterator[Sample], random: Iterator[float]) -> Iterator[Sampl
         yield waiting.pop()
 
 
-def _uniforms(seed: int, epoch: int) -> Iterator[float]:
-    # Purpose 0 is the permutation of the shards.
-    for purpose in count(1):
+def _uniforms(seed: int, epoch: int, number: int) -> Iterator[float]:
+    # The first purpose of a pass is the permutation of the shards.
+    for purpose in count(number * _PASS + 1):
         yield from uniforms(4096, (seed, epoch), purpose).tolist()
