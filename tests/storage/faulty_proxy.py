@@ -18,9 +18,14 @@ Fault = Literal[
     "slow down", "internal error", "reset", "truncated", "stall", "short", "short range", "flipped", "wrong checksum"
 ]
 """A short answer is complete as far as its Content-Length says; its Content-Range tells the truth or, for "short",
-what was asked for. A flipped answer has a wrong bit, beside the right checksum if the server sent one."""
+what was asked for. A flipped answer has a wrong bit, beside the right checksum if the server sent one.
+With "no conditions" requests with If-None-Match are answered as by a server that does not know it, the others well."""
 
-_ERRORS: dict[Fault, tuple[int, str]] = {"slow down": (503, "SlowDown"), "internal error": (500, "InternalError")}
+_ERRORS: dict[Fault, tuple[int, str]] = {
+    "slow down": (503, "SlowDown"),
+    "internal error": (500, "InternalError"),
+    "no conditions": (501, "NotImplemented"),
+}
 _SPOILT_ANSWERS = ("truncated", "short", "short range", "flipped", "wrong checksum")
 _STALL_SECONDS = 4.0
 _DROPPED_HEADERS = {"connection", "expect", "transfer-encoding", "keep-alive"}
@@ -101,6 +106,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _pass(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         fault = self.faults.take(self.command, self.path)
+        if fault == "no conditions" and "If-None-Match" not in self.headers:
+            fault = None
         if fault is not None and not self.faults.after and fault not in _SPOILT_ANSWERS:
             self._spoil(fault)
             return

@@ -3,6 +3,8 @@
 import logging
 import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 
 import pytest
 
@@ -160,6 +162,26 @@ def test_a_conditional_write_whose_answer_was_lost_was_ours(s3_url: str, stored:
     assert faults.left == 0
     assert not storage.publish_if_absent(f"{s3_url}/frozen", b"another's")
     assert storage.read_bytes(f"{s3_url}/frozen") == b"ours"
+
+
+def test_a_store_without_conditional_writes(
+    s3_url: str, stored: str, faults: Faults, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers 501. Whoever wrote last of those that found nothing is who wrote, for all of them."""
+    assert stored
+    publish = import_module("datascaler.storage.publish")  # storage has a function of that name
+    monkeypatch.setattr(publish, "_SETTLE_SECONDS", 0.3)
+    monkeypatch.setattr(publish, "_unconditional", set())
+    faults.set("no conditions", 1_000, "PUT")
+    assert storage.publish_if_absent(f"{s3_url}/frozen", b"first")
+    assert not storage.publish_if_absent(f"{s3_url}/frozen", b"second")
+    assert storage.read_bytes(f"{s3_url}/frozen") == b"first"
+    with ThreadPoolExecutor(4) as executor:
+        texts = [f"writer {number}".encode() for number in range(4)]
+        won = list(executor.map(lambda text: storage.publish_if_absent(f"{s3_url}/raced", text), texts))
+    assert [text for text, mine in zip(texts, won, strict=True) if mine] == [storage.read_bytes(f"{s3_url}/raced")]
+    assert len(caplog.messages) == 1
+    assert "knows no conditional writes" in caplog.messages[0]
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(

@@ -1,9 +1,11 @@
 """Writing: a file appears whole under its name, or not at all."""
 
 import json
+import logging
 import os
 import re
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,14 +16,20 @@ from fsspec.spec import AbstractBufferedFile
 from datascaler.errors import StorageError
 from datascaler.storage.failures import answer_of
 from datascaler.storage.filesystem import filesystem
+from datascaler.storage.http_files import is_http
 from datascaler.storage.info import list_files
-from datascaler.storage.retry import retried
+from datascaler.storage.retry import retried, store_of
 from datascaler.storage.temporary import named_full_disk
 from datascaler.storage.urls import is_local, join
 
 # Stores where a PUT shows nothing until it is complete; everywhere else a temporary name and a rename are needed.
 _ATOMIC_PUT = {"s3", "s3a", "gs", "gcs", "abfs", "az", "memory"}
 _SPOOL_BYTES = 32 << 20
+_SETTLE_SECONDS = 1.0
+"""After a write without a condition: who found the name free by then has written, and all see the same winner."""
+_unconditional: set[tuple[str, str]] = set()
+"""Stores that said that they know no conditional writes."""
+_log = logging.getLogger(__name__)
 _UNFINISHED = re.compile(r"\.tmp-[0-9a-f]{32}$")
 
 
@@ -53,8 +61,10 @@ def publish_if_absent(url: str, content: bytes) -> bool:
     """Publish unless the name is taken; True if it was this call that wrote it.
 
     Local files are linked into place and S3 gets a conditional PUT, so of several writers exactly one wins. Other
-    stores only offer a check before the write.
+    stores only offer a check before the write: where two write at the same moment the last one wins, so what is there a
+    little later is what counts.
     """
+    _require_writable(url)
     fs, path = filesystem(url)
     tries = 0
 
@@ -66,22 +76,29 @@ def publish_if_absent(url: str, content: bytes) -> bool:
             return tries > 1 and bool(fs.cat_file(path) == content)
         if is_local(url):
             return _link_if_absent(fs, path, content)
-        if url.startswith(("s3://", "s3a://")):
+        if url.startswith(("s3://", "s3a://")) and store_of(url) not in _unconditional:
             try:
                 fs.pipe_file(path, content, mode="create")
             except OSError as error:
                 # Not every server says which condition failed, so s3fs can't always call it FileExistsError.
-                if not isinstance(error, FileExistsError) and answer_of(error).status != 412:
+                if isinstance(error, FileExistsError) or answer_of(error).status == 412:
+                    return tries > 1 and bool(fs.cat_file(path) == content)
+                if answer_of(error).status != 501:
                     raise
-                return tries > 1 and bool(fs.cat_file(path) == content)
-            return True
+                _unconditional.add(store_of(url))
+                _log.warning("%s: this store knows no conditional writes: of two at one moment the last one wins", url)
+            else:
+                return True
         fs.pipe_file(path, content)
-        return True
+        if not url.startswith("memory://"):  # which is this process's own
+            time.sleep(_SETTLE_SECONDS)
+        return bool(fs.cat_file(path) == content)
 
     return retried(url, act)
 
 
 def remove(url: str) -> None:
+    _require_writable(url)
     fs, path = filesystem(url)
     retried(url, lambda: fs.rm_file(path))
 
@@ -105,7 +122,13 @@ def check_writable(folder: str) -> None:
         raise StorageError(f"cannot write below {folder}: {error}") from error
 
 
+def _require_writable(url: str) -> None:
+    if is_http(url):
+        raise StorageError(f"{url}: nothing can be written to a web server; give a folder or an object store")
+
+
 def _put(url: str, source: IO[bytes]) -> None:
+    _require_writable(url)
     fs, path = filesystem(url)
     source.seek(0)
     scheme = "file" if is_local(url) else url.partition("://")[0]

@@ -55,7 +55,7 @@ def retried(url: str, act: Callable[[], _Result]) -> _Result:
     if is_local(url):
         with translated_errors(url):
             return act()
-    store = _store_of(url)
+    store = store_of(url)
     started = time.monotonic()
     tries = 0
     while True:
@@ -83,7 +83,7 @@ def assume_answers(url: str) -> None:
 
     For a worker process, whose parent has had answers from the store.
     """
-    _answered.add(_store_of(url))
+    _answered.add(store_of(url))
 
 
 def retry_seconds() -> float:
@@ -98,7 +98,7 @@ def retry_seconds() -> float:
     return seconds
 
 
-def _store_of(url: str) -> tuple[str, str]:
+def store_of(url: str) -> tuple[str, str]:
     """What answers as a whole: the endpoint, not the bucket."""
     scheme, _, rest = url.partition("://")
     if scheme in ("s3", "s3a"):
