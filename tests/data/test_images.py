@@ -1,7 +1,10 @@
 """Decoding: RGB on white, one error for all that is no image, and quiet in threads."""
 
+import errno
 import io
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from PIL import Image
 
+from datascaler.data import images
 from datascaler.data.images import MAX_PIXELS, ImageDecodeError, decode_rgb
+from datascaler.errors import TryAgainError
 from tests.data.tars import picture
 
 
@@ -75,3 +80,60 @@ def test_a_line_of_pixels_is_refused_before_it_is_resized() -> None:
     Image.new("L", (3000, 2)).save(buffer, "PNG")
     with pytest.raises(ImageDecodeError, match="3000 x 2 pixels: sides of more than 1000:1 are refused"):
         decode_rgb(buffer.getvalue())
+
+
+def run_with_little_memory(code: str) -> str:
+    """What a program prints whose address space is limited to what it has after its imports, and `spare` MB more."""
+    begin = """
+import io, resource, sys
+import numpy as np
+from PIL import Image
+from datascaler.data.images import ImageDecodeError, decode_pixels
+from datascaler.data.pool_rows import PoolSample, stored_row
+from datascaler.errors import TryAgainError
+
+def encoded(side, kind):
+    buffer = io.BytesIO()
+    Image.new("RGB", (side, side), "red").save(buffer, kind)
+    return buffer.getvalue()
+
+def limit(spare):
+    pages = int(open("/proc/self/statm").read().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (spare << 20), -1))
+
+def outcome(act):
+    try:
+        act()
+    except Exception as error:
+        return type(error).__name__
+    return "ok"
+"""
+    done = subprocess.run([sys.executable, "-c", begin + code], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_sound_picture_is_never_broken_for_want_of_memory(kind: str) -> None:
+    code = f"""
+large, small = encoded(2500, {kind!r}), encoded(20, {kind!r})
+decode_pixels(small)
+broken = small[: len(small) // 2]
+for spare in (4, 10, 30, 60, 2000):
+    limit(spare)
+    sample = PoolSample(image=large, suffix="jpg", caption="caption", url="url")
+    acts = lambda: decode_pixels(large), lambda: decode_pixels(broken), lambda: stored_row(sample)
+    print(spare, *map(outcome, acts))
+"""
+    outcomes = [line.split()[1:] for line in run_with_little_memory(code).splitlines()]
+    assert {each for large, _, stored in outcomes for each in (large, stored)} <= {"ok", "TryAgainError", "MemoryError"}
+    assert outcomes[0][:2] == ["TryAgainError", "TryAgainError"]
+    assert outcomes[-1] == ["ok", "ImageDecodeError", "ok"]
+
+
+def test_errors_of_the_system_are_not_the_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(images, "flatten", fail)
+    with pytest.raises(TryAgainError, match=r"no image can be decoded on this machine: .*Too many open files"):
+        decode_rgb(picture())

@@ -23,7 +23,7 @@ from datascaler.data.pool_rows import PoolSample
 from datascaler.data.samples import OK, Sample, read_samples
 from datascaler.data.uids import split_uid, uid_of
 from datascaler.data.write_pool import PoolWritten, write_pool
-from datascaler.errors import ConfigError
+from datascaler.errors import ConfigError, StorageError
 from tests.data.tars import picture, read_with_webdataset
 
 JSON_KEYS = ["uid", "caption", "url", "key", "status", "error_message", "width", "height"]
@@ -403,3 +403,16 @@ def test_write_pool_counts_bad_samples_and_goes_on(tmp_path: Path) -> None:
 def test_a_shard_may_hold_more_than_ten_thousand(tmp_path: Path) -> None:
     write_pool(str(tmp_path / "pool"), [PoolSample(image=picture(), suffix="png", caption="c", url="u")], 1_000_000)
     assert samples_of(str(tmp_path / "pool"))[0].key == "0" * 14
+
+
+def test_a_file_that_can_not_be_read_now_stops_the_making(images: Path, tmp_path: Path) -> None:
+    """A row that failed stays so; this one may well be read by the same command later."""
+    (images / "1.png").unlink(missing_ok=True)
+    (images / "1.png").symlink_to("/proc/self/mem")  # opens, and gives an I/O error
+    table = write_csv(tmp_path / "c.csv", [{"file": name, "caption": "x"} for name in ("0.png", "1.png")])
+    with pytest.raises(StorageError, match=r"1\.png: .*Input/output error"):
+        make(images, table, tmp_path / "pool")
+    assert list((tmp_path / "pool").rglob("*.tar")) == []
+    (images / "1.png").unlink()
+    (images / "1.png").write_bytes(picture(1))
+    assert make(images, table, tmp_path / "pool").samples == 2

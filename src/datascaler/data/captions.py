@@ -105,6 +105,8 @@ def _read_parquet(url: str, needed: tuple[str, ...]) -> Iterator[dict[str, Any]]
             _require(url, needed, table.schema_arrow.names)
             for batch in table.iter_batches(use_threads=False):
                 yield from batch.to_pylist()
+        except MemoryError:
+            raise
         except (pa.ArrowException, OSError, ValueError) as error:
             raise ConfigError(f"{url}: not a parquet file ({first_line(error)})") from error
 

@@ -12,12 +12,15 @@ from PIL import Image, UnidentifiedImageError
 
 from datascaler.data.flatten import flatten
 from datascaler.data.jpeg import jpeg_pixels
-from datascaler.errors import DatascalerError
+from datascaler.errors import DatascalerError, TryAgainError, first_line
 
 MAX_PIXELS = 100_000_000
 """A pool image has at most 512 x 512; this only stops decompression bombs."""
 MAX_ASPECT = 1000
 """Longer side over shorter. Resizing the shorter side to 224 would make gigabytes of a line of pixels."""
+_SPARE_BYTES, _BYTES_PER_PIXEL = 64 << 20, 12
+"""With as much memory a sound picture is decoded: in three forms at a time, and what others take meanwhile."""
+_NEEDED_FORMATS = {"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"}
 _JPEG_FORMATS = ("JPEG", "MPO")
 """An MPO is a JPEG with more pictures after the first, which counts."""
 
@@ -42,8 +45,46 @@ def decode_pixels(encoded: bytes | memoryview) -> NDArray[np.uint8]:
     return np.array(decoded) if isinstance(decoded, Image.Image) else decoded
 
 
+def is_of_machine(error: Exception) -> bool:
+    """Whether this says something of the machine, and nothing of the bytes: Pillow's own errors have no errno."""
+    return isinstance(error, MemoryError | ImportError) or (isinstance(error, OSError) and error.errno is not None)
+
+
 def _decode(encoded: bytes | memoryview) -> Image.Image | NDArray[np.uint8]:
-    """In whichever form is at hand."""
+    """In whichever form is at hand.
+
+    Where memory runs out, libraries may say anything, that a sound file is broken too. So what fails is tried again
+    where there is memory for a sound picture, and broken only if it fails then. Raises TryAgainError where there isn't.
+    """
+    try:
+        return _try_to_decode(encoded)
+    except (ImageDecodeError, MemoryError):
+        _require_memory(encoded)
+    try:
+        return _try_to_decode(encoded)
+    except MemoryError as error:
+        raise ImageDecodeError("it asks for more memory than a picture of its size takes") from error
+
+
+def _require_memory(encoded: bytes | memoryview) -> None:
+    size = "unknown size"
+    try:
+        with _no_warnings(), Image.open(io.BytesIO(encoded)) as image:
+            size = f"{image.width} x {image.height} pixels"
+            pixels = min(image.width * image.height, MAX_PIXELS)
+    except UnidentifiedImageError:
+        pixels = 0
+    except Exception:  # some formats are decoded in part when they are opened
+        pixels = MAX_PIXELS
+    try:
+        np.empty(_SPARE_BYTES + _BYTES_PER_PIXEL * pixels, np.uint8)
+    except MemoryError as error:
+        raise TryAgainError(
+            f"no memory is left to decode an image of {size}: lower --num-workers or give more memory"
+        ) from error
+
+
+def _try_to_decode(encoded: bytes | memoryview) -> Image.Image | NDArray[np.uint8]:
     try:
         with _no_warnings():
             # Reads the header, which is little work, so a file is refused or not whatever decodes it afterwards.
@@ -55,11 +96,15 @@ def _decode(encoded: bytes | memoryview) -> Image.Image | NDArray[np.uint8]:
                     return pixels
             image.load()
             return flatten(image)
-    except ImageDecodeError:
+    except (ImageDecodeError, MemoryError):
         raise
     except UnidentifiedImageError as error:
+        if not Image.OPEN.keys() >= _NEEDED_FORMATS:
+            raise TryAgainError("Pillow's readers could not be loaded: give more memory, or install it anew") from error
         raise ImageDecodeError("not an image format that Pillow knows") from error
     except Exception as error:  # Pillow's plugins raise nearly anything on malformed input
+        if is_of_machine(error):
+            raise TryAgainError(f"no image can be decoded on this machine: {first_line(error)}") from error
         raise ImageDecodeError(f"{type(error).__name__}: {error}") from error
 
 

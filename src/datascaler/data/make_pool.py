@@ -26,7 +26,7 @@ from datascaler.data.write_pool import (
     require_shard_size,
     write_shards,
 )
-from datascaler.errors import ConfigError, StorageError
+from datascaler.errors import ConfigError, NotFoundError
 
 
 def make_pool(
@@ -86,7 +86,7 @@ def _stored(row: CaptionRow, info: storage.FileInfo | None, max_side: int | None
         return failed_row(row.caption, url, row.uid, FAILED_TO_DOWNLOAD, fault)
     try:
         encoded = storage.read_bytes(info.url)
-    except StorageError as error:
+    except NotFoundError as error:  # any other failure may pass, and a row that failed stays so
         return failed_row(row.caption, url, row.uid, FAILED_TO_DOWNLOAD, f"image not readable: {error}")
     sample = PoolSample(image=encoded, suffix=image_suffix(encoded), caption=row.caption, url=url, uid=row.uid)
     return stored_row(sample, max_side)

@@ -46,6 +46,8 @@ def read_parquet_schema(url: str) -> pa.Schema:
     try:
         with storage.translated_errors(url), storage.open_read(url, block_bytes=1 << 20) as file:
             return pq.read_schema(file)
+    except MemoryError:  # pyarrow's own is an ArrowException too
+        raise
     except (pa.ArrowException, ValueError) as error:  # a name that is no text is a ValueError
         raise ConfigError(f"{url} is not a readable parquet file ({error})") from error
 
@@ -60,6 +62,8 @@ def read_parquet_end(url: str, size: int) -> pa.Schema:
         end = storage.read_bytes(url, size - length, size)
     try:
         return pq.read_schema(pa.BufferReader(end))
+    except MemoryError:
+        raise
     except (pa.ArrowException, OSError, ValueError) as error:
         raise ConfigError(f"{url} is not a readable parquet file ({error})") from error
 
@@ -77,6 +81,8 @@ def decode_parquet(
                     there = "several columns" if column in names else "no column"
                     raise ConfigError(f"{name} has {there} {column!r}; it has {names}")
             return file.read(columns=None if columns is None else list(columns), use_threads=False)
+    except MemoryError:
+        raise
     except (pa.ArrowException, OSError, ValueError) as error:  # damage inside the file is an OSError to pyarrow
         raise ConfigError(f"{name} is not a readable parquet file ({error})") from error
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
-from datascaler.data.images import ImageDecodeError, decode_rgb
+from datascaler.data.images import ImageDecodeError, decode_rgb, is_of_machine
 from datascaler.data.uids import is_uid, uid_of
 
 SUCCESS = "success"
@@ -104,7 +104,9 @@ def image_suffix(encoded: bytes) -> str:
     try:
         with Image.open(io.BytesIO(encoded)) as image:
             name = image.format or ""
-    except Exception:  # Pillow's plugins raise nearly anything; decoding reports it properly
+    except Exception as error:  # Pillow's plugins raise nearly anything; decoding reports it properly
+        if is_of_machine(error):
+            raise
         return ""
     return STORED_FORMATS.get(name, name.lower())
 
@@ -115,7 +117,9 @@ def exif_json(encoded: bytes) -> str:
         with Image.open(io.BytesIO(encoded)) as image:
             tags = {f"Image {ExifTags.TAGS.get(tag, tag)}": str(value) for tag, value in image.getexif().items()}
         return json.dumps(tags)
-    except Exception:  # a picture that decodes is kept even where its metadata is broken
+    except Exception as error:  # a picture that decodes is kept even where its metadata is broken
+        if is_of_machine(error):
+            raise
         return "{}"
 
 

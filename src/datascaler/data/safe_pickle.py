@@ -97,7 +97,7 @@ def load_data_pickle(file: IO[bytes]) -> Any:
     try:
         content = _DataOnly(file).load()
         return content.uids() if isinstance(content, _Array) else content
-    except ConfigError:
+    except (ConfigError, MemoryError):
         raise
     except Exception as error:  # a malformed pickle may fail in any way
         raise ConfigError(f"not a readable pickle ({type(error).__name__}: {error})") from error

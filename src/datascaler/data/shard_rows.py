@@ -78,6 +78,8 @@ def rows_of_log(shard: Shard) -> ShardRows:
         uids = _uids(table.filter(pc.equal(table["status"], SUCCESS))["uid"])
     except NotFoundError:
         raise UnusableLogError(f"there is no {url}") from None
+    except MemoryError:
+        raise
     except (ConfigError, ValueError, pa.ArrowException) as error:
         raise UnusableLogError(f"{url} can't be used ({error})") from error
     if len(uids) * _SMALLEST_SAMPLE_BYTES > shard.size:

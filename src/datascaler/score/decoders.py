@@ -84,9 +84,11 @@ def _threads(preparation: Preparation, num_workers: int) -> Iterator[Decoders]:
 
 
 def result_of(future: "Future[Prepared]") -> Prepared:
-    """Raises TryAgainError where the worker process died."""
+    """Raises TryAgainError where the worker process died, or had no memory."""
     try:
         return future.result()
+    except MemoryError as error:
+        raise TryAgainError("no memory is left to prepare samples: lower --num-workers, or give more memory") from error
     except BrokenProcessPool as error:
         raise TryAgainError(
             "a decode worker was killed, most likely for memory: lower --num-workers or give more memory"

@@ -162,9 +162,6 @@ def translated_errors(url: str) -> Iterator[None]:
             raise StorageError(f"{url}: {CHANGED}") from error
         raise StorageError(f"{url}: {first_line(error)}") from error
     except Exception as error:
-        if isinstance(error, NotImplementedError):
-            scheme = url.partition("://")[0]
-            raise StorageError(f"{url}: {scheme}:// can't do this; use a store that can be written") from error
         if not _is_of(error, *_CLIENTS):
             raise
         if answer_of(error).status in (401, 403):
