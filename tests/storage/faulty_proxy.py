@@ -15,7 +15,16 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 Fault = Literal[
-    "slow down", "internal error", "reset", "truncated", "stall", "short", "short range", "flipped", "wrong checksum"
+    "slow down",
+    "internal error",
+    "reset",
+    "truncated",
+    "stall",
+    "short",
+    "short range",
+    "flipped",
+    "wrong checksum",
+    "no conditions",
 ]
 """A short answer is complete as far as its Content-Length says; its Content-Range tells the truth or, for "short",
 what was asked for. A flipped answer has a wrong bit, beside the right checksum if the server sent one.
