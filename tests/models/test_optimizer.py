@@ -38,13 +38,14 @@ def groups_by_name(optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Any]
 def assert_mup_rule(optimizer: torch.optim.Optimizer, r: float, lr: float) -> None:
     """lr_matrix * r == lr_vector, and lr * wd equal over the groups that decay."""
     groups = groups_by_name(optimizer)
-    assert list(groups) == ["input/decay", "input+vector+scalar/no_decay", "hidden/decay"]
-    hidden, embeddings, vectors = groups["hidden/decay"], groups["input/decay"], groups["input+vector+scalar/no_decay"]
-    assert embeddings["lr"] == vectors["lr"] == pytest.approx(lr)
+    assert list(groups) == ["input/decay", "scalar/no_decay", "input+vector/no_decay", "hidden/decay"]
+    embeddings, scalars, vectors, hidden = groups.values()
+    assert embeddings["lr"] == vectors["lr"] == scalars["lr"] == pytest.approx(lr)
     assert hidden["lr"] * r == pytest.approx(lr)
     assert hidden["lr"] * hidden["weight_decay"] == pytest.approx(lr * WEIGHT_DECAY)
-    assert (embeddings["weight_decay"], vectors["weight_decay"]) == (WEIGHT_DECAY, 0.0)
-    assert (hidden["eps"] * r, embeddings["eps"], vectors["eps"]) == pytest.approx((EPS, EPS, EPS))
+    assert [each["weight_decay"] for each in (embeddings, vectors, scalars)] == [WEIGHT_DECAY, 0.0, 0.0]
+    assert [each["eps"] * r for each in (hidden, embeddings, vectors)] == pytest.approx([EPS] * 3)
+    assert scalars["eps"] == EPS
 
 
 def test_groups_hold_every_parameter_once_in_its_role() -> None:
@@ -124,7 +125,7 @@ def test_resume_goes_on_bit_for_bit() -> None:
     ("other", "message"),
     [
         (lambda: build_clip(ARCH, width_mult=Fraction(1, 2)), "don't fit this model"),
-        (lambda: mup_clip(base=Fraction(1, 4)), "lr_scale 0.5 where this run has 0.25"),
+        (lambda: mup_clip(base=Fraction(1, 4)), "eps 5e-09 where this run has 2.5e-09"),
         (lambda: mup_clip(width=Fraction(1), base=Fraction(1, 4)), "optimizer state has shape"),
     ],
     ids=["standard", "other base", "other width"],
@@ -141,10 +142,10 @@ def test_check_groups_names_what_differs() -> None:
     optimizer = optimizer_of(mup_clip())
     expected = summarise_groups(optimizer)
     check_groups(optimizer, expected)
-    optimizer.param_groups[2]["weight_decay"] = 0.1
+    optimizer.param_groups[3]["weight_decay"] = 0.1
     with pytest.raises(ConfigError, match=r"group hidden/decay has weight_decay 0\.1 where this run has 0\.8"):
         check_groups(optimizer, expected)
-    with pytest.raises(ConfigError, match="3 groups where this run has 2"):
+    with pytest.raises(ConfigError, match="4 groups where this run has 2"):
         check_groups(optimizer, expected[:2])
 
 

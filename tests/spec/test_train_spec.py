@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 from fractions import Fraction
 
 import pytest
@@ -45,10 +45,9 @@ def test_what_the_user_gives_replaces_the_recipe() -> None:
     assert recipe(lr=None, batch_size=None, seed=None) == recipe()
 
 
-def test_mup_has_a_smaller_epsilon_unless_it_is_given() -> None:
-    assert recipe(use_mup=True).eps == 1e-8
-    assert recipe(use_mup=False).eps == recipe(use_mup=None).eps == 1e-6
-    assert recipe(use_mup=True, eps=1e-6).eps == 1e-6
+def test_mup_changes_no_other_value() -> None:
+    assert recipe(use_mup=True) == replace(recipe(), use_mup=True)
+    assert recipe(use_mup=True, eps=1e-7, beta1=0.95) == replace(recipe(), use_mup=True, eps=1e-7, beta1=0.95)
 
 
 def test_an_unknown_scale_names_the_known_ones() -> None:

@@ -30,7 +30,9 @@ _OPTIONS = (
     click.option("--train-num-samples", type=COUNT, help="Samples seen in all: 128_000_000, 128M."),
     click.option("--batch-size", type=COUNT, help="Global batch size.  [default: the scale's]"),
     click.option("--device-batch-size", type=COUNT, default=0, help="Most samples in one forward pass."),
+    click.option("--beta1", type=float, help="Of AdamW.  [default: 0.9]"),
     click.option("--beta2", type=float, help="Of AdamW.  [default: the scale's]"),
+    click.option("--eps", type=float, help="Of AdamW, at the base width.  [default: 1e-6]"),
     click.option("--seed", type=COUNT, default=0, show_default=True),
     click.option(
         "--decode",

@@ -103,13 +103,16 @@ def _param_role(name: str, infshape: Any, ratio: float, init: InitRule) -> Param
     )
     if not infinite:
         return plain
+    # An Adam step is independent of the gradient's size only while eps is small against it. The gradient of a feature's
+    # coordinate is 1/width, since cosines average over them, and so is that of every tensor that has a width: hidden,
+    # input and vector alike. eps follows (arXiv 2407.05872), and the step is the same at all widths.
+    plain = replace(plain, eps_scale=1 / ratio)
     if len(infinite) == 1:
         # A matrix from infinite to finite would be an output layer; with embed_dim scaled there is none.
         assert len(infshape) == 1 or name not in _FAN_IN_FIRST, f"{name}: unexpected output layer"
         return replace(plain, role="input" if len(infshape) > 1 or name.endswith("class_embedding") else "vector")
     # Adam, arXiv 2203.03466 table 8: init std ~ 1/sqrt(fan_in) and learning rate ~ 1/fan_in. Decay is lr * wd in
-    # torch, kept constant by wd * r (arXiv 2405.13698, 2510.19093). Gradients shrink as 1/width, so eps does too
-    # (arXiv 2407.05872).
+    # torch, kept constant by wd * r (arXiv 2405.13698, 2510.19093).
     assert len(infinite) == 2, f"{name}: more than two infinite dimensions"
     return replace(
         plain,
@@ -118,5 +121,4 @@ def _param_role(name: str, infshape: Any, ratio: float, init: InitRule) -> Param
         init=replace(init, std=init.std * ratio**-0.5),
         lr_scale=1 / ratio,
         wd_scale=ratio,
-        eps_scale=1 / ratio,
     )

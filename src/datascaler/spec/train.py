@@ -50,6 +50,7 @@ class TrainSpec:
     beta1: float = 0.9
     beta2: float = 0.98
     eps: float = 1e-6
+    """At the base width, as `lr` is; muP makes it smaller with the gradients of wider models."""
     seed: int = 0
     decode: Decoder = "bicubic"
     """bicubic is open_clip's resizing, pixel for pixel; fast is nearly that for much less work."""
@@ -157,7 +158,7 @@ class TrainSpec:
         }
         arguments = []
         for name, value in self.record().items():
-            if value is None or name in ("beta1", "eps"):
+            if value is None:
                 continue
             flag = flags.get(name, name).replace("_", "-")
             text = str(value).lower() if isinstance(value, bool) else str(value)
@@ -184,8 +185,6 @@ def datacomp_recipe(scale: str, **overrides: object) -> TrainSpec:
         "lr": row.lr,
         "warmup_steps": row.warmup_steps,
         "beta2": row.beta2,
-        # Gradients of hidden weights shrink as width grows: open_clip's 1e-6 would no longer be small beside them.
-        "eps": 1e-8 if overrides.get("use_mup") else 1e-6,
     }
     given = {name: value for name, value in overrides.items() if value is not None}
     return TrainSpec(**{**recipe, **given})  # type: ignore[arg-type]
