@@ -25,7 +25,7 @@ def gradient_rms(width_mult: Fraction, seed: int) -> dict[str, tuple[float, floa
     text = normalize(clip.model.encode_text(tokens), dim=-1)  # type: ignore[operator]
     logits = clip.model.logit_scale.exp() * image @ text.T  # type: ignore[operator]
     # The loss's own slope at random cosines differs from draw to draw; a fixed one leaves what the towers make of it.
-    logits.backward(torch.randn(12, 12, generator=draw))  # type: ignore[no-untyped-call]
+    logits.backward(torch.randn(12, 12, generator=draw))
     found: dict[str, list[float]] = {role: [] for role in ROLES}
     scales: dict[str, set[float]] = {role: set() for role in ROLES}
     for name, parameter in clip.model.named_parameters():

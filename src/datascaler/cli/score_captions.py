@@ -37,9 +37,6 @@ NAMES = ("from_metadata", *dict.fromkeys(name for names in METHOD_OPTIONS.values
 
 
 def run(common: dict[str, Any], from_metadata: str | None, **options: Any) -> "ScoreSummary":
-    method = common["method"]
-    if bool(from_metadata) == bool(common["data_dir"]):
-        raise click.UsageError(f"--method {method} needs one of --data-dir and --from-metadata")
     try:
         spec = CaptionSpec(**{**common, "data_dir": common["data_dir"] or ""}, from_metadata=from_metadata, **options)
     except ConfigError as error:

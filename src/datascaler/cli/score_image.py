@@ -6,7 +6,7 @@ import click
 
 from datascaler.cli.options import COUNT
 from datascaler.cli.output import note
-from datascaler.spec.score import ScoreSpec, TextOptions, default_model
+from datascaler.spec.score import ScoreSpec, TextOptions
 
 if TYPE_CHECKING:
     from datascaler.score.summary import ScoreSummary
@@ -53,9 +53,6 @@ NAMES = (
 
 def run(
     common: dict[str, Any],
-    arch: str,
-    model: str | None,
-    pretrained: str | None,
     processes: int | None,
     verify: int | None,
     verify_seed: int,
@@ -64,8 +61,7 @@ def run(
     if not common["data_dir"]:
         raise click.UsageError(f"Missing option '--data-dir': --method {common['method']} looks at the pool's images")
     text = TextOptions(**{name: options.pop(name) for name in _TEXT})
-    model, pretrained = default_model(common["method"], arch, model, pretrained)
-    spec = ScoreSpec(model=model, pretrained=pretrained, text=text, **common, **options)
+    spec = ScoreSpec(text=text, **common, **options)
 
     if verify is not None:
         from datascaler.score.verify import verify as verify_rows

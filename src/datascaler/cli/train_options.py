@@ -82,7 +82,6 @@ def train_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def with_recipe(options: dict[str, Any]) -> dict[str, Any]:
     """Fill method and fraction from the subset's recipe where the user left them out, and the base width."""
     options["min_width_mult"] = options["min_width_mult"] or options["width_mult"]
-    options["method"] = options["method"].lower() if options["method"] else None
     subset_file = options["subset_file"]
     if subset_file and (options["method"] is None or options["fraction"] is None):
         from datascaler.data.subset import read_recipe

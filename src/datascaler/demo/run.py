@@ -25,6 +25,7 @@ from datascaler.demo.recipe import Recipe
 from datascaler.evaluate.models import evaluate_model
 from datascaler.evaluate.tasks import load_tasks
 from datascaler.score.run import score
+from datascaler.spec.scales import DEMO
 from datascaler.spec.score import ScoreSpec
 from datascaler.spec.train import TrainSpec
 from datascaler.train.run import train
@@ -126,7 +127,7 @@ def _train_spec(
     return TrainSpec(
         data_dir=data_dir,
         output_dir=runs,
-        scale="demo",
+        scale=DEMO,
         method=method,
         fraction=recipe.fraction if subset else Fraction(1),
         subset_file=subset.files[0] if subset else None,

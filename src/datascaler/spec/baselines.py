@@ -6,10 +6,12 @@ from fractions import Fraction
 
 from datascaler.errors import ConfigError
 from datascaler.spec.numbers import format_fraction
+from datascaler.spec.score_captions import METADATA_ARCHS
 
 Command = list[str]
 """What stands after `datascaler`."""
 _LAION_THRESHOLD = "0.28"
+_LARGEST_FLOAT32 = (2 - 2**-23) * 2.0**127
 _CLD3 = "cld3"
 _ANY_PROBABILITY = "0.001"
 """English is the likeliest language: of the some hundred that CLD3 knows, the likeliest one is always above this."""
@@ -41,6 +43,13 @@ class BaselineSpec:
             raise ConfigError(f"--{given[0]} belongs to the baselines by clip_score, not to {self.name}")
         if by_score and (self.arch is None or (self.fraction is None) == (self.threshold is None)):
             raise ConfigError(f"{self.name} needs --arch b32 or l14, and one of --fraction and --threshold")
+        # Here, and not only by the command that meets them after hours of scoring.
+        if self.arch not in (None, *METADATA_ARCHS):
+            raise ConfigError(f"arch must be b32 or l14, got {self.arch!r}")
+        if self.fraction is not None and not 0 < self.fraction <= 1:
+            raise ConfigError(f"fraction must be above 0 and at most 1, got {self.fraction}")
+        if self.threshold is not None and not abs(self.threshold) <= _LARGEST_FLOAT32:
+            raise ConfigError(f"threshold must be a finite float32, got {self.threshold}")
 
 
 def baseline_commands(spec: BaselineSpec) -> list[Command]:

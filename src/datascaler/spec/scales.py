@@ -41,6 +41,9 @@ SCALES = {
     )
 }
 
+DEMO = "demo"
+"""Stands in the place of a scale in the runs of `datascaler demo`, whose numbers are its own."""
+
 
 def scale_named(name: str) -> Scale:
     try:

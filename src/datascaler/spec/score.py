@@ -1,6 +1,8 @@
 """A scoring run: one method over one pool, and the networks that methods use by default."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 from datascaler.errors import ConfigError
 
@@ -10,6 +12,8 @@ CAPTION_METHODS = ("basic", "english", "text_based", "metaclip")
 EMBEDDING_METHODS = ("negcliploss", "normsim", "dedup", "image_based")
 """They need what `score --save-embeddings` left, or DataComp's npz files."""
 METHODS = (*IMAGE_METHODS, *CAPTION_METHODS, *EMBEDDING_METHODS)
+TEXT_METHODS = ("tmars", "boxes")
+"""They read `TextOptions`."""
 _DEFAULT_MODELS = {
     # The two that DataComp ships scores of (arXiv 2304.14108), and Apple's public filter (arXiv 2309.17425).
     "l14": ("ViT-L-14", "openai"),
@@ -30,9 +34,13 @@ def check_method(name: str) -> str:
 class ScorePart:
     """What every way of scoring is told: the pool, where tables go, and which part of the work is this worker's."""
 
+    FAMILY: ClassVar[tuple[str, ...]] = ()
+    """The methods that this spec describes."""
+
     data_dir: str
     output_dir: str
     method: str
+    """As tables spell it; given in any case."""
     from_metadata: str | None = None
     """Folder of DataComp's metadata files, in place of the tars in `data_dir`."""
     score_name: str | None = None
@@ -50,12 +58,32 @@ class ScorePart:
         return self.num_workers or 4
 
     def __post_init__(self) -> None:
-        check_method(self.method)
+        object.__setattr__(self, "method", check_method(self.method))
+        if self.method not in self.FAMILY:
+            raise ConfigError(
+                f"{type(self).__name__} does not score by {self.method!r}, only by {', '.join(self.FAMILY)}; "
+                f"{self.method} belongs to {_SPECS[self.method]}"
+            )
         for name, value in (("num_workers", self.num_workers), ("count", self.count)):
             if value is not None and value < 1:
                 raise ConfigError(f"{name} must be at least 1, got {value}")
         if not 0 <= self.index < self.count:
             raise ConfigError(f"index must be in 0..{self.count - 1} (count is {self.count}), got {self.index}")
+
+    def _refuse_foreign(self, options: Mapping[str, tuple[str, ...]]) -> None:
+        """Refuse a value, other than the default, that only other methods of `options` read."""
+        foreign = {name for names in options.values() for name in names} - set(options[self.method])
+        for each in fields(self):
+            value: Any = getattr(self, each.name)
+            if each.name in foreign and value != each.default:
+                raise ConfigError(f"{each.name} {value} has no meaning for method {self.method}")
+
+
+_SPECS = {
+    **dict.fromkeys(IMAGE_METHODS, "ScoreSpec"),
+    **dict.fromkeys(CAPTION_METHODS, "CaptionSpec"),
+    **dict.fromkeys(EMBEDDING_METHODS, "EmbeddingSpec"),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,11 +108,15 @@ class TextOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScoreSpec(ScorePart):
-    """Scoring by a network that sees the images."""
+    """Scoring by a network that sees the images. Without `model` and `pretrained` it is the method's own."""
 
-    model: str | None
+    FAMILY = IMAGE_METHODS
+
+    model: str | None = None
     """An open_clip name; None lets `pretrained` say it."""
-    pretrained: str | None
+    pretrained: str | None = None
+    arch: str = "l14"
+    """Which of CLIP's default models: l14 or b32."""
     batch_size: int = 256
     save_embeddings: bool = False
     """Keep the unit vectors, beside the tables."""
@@ -93,8 +125,15 @@ class ScoreSpec(ScorePart):
 
     def __post_init__(self) -> None:
         ScorePart.__post_init__(self)
+        if not self.data_dir or self.from_metadata:
+            raise ConfigError(f"method {self.method} looks at the pool's images: give data_dir, not from_metadata")
         if self.batch_size < 1:
             raise ConfigError(f"batch_size must be at least 1, got {self.batch_size}")
+        if self.method not in TEXT_METHODS and self.text != TextOptions():
+            raise ConfigError(f"{self.text} has no meaning for method {self.method}")
+        model, pretrained = default_model(self.method, self.arch, self.model, self.pretrained)
+        object.__setattr__(self, "model", model)
+        object.__setattr__(self, "pretrained", pretrained)
 
 
 def default_model(method: str, arch: str, model: str | None, pretrained: str | None) -> tuple[str | None, str | None]:

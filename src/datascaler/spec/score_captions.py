@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from datascaler.errors import ConfigError
-from datascaler.spec.score import ScorePart
+from datascaler.spec.score import CAPTION_METHODS, ScorePart
 
 METADATA_METHODS = ("clip",)
 """Methods whose scores DataComp's metadata has already."""
@@ -21,6 +21,8 @@ METHOD_OPTIONS: dict[str, tuple[str, ...]] = {
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaptionSpec(ScorePart):
     """Scores from the captions of a pool, or of DataComp's metadata."""
+
+    FAMILY = (*CAPTION_METHODS, *METADATA_METHODS)
 
     language_model: str | None = None
     """`cld3`, or the URL of a fastText model."""
@@ -48,6 +50,7 @@ class CaptionSpec(ScorePart):
 
     def __post_init__(self) -> None:
         ScorePart.__post_init__(self)
+        self._refuse_foreign(METHOD_OPTIONS)
         for name in ("min_words", "min_chars", "min_side"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must be at least 0, got {getattr(self, name)}")
@@ -65,12 +68,16 @@ class CaptionSpec(ScorePart):
     def _check_metadata(self) -> None:
         if not self.from_metadata:
             raise ConfigError(f"--method {self.method} reads scores from DataComp's metadata: give --from-metadata")
+        if self.data_dir:
+            raise ConfigError(f"--from-metadata {self.from_metadata} takes the place of --data-dir {self.data_dir}")
         if self.arch not in METADATA_ARCHS:
             raise ConfigError(
                 f"DataComp's metadata has scores of b32 and l14, not {self.arch!r}: give --arch b32 or l14"
             )
 
     def _check_assets(self) -> None:
+        if bool(self.from_metadata) == bool(self.data_dir):
+            raise ConfigError(f"--method {self.method} needs one of --data-dir and --from-metadata")
         reads = METHOD_OPTIONS[self.method]
         if "language_model" in reads and bool(self.language_model) == self.no_language:
             leave_out = ", or --no-language to leave it out" if "no_language" in reads else ""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from datascaler.errors import ConfigError
-from datascaler.spec.score import ScorePart
+from datascaler.spec.score import EMBEDDING_METHODS, ScorePart
 
 KEEP_RULES = ("hard", "easy", "score", "first")
 METHOD_OPTIONS: dict[str, tuple[str, ...]] = {
@@ -21,6 +21,8 @@ FILE_OPTIONS = ("target", "centroids")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EmbeddingSpec(ScorePart):
     """Scores from embeddings of this output folder, or from the npz files beside DataComp's metadata."""
+
+    FAMILY = EMBEDDING_METHODS
 
     embeddings: str | None = None
     """Score-id whose tables and .npz files `score --save-embeddings` left in the output folder."""
@@ -50,6 +52,7 @@ class EmbeddingSpec(ScorePart):
 
     def __post_init__(self) -> None:
         ScorePart.__post_init__(self)
+        self._refuse_foreign(METHOD_OPTIONS)
         if (self.embeddings is None) == (self.from_metadata is None):
             raise ConfigError(
                 f"--method {self.method} needs --embeddings SCORE_ID (left by `datascaler score --save-embeddings`) "
@@ -57,6 +60,10 @@ class EmbeddingSpec(ScorePart):
             )
         if self.from_metadata and self.data_dir:
             raise ConfigError(f"--from-metadata {self.from_metadata} takes the place of --data-dir {self.data_dir}")
+        if self.embeddings and self.arch != "l14":
+            raise ConfigError(
+                f"arch {self.arch} chooses among DataComp's embeddings; embeddings {self.embeddings} names its own"
+            )
         if self.from_metadata and self.arch not in ("l14", "b32"):
             raise ConfigError(f"DataComp ships the embeddings l14 and b32, not {self.arch!r}: give --arch l14 or b32")
         for name in ("batch_rows", "rounds", "clusters", "sample"):

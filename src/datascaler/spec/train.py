@@ -3,11 +3,12 @@
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from math import inf
+from numbers import Integral
 from typing import Literal, get_args
 
 from datascaler.errors import ConfigError
 from datascaler.spec.numbers import format_fraction, parse_fraction
-from datascaler.spec.scales import scale_named
+from datascaler.spec.scales import DEMO, scale_named
 
 Decoder = Literal["bicubic", "fast"]
 StorageClient = Literal["fsspec", "obstore"]
@@ -75,6 +76,7 @@ class TrainSpec:
     """What the loader processes read object stores with."""
 
     def __post_init__(self) -> None:
+        self._normalise()
         for name in ("train_num_samples", "batch_size", "lr", "num_checkpoints", "log_every_steps", "cache_bytes"):
             if not 0 < getattr(self, name) < inf:
                 raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}")
@@ -95,6 +97,9 @@ class TrainSpec:
         for name in ("min_coverage", "max_substituted"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must be at least 0 and at most 1, got {getattr(self, name)}")
+        for name in ("width_mult", "min_width_mult"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}")
         if not 0 < self.fraction <= 1:
             raise ConfigError(f"fraction must be above 0 and at most 1, got {float(self.fraction):g}")
         if self.fraction < 1 and self.subset_file is None and self.plan_file is None:
@@ -120,6 +125,23 @@ class TrainSpec:
                 "not one step would be taken"
             )
 
+    def _normalise(self) -> None:
+        """Give equal specs equal fields, whoever writes them: names in lower case, exact fractions, whole numbers."""
+        for name in ("scale", "method"):
+            object.__setattr__(self, name, getattr(self, name).lower())
+        if self.scale != DEMO:
+            scale_named(self.scale)
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.type is Fraction:
+                object.__setattr__(self, each.name, parse_fraction(value))
+            elif each.type is float:
+                object.__setattr__(self, each.name, float(value))
+            elif each.type is int:
+                if isinstance(value, bool) or not isinstance(value, Integral):
+                    raise ConfigError(f"{each.name} must be a whole number, got {value!r}")
+                object.__setattr__(self, each.name, int(value))
+
     def _refuse_what_needs_a_plan(self) -> None:
         for name in ("plan_file", "cache_dir", "min_coverage"):
             if getattr(self, name):
@@ -135,12 +157,13 @@ class TrainSpec:
         """Where the run lives below output_dir; everything that a person varies is in the path."""
         kind = "mup" if self.use_mup else "sp"
         width, base = format_fraction(self.width_mult), format_fraction(self.min_width_mult)
+        point = f"lr{_short(self.lr)}-wd{_short(self.weight_decay)}"
         return "/".join(
             [
                 self.scale,
                 f"{self.method}-f{format_fraction(self.fraction)}",
                 f"{self.model_arch.replace('/', '_')}-w{width}-b{base}-{kind}",
-                f"lr{self.lr:g}-wd{self.weight_decay:g}-wu{self.warmup_steps}-n{self.train_num_samples}-s{self.seed}",
+                f"{point}-wu{self.warmup_steps}-n{self.train_num_samples}-s{self.seed}",
             ]
         )
 
@@ -150,7 +173,7 @@ class TrainSpec:
         return {name: str(value) if isinstance(value, Fraction) else value for name, value in values.items()}
 
     def arguments(self) -> list[str]:
-        """The arguments of `datascaler train` that describe this run."""
+        """The arguments of `datascaler train` that describe this run; parsed, they are this spec again."""
         flags = {
             "plan_file": "plan",
             "warmup_steps": "warmup",
@@ -172,6 +195,12 @@ class TrainSpec:
         for name in ("fraction", "width_mult", "min_width_mult"):
             values[name] = parse_fraction(str(values[name]))
         return cls(**values)  # type: ignore[arg-type]
+
+
+def _short(number: float) -> str:
+    """`0.0005` and `1`, with as many digits as tell it from every other number."""
+    text = f"{number:g}"
+    return text if float(text) == number else repr(number)
 
 
 def datacomp_recipe(scale: str, **overrides: object) -> TrainSpec:
