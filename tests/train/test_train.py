@@ -61,7 +61,7 @@ def test_a_run_folder(done: tuple[TrainSpec, RunSummary, list[str]]) -> None:
         f"debug/none-f1.0/{ARCH}-w0.25-b0.25-sp/lr0.001-wd0.2-wu2-n96-s0"
     )
     assert {path.name for path in folder.iterdir()} == {
-        *("run.json", "metrics.jsonl", "checkpoints", "mup.json", "summary.json", "info.pkl"),
+        *("run.json", "metrics.jsonl", "checkpoints", "mup.json", "summary.json"),
     }
     # The newest two are kept.
     kept = {path.name for path in (folder / "checkpoints").iterdir()}
@@ -131,23 +131,36 @@ def assert_same_features(ours: torch.nn.Module, stock: torch.nn.Module) -> None:
             torch.testing.assert_close(getattr(ours, name)(content, normalize=True), expected, atol=1e-5, rtol=0)
 
 
-def test_info_pkl_is_what_datacomps_evaluate_reads(done: tuple[TrainSpec, RunSummary, list[str]]) -> None:
-    spec, summary, _ = done
-    info = pickle.loads(Path(run_url(spec), "info.pkl").read_bytes())
-    assert info == {
-        "scale": "debug",
-        "checkpoint": Path(summary.checkpoint),
-        "scale_config": {
-            "batch_size": BATCH,
-            "learning_rate": 1e-3,
-            "train_num_samples": STEPS * BATCH,
-            "warmup": 2,
-            "model": ARCH,
-            "beta2": 0.98,
-        },
-        "data_dir": Path(spec.data_dir),
-    }
-    assert info["checkpoint"].exists()
+def test_info_pkl_is_what_datacomps_evaluate_reads_and_means_the_same_there(pool: str, tmp_path: Path) -> None:
+    """Under the standard parametrisation and at muP's base width, which is the same model; see also test_run_folder."""
+    full = {"width_mult": Fraction(1), "min_width_mult": Fraction(1), "train_num_samples": BATCH}
+    for use_mup in (False, True):
+        said: list[str] = []
+        spec = tiny_spec(pool, str(tmp_path), **full, use_mup=use_mup)
+        summary = train(spec, say=said.append)
+        assert summary is not None
+        info = pickle.loads(Path(run_url(spec), "info.pkl").read_bytes())
+        assert info == {
+            "scale": "debug",
+            "checkpoint": Path(summary.checkpoint),
+            "scale_config": {
+                "batch_size": BATCH,
+                "learning_rate": 1e-3,
+                "train_num_samples": BATCH,
+                "warmup": 2,
+                "model": ARCH,
+                "beta2": 0.98,
+            },
+            "data_dir": Path(spec.data_dir),
+        }
+        assert not any(line.startswith("info.pkl") for line in said)
+        scale_config = info["scale_config"]
+        stock = open_clip.create_model(scale_config["model"], pretrained=str(info["checkpoint"])).eval()
+        assert_same_features(load_clip(None, summary.run).model, stock)
+    first, second = (
+        checkpoint_of(run_url(tiny_spec(pool, str(tmp_path), **full, use_mup=mup))) for mup in (False, True)
+    )
+    assert all(torch.equal(value, second["state_dict"][name]) for name, value in first["state_dict"].items())
 
 
 def test_a_finished_run_returns_at_once(

@@ -1,4 +1,4 @@
-"""A run's folder: `run.json` first, `summary.json` last, and DataComp's `info.pkl` for its own evaluate."""
+"""A run's folder: `run.json` first, `summary.json` last, and `info.pkl` where DataComp's own evaluate can use it."""
 
 import pickle
 from dataclasses import asdict, dataclass, fields
@@ -106,7 +106,8 @@ def find_runs(train_dir: str) -> list[str]:
 
 def finish_run(spec: TrainSpec, summary: RunSummary) -> None:
     """Publish the summary, last: its existence says that the run is complete."""
-    _write_datacomp_info(spec, summary.checkpoint)
+    if no_datacomp_info(spec) is None:
+        _write_datacomp_info(spec, summary.checkpoint)
     storage.publish_record(storage.join(run_url(spec), "summary.json"), asdict(summary))
 
 
@@ -131,10 +132,23 @@ def _require_same(spec: TrainSpec, before: dict[str, object], now: dict[str, obj
             )
 
 
+def no_datacomp_info(spec: TrainSpec) -> str | None:
+    """Why a run has no `info.pkl`, or None for one that has it.
+
+    The file names an architecture that stock open_clip builds at its full width and with its own attention. For another
+    model it would be a wrong name, under which the weights don't fit or, worse, fit and give other features.
+    """
+    if not storage.is_local(spec.output_dir):
+        return "DataComp's evaluate.py opens local paths only"
+    if spec.width_mult != 1:
+        return f"{spec.model_arch} at width {spec.width_mult} is no model that open_clip has a name for"
+    if spec.use_mup and spec.min_width_mult != 1:
+        return f"a muP {spec.model_arch} of base width {spec.min_width_mult} gives other features in stock open_clip"
+    return None
+
+
 def _write_datacomp_info(spec: TrainSpec, checkpoint: str) -> None:
-    """`info.pkl` as DataComp's evaluate.py reads it. It opens local paths only, so only local runs get one."""
-    if not storage.is_local(checkpoint):
-        return
+    """`info.pkl` as DataComp's evaluate.py reads it."""
     scale_config: dict[str, Any] = {
         "batch_size": spec.batch_size,
         "learning_rate": spec.lr,

@@ -1,4 +1,7 @@
-"""Checkpoints: everything that the next step depends on, in one file that stock open_clip can load too.
+"""Checkpoints: everything that the next step depends on, in one file.
+
+Stock open_clip reads the weights too. They mean the same there under the standard parametrisation, and under muP at its
+base width only: a wider muP model has another attention, which no weights tell. `load_clip` has it from `spec`.
 
 state_dict     weights, under open_clip's names
 optimizer      moments and groups

@@ -5,7 +5,7 @@ from contextlib import ExitStack, closing
 from datetime import timedelta
 
 from datascaler import storage
-from datascaler.data.run_folder import RunSummary, outcome, record_divergence, run_url, start_run
+from datascaler.data.run_folder import RunSummary, no_datacomp_info, outcome, record_divergence, run_url, start_run
 from datascaler.errors import BadInputError, DivergedError, StoppedError
 from datascaler.models.build import BuiltClip, check_clip
 from datascaler.models.optimizer import build_optimizer
@@ -141,6 +141,9 @@ def _outlook(
         yield f"resuming  at {at.samples_seen:,} samples"
         if spec.no_plan:
             yield "          what was read of the pool up to there is read again, and not decoded"
+    reason = no_datacomp_info(spec)
+    if reason:
+        yield f"info.pkl  none for DataComp's evaluate.py: {reason}; `datascaler eval` takes the run as it is"
     yield f"estimate  {timedelta(seconds=round(seconds))} of computing, from one timed step"
 
 
