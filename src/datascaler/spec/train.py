@@ -3,7 +3,6 @@
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from math import inf
-from numbers import Integral
 from typing import Literal, get_args
 
 from datascaler.errors import ConfigError
@@ -138,7 +137,7 @@ class TrainSpec:
             elif each.type is float:
                 object.__setattr__(self, each.name, float(value))
             elif each.type is int:
-                if isinstance(value, bool) or not isinstance(value, Integral):
+                if isinstance(value, bool) or not hasattr(value, "__index__"):
                     raise ConfigError(f"{each.name} must be a whole number, got {value!r}")
                 object.__setattr__(self, each.name, int(value))
 
