@@ -12,6 +12,8 @@ WORKERS = {"score", "train", "evaluate", "sweep", "report"}
 
 LAYERS = [
     {"errors", "progress", "datascaler"},
+    {"stop"},
+    {"children"},
     {"spec"},
     {"storage"},
     {"data", "log_copy"},
@@ -28,7 +30,7 @@ SIDEWAYS = {
 }
 """Neighbours that may be imported: a sweep is training runs, and the demo is the whole line."""
 
-LIGHT = {"spec", "errors", "cli", "datascaler", "__main__"}
+LIGHT = {"spec", "errors", "stop", "cli", "datascaler", "__main__"}
 """What `datascaler --help` loads: the standard library, click and one another."""
 
 

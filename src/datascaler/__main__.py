@@ -1,6 +1,58 @@
-"""`python -m datascaler` is the `datascaler` command."""
+"""The `datascaler` command as a process: it can be stopped from its first import on, and ends with its exit code."""
 
-from datascaler.cli.main import main
+import os
+import sys
+from typing import NoReturn
+
+from datascaler import stop
+
+
+def main() -> NoReturn:
+    exit_code = 0
+    try:
+        try:
+            stop.listen()
+            _run()
+        finally:
+            stop.only_remember()
+    except SystemExit as error:
+        exit_code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    except BaseException:
+        exit_code = 1
+        # What comes of a request is no fault.
+        if not stop.stop_requested():
+            sys.excepthook(*sys.exc_info())
+    _leave(exit_code)
+
+
+def _run() -> None:
+    if "DATASCALER_PARENT_PID" in os.environ:
+        from datascaler.children import end_with_parent
+
+        end_with_parent()
+    from datascaler.cli.main import main as run
+
+    run()
+
+
+def _leave(exit_code: int) -> NoReturn:
+    """The interpreter's own way out waits for threads that may wait for a store, and pulls others out of libraries'
+    code that cannot bear it: the process would abort, and whoever started it see a signal in place of the code.
+    """
+    import atexit
+
+    stop.only_remember()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):  # a full disk, or a reader that is gone
+            exit_code = exit_code or 1
+    request = stop.the_request()
+    if request and exit_code != request.exit_code:
+        os.write(2, f"datascaler: error: {request}\n".encode())
+    os._exit(request.exit_code if request else exit_code)
+
 
 if __name__ == "__main__":
     main()

@@ -13,8 +13,11 @@
     ├── NotFinishedError      101   a run in the cluster has not finished (in time)
     ├── RunNotFoundError      102   there is no such run in the cluster
     ├── RunCancelledError     103   a run in the cluster was deleted before it ended
-    ├── PartlyFailedError     104   some indexes, or some runs of a list, failed; the others are done
-    └── StoppedError          143   SIGTERM arrived and work stopped cleanly
+    └── PartlyFailedError     104   some indexes, or some runs of a list, failed; the others are done
+
+    StoppedError              143   SIGTERM arrived and work stopped cleanly; no Exception, so that nobody who handles
+    │                               those takes it for a failure of what was being done
+    └── StoppedByUserError    130   the same for Ctrl-C
 
 Usage errors (unknown flag, missing argument) are click's and exit with 2. Bugs keep their traceback.
 """
@@ -78,8 +81,12 @@ class PartlyFailedError(DatascalerError):
     exit_code = 104
 
 
-class StoppedError(DatascalerError):
+class StoppedError(BaseException):
     exit_code = 143
+
+
+class StoppedByUserError(StoppedError):
+    exit_code = 130
 
 
 def first_line(error: BaseException) -> str:

@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import IO
 
+from datascaler.children import own_pid
+
 LOG_DIR, POD = "DATASCALER_LOG_DIR", "DATASCALER_POD"
 
 _PUBLISH_SECONDS = 30.0
@@ -44,14 +46,13 @@ def run_with_log_copy(arguments: Sequence[str]) -> int:
         for child in children:
             child.send_signal(number)
 
-    signal.signal(signal.SIGTERM, pass_on)
-    # A terminal sends it to the child as well.
-    signal.signal(signal.SIGINT, lambda *_: None)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, pass_on)
     # The child, and its own children, are not to copy once more.
-    environment = {name: value for name, value in os.environ.items() if name != LOG_DIR} | {"PYTHONUNBUFFERED": "1"}
+    environment = {name: value for name, value in os.environ.items() if name != LOG_DIR}
     child = subprocess.Popen(
         [sys.executable, "-m", "datascaler", *arguments],
-        env=environment,
+        env=environment | {"PYTHONUNBUFFERED": "1"} | own_pid(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         bufsize=0,
@@ -66,13 +67,14 @@ def run_with_log_copy(arguments: Sequence[str]) -> int:
     _pass_output(child, {child.stdout: 1, child.stderr: 2}, log)
     code = child.wait()
     if code < 0:
-        number = -code
-        line = f"datascaler: error: ended by signal {number} ({signal.strsignal(number)})\n".encode()
+        line = f"datascaler: error: ended by signal {-code} ({signal.strsignal(-code)})\n".encode()
         _write(2, line)
         log.add(line)
     log.close()
     publisher.join(_LAST_PUBLISH_SECONDS)
     code = code if code >= 0 else 128 - code
+    if stopped and code == 0:
+        code = 128 + stopped[0]  # it came too late for the command, and is not swallowed
     if publisher.is_alive():
         os._exit(code)  # the interpreter's own way out would wait for the store's threads
     return code

@@ -1,9 +1,7 @@
 """The `datascaler` command: the group of verbs, and the one place where errors become a line and an exit code."""
 
 import os
-import signal
 import sys
-from types import FrameType
 
 import click
 
@@ -57,7 +55,6 @@ for command in (*_LOCAL, *_IN_THE_CLUSTER):
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, _stop)
     try:
         # torchrun's processes print through the one that started them.
         if os.environ.get("DATASCALER_LOG_DIR") and "LOCAL_RANK" not in os.environ:
@@ -65,22 +62,6 @@ def main() -> None:
 
             sys.exit(run_with_log_copy(sys.argv[1:]))
         cli(prog_name="datascaler")
-    except DatascalerError as error:
+    except (DatascalerError, StoppedError) as error:
         click.echo(f"datascaler: error: {error}", err=True)
-        _leave(error.exit_code)
-
-
-def _leave(exit_code: int) -> None:
-    """One process of several leaves with its group's threads alive, on which the interpreter's own way out may abort:
-    the one that started it would see a signal, and try again what no retry will mend.
-    """
-    if "LOCAL_RANK" not in os.environ:
-        sys.exit(exit_code)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(exit_code)
-
-
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    """What a verb does with SIGTERM unless it finishes a step first: nothing half done is published."""
-    raise StoppedError("stopped on request; the same command goes on")
+        sys.exit(error.exit_code)

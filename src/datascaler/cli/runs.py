@@ -36,10 +36,7 @@ def runs(output_dir: str, no_counts: bool, watch: bool, every: float, as_json: b
         show_runs(output_dir, found, as_json=as_json)
         if not watch or (found and all(run.missing == 0 for run in found)):
             return
-        try:
-            time.sleep(every)
-        except KeyboardInterrupt:
-            raise click.exceptions.Exit(101) from None
+        time.sleep(every)
 
 
 def show_runs(output_dir: str, found: "list[ScoreRun]", *, as_json: bool) -> None:

@@ -14,6 +14,7 @@ from datascaler.cli.output import note
 from datascaler.cli.pipeline_steps import STEPS, PipelineSteps, steps_of
 from datascaler.cli.submit_options import COMMON
 from datascaler.cli.submit_run import connect_as_asked, print_manifests, send_and_tell, surroundings, without_cluster
+from datascaler.stop import ctrl_c_interrupts
 
 if TYPE_CHECKING:
     from datascaler.cluster.connect import Cluster
@@ -97,7 +98,8 @@ def _drive(cluster: "Cluster", steps: PipelineSteps, given: Mapping[str, Any]) -
         submission = steps.describe(verb, best if verb == "train" else ())
         left = max(0.0, deadline - time.monotonic()) if deadline is not None else None
         try:
-            carry_out(cluster.api, cluster.namespace, verb, submission, note, timeout=left)
+            with ctrl_c_interrupts():
+                carry_out(cluster.api, cluster.namespace, verb, submission, note, timeout=left)
         except KeyboardInterrupt:
             note(f"\ndetached from {here}; this step goes on, the next ones don't start. The same command goes on")
             raise click.exceptions.Exit(101) from None

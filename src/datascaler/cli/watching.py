@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from datascaler.cli.output import note
+from datascaler.stop import ctrl_c_interrupts
 
 if TYPE_CHECKING:
     from datascaler.cluster.connect import Cluster
@@ -41,7 +42,8 @@ def _stay(cluster: "Cluster", name: str, act: Callable[[], Sequence["RunState"]]
 
     here = f"{cluster.namespace}/{name}"
     try:
-        states = act()
+        with ctrl_c_interrupts():
+            states = act()
     except KeyboardInterrupt:
         note(f"\ndetached; {here} goes on. Again: datascaler wait {here}   End it: datascaler cancel {here}")
         raise click.exceptions.Exit(101) from None

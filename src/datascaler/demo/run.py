@@ -1,16 +1,19 @@
 """The whole line on drawn data, where the truth is known: make, filter, subset, train, evaluate, show."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context, resource_tracker
+from signal import SIG_UNBLOCK, SIGTERM, pthread_sigmask
 
 import numpy as np
 import torch
 
 from datascaler import storage
+from datascaler.children import end_with_parent
 from datascaler.data.make_subset import MadeSubset, make_subset
 from datascaler.data.run_folder import RunSummary
 from datascaler.data.score_source import RANDOM
@@ -28,6 +31,7 @@ from datascaler.score.run import score
 from datascaler.spec.scales import DEMO
 from datascaler.spec.score import ScoreSpec
 from datascaler.spec.train import TrainSpec
+from datascaler.stop import held_back
 from datascaler.train.run import train
 
 
@@ -62,8 +66,7 @@ def run_demo(output_dir: str, recipe: Recipe, say: Callable[[str], None] = lambd
     say(f"[1/6] drawing {recipe.pool_samples:,} pairs (60% of them wrong) and {recipe.clean_samples:,} clean ones")
     data = make_data(output_dir, recipe)
 
-    # One thread a process: small models gain little from more, and lose much where other work shares the cores.
-    with ProcessPoolExecutor(2, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)) as workers:
+    with _two_workers() as workers:
         say("[2/6] training the filter on the clean pairs")
         filter_spec = _train_spec(recipe, data.clean, runs, recipe.filter_steps, recipe.train_seeds[0])
         filter_run = workers.submit(_train, filter_spec).result()
@@ -113,6 +116,29 @@ def run_demo(output_dir: str, recipe: Recipe, say: Callable[[str], None] = lambd
         seconds=round(time.monotonic() - started, 1),
         pictures=pictures,
     )
+
+
+@contextmanager
+def _two_workers() -> Iterator[ProcessPoolExecutor]:
+    """Processes that end with this one, and stop when it is told to: one that trains saves its step."""
+    resource_tracker.ensure_running()  # else it is started with the first process, and unblocks both signals
+    with ProcessPoolExecutor(2, get_context("spawn"), initializer=_begin_worker) as workers:
+        try:
+            with held_back():
+                workers.submit(int)  # starts them
+            yield workers
+        except BaseException:
+            for process in active_children():
+                process.terminate()
+            raise
+
+
+def _begin_worker() -> None:
+    # Small models gain little from more threads, and lose much where other work shares the cores.
+    torch.set_num_threads(1)
+    end_with_parent()
+    # Ctrl-C stays blocked: it is the process above that is stopped by it.
+    pthread_sigmask(SIG_UNBLOCK, {SIGTERM})
 
 
 def _train_spec(

@@ -4,8 +4,6 @@ Decoding releases the interpreter's lock and threads need no start, but what is 
 that feeds an accelerator, which takes thousands of samples a second.
 """
 
-import multiprocessing
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -16,10 +14,10 @@ from typing import Any
 import torch
 import torch.multiprocessing
 
+from datascaler.children import begin_worker, fork_server
 from datascaler.data.samples import Sample
 from datascaler.errors import TryAgainError
 from datascaler.models.decode_threads import decode_threads
-from datascaler.score.child_process import end_with_parent
 from datascaler.score.prepare import Preparation, Prepared
 from datascaler.score.turn import Turn
 
@@ -60,9 +58,7 @@ def decoders(
 
 @contextmanager
 def _processes(preparation: Preparation, num_workers: int) -> Iterator[Decoders]:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOAD)
-    executor = ProcessPoolExecutor(num_workers, context, initializer=_begin, initargs=(preparation,))
+    executor = ProcessPoolExecutor(num_workers, fork_server(_PRELOAD), initializer=_begin, initargs=(preparation,))
     try:
         yield Decoders(
             lambda samples, notes: executor.submit(_prepare_here, samples, notes), _PROCESSES_CHUNK, nullcontext
@@ -99,10 +95,7 @@ def _begin(preparation: Preparation) -> None:
     global _preparation
     _preparation = preparation
     torch.set_num_threads(1)
-    # They end with the process that they work for, which decides what becomes of the work in hand.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    end_with_parent()
+    begin_worker()
 
 
 def _prepare_here(samples: list[Sample], notes: Sequence[Any] | None) -> Prepared:

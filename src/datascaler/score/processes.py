@@ -7,14 +7,18 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from types import FrameType
 
+from datascaler.children import end_with_parent
 from datascaler.errors import BadInputError, DatascalerError, StoppedError
-from datascaler.score.child_process import end_with_parent
 from datascaler.score.summary import ScoreSummary, merged
 from datascaler.spec.score import ScoreSpec
+from datascaler.stop import held_back, listen
+
+Answer = ScoreSummary | DatascalerError | StoppedError
+"""Of a process."""
 
 _STOP_SECONDS = 20.0
 """For all processes to end after SIGTERM: less than a pod's usual grace of 30."""
@@ -33,6 +37,7 @@ def score_in_processes(spec: ScoreSpec, processes: int) -> ScoreSummary:
     All of them end before this returns or raises: the gravest of their errors, BadInputError only if there is no other.
     """
     context = multiprocessing.get_context("spawn")
+    resource_tracker.ensure_running()  # else the first process does, which lets both signals through
     answers: list[Connection] = []
     children: list[BaseProcess] = []
     with _ended(children):
@@ -41,7 +46,8 @@ def score_in_processes(spec: ScoreSpec, processes: int) -> ScoreSummary:
             part = replace(spec, index=spec.index + number * spec.count, count=spec.count * processes)
             receiving, sending = context.Pipe(duplex=False)
             child = context.Process(target=_score_part, args=(part, number, sending), name=f"accelerator {number}")
-            child.start()
+            with held_back():
+                child.start()
             children.append(child)
             answers.append(receiving)
             sending.close()
@@ -53,12 +59,13 @@ def _score_part(spec: ScoreSpec, number: int, answer: Connection) -> None:
     """What a process does. Its summary or error is what it sends."""
     _see_only(number)
     end_with_parent()
-    signal.signal(signal.SIGTERM, _stop)
+    # A Ctrl-C goes to all processes of a terminal; the one above tells this one, once it knows what it means.
+    listen([signal.SIGTERM])
     try:
         from datascaler.score.run import score
 
         answer.send(score(spec))
-    except DatascalerError as error:
+    except (DatascalerError, StoppedError) as error:
         answer.send(error)
 
 
@@ -70,10 +77,6 @@ def _see_only(number: int) -> None:
     )
     if number:
         os.environ["TQDM_DISABLE"] = "1"  # one bar is enough: all parts are about alike
-
-
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    raise StoppedError("stopped on request; the same command goes on")
 
 
 @contextmanager
@@ -97,19 +100,19 @@ def _kill(children: Sequence[BaseProcess]) -> None:
         child.kill()
 
 
-def _answer(child: BaseProcess, receiving: Connection) -> ScoreSummary | DatascalerError:
+def _answer(child: BaseProcess, receiving: Connection) -> Answer:
     try:
         answer = receiving.recv()
     except EOFError:
         child.join()
         return DatascalerError(f"the process of {child.name} ended with {child.exitcode}; the same command goes on")
     child.join()
-    assert isinstance(answer, ScoreSummary | DatascalerError)
+    assert isinstance(answer, Answer)
     return answer
 
 
-def _merged(results: Sequence[ScoreSummary | DatascalerError]) -> ScoreSummary:
-    errors = [result for result in results if isinstance(result, DatascalerError)]
+def _merged(results: Sequence[Answer]) -> ScoreSummary:
+    errors = [result for result in results if not isinstance(result, ScoreSummary)]
     bad_input = [error for error in errors if isinstance(error, BadInputError)]
     if grave := [error for error in errors if not isinstance(error, BadInputError)]:
         raise grave[0]

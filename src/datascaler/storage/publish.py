@@ -149,13 +149,14 @@ def _put(url: str, source: IO[bytes]) -> None:
 def _link_if_absent(fs: Any, path: str, content: bytes) -> bool:
     fs.makedirs(fs._parent(path), exist_ok=True)
     temporary = f"{path}.tmp-{uuid.uuid4().hex}"
-    fs.pipe_file(temporary, content)
     try:
+        fs.pipe_file(temporary, content)
         os.link(temporary, path)
     except FileExistsError:
         return False
     finally:
-        fs.rm_file(temporary)
+        if fs.exists(temporary):
+            fs.rm_file(temporary)
     return True
 
 

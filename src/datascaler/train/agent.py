@@ -19,10 +19,12 @@ from torch.distributed.elastic.rendezvous.registry import get_rendezvous_handler
 from torch.distributed.launcher.api import LaunchConfig
 from torch.distributed.run import config_from_args
 
-from datascaler.errors import BadInputError, ConfigError, DivergedError, StoppedError
+from datascaler.children import own_pid
+from datascaler.errors import BadInputError, ConfigError, DivergedError, StoppedByUserError, StoppedError
+from datascaler.stop import held_back
 
 _PERMANENT = {2, ConfigError.exit_code, BadInputError.exit_code, DivergedError.exit_code}
-_STOPPED = StoppedError.exit_code
+_STOPPED = {StoppedError.exit_code, StoppedByUserError.exit_code}
 _FORGIVE_SECONDS = 600.0
 """A group of processes that ran for so long has its restarts back."""
 _BLOCKED_SECONDS = 30
@@ -55,7 +57,9 @@ class Agent(LocalElasticAgent):
 
     def _start_workers(self, worker_group: WorkerGroup) -> dict[int, Any]:
         self._group_started = time.monotonic()
-        started: dict[int, Any] = super()._start_workers(worker_group)
+        os.environ.update(own_pid())
+        with held_back():
+            started: dict[int, Any] = super()._start_workers(worker_group)
         return started
 
     def _monitor_workers(self, worker_group: WorkerGroup) -> RunResult:
@@ -64,7 +68,7 @@ class Agent(LocalElasticAgent):
         codes = _codes(result)
         if codes & _PERMANENT:
             self._remaining_restarts = 0
-        elif codes == {_STOPPED} and allowed:
+        elif codes and codes <= _STOPPED and allowed:
             # A node was told to leave, and all have saved the step: asked for, so it is free.
             self._remaining_restarts += 1
         elif result.state == WorkerState.HEALTHY and time.monotonic() - self._group_started > _FORGIVE_SECONDS:

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from datascaler.errors import DatascalerError, TryAgainError, first_line
+from datascaler.errors import DatascalerError, StoppedError, TryAgainError, first_line
 
 Result = TypeVar("Result")
 
@@ -147,10 +147,10 @@ def on_main(act: Callable[[], Result], world: World) -> Result:
     if world.is_main:
         try:
             box = [act()]
-        except DatascalerError as error:
+        except (DatascalerError, StoppedError) as error:
             box = [error]
     dist.broadcast_object_list(box, src=0, group=world.patient)
-    if isinstance(box[0], DatascalerError):
+    if isinstance(box[0], DatascalerError | StoppedError):
         raise box[0]
     result: Result = box[0]
     return result

@@ -76,21 +76,19 @@ def run_under_torchrun(arguments: Sequence[str], nproc_per_node: int, name: str 
         run_id = f"{os.environ.get('PET_RDZV_ID', 'datascaler')}.{name}".replace("/", ".")
         options += ["--rdzv-id", run_id]
     parsed = parse_args([*options, "-m", "datascaler", *arguments])  # type: ignore[no-untyped-call]
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    # torchrun's handler raises an Exception, which its own code takes in places. Ours is in force; one must be named.
+    os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGHUP"
+    hang_up = signal.getsignal(signal.SIGHUP)
     try:
         result = run_agent(parsed)
-    except SignalException as error:
-        # torchrun has passed the signal on and waited for the processes.
-        if error.sigval != signal.SIGTERM:
-            raise KeyboardInterrupt from None
+    except SignalException:
+        # torchrun has told the processes to stop, and waited for them.
         raise StoppedError("stopped on request; the same command goes on") from None
     except (RendezvousError, DistError) as error:
         reason = _REASONS.get(type(error).__name__, first_line(error))
         raise TryAgainError(f"{reason}; the same command goes on") from error
     finally:
-        # torchrun leaves its own behind.
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        signal.signal(signal.SIGHUP, hang_up)
     if result is None:
         raise TryAgainError("the run ended before this node had a part in it")
     if result.failures:

@@ -1,18 +1,16 @@
 """Loader processes: every worker makes a part of every batch, so a batch does not depend on how many there are."""
 
 import multiprocessing
-import signal
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
-from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from typing import Generic, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from datascaler.errors import DatascalerError
+from datascaler.children import begin_worker, fork_server
+from datascaler.errors import DatascalerError, TryAgainError
 
 Part = TypeVar("Part")
 
@@ -39,6 +37,13 @@ def iterate_parts(make: Callable[[int, int], Iterator[Part]], num_workers: int) 
             if len(parts) == max(1, num_workers):
                 yield parts
                 parts = []
+    except RuntimeError as error:
+        # torch has no class of its own for it.
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise TryAgainError(
+            "a loader worker was killed, most likely for memory: lower --num-workers or give more memory"
+        ) from error
     finally:
         # torch asks them to end, and later sends SIGTERM, which they hold back: one that waits for storage would go on.
         killer = threading.Timer(_GRACE_SECONDS, _kill, [workers])
@@ -63,6 +68,8 @@ class _Parts(IterableDataset["Part | DatascalerError"], Generic[Part]):
 
     def __iter__(self) -> Iterator[Part | DatascalerError]:
         worker = get_worker_info()
+        if worker:
+            begin_worker()
         try:
             yield from self._make(worker.id, worker.num_workers) if worker else self._make(0, 1)
         except DatascalerError as error:
@@ -73,26 +80,9 @@ def _started(make: Callable[[int, int], Iterator[Part]], num_workers: int) -> It
     pinned = torch.cuda.is_available()
     if num_workers == 0:
         return iter(DataLoader(_Parts(make), batch_size=None, pin_memory=pinned))
-    # Object store clients do not survive a plain fork; a fork server that has imported torch once starts workers fast.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOAD)
-    loader = DataLoader(
-        _Parts(make), batch_size=None, pin_memory=pinned, num_workers=num_workers, multiprocessing_context=context
+    context = fork_server(_PRELOAD)
+    return iter(
+        DataLoader(
+            _Parts(make), batch_size=None, pin_memory=pinned, num_workers=num_workers, multiprocessing_context=context
+        )
     )
-    with _sigterm_held_back():
-        return iter(loader)
-
-
-@contextmanager
-def _sigterm_held_back() -> Iterator[None]:
-    """Processes started inside never get SIGTERM, and this one gets it afterwards.
-
-    torchrun and job managers signal all processes at once, and the step in hand still needs its loader.
-    """
-    # Some versions of Python start this helper on demand and then let SIGTERM through again.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -6,12 +6,13 @@ from datetime import timedelta
 
 from datascaler import storage
 from datascaler.data.run_folder import RunSummary, no_datacomp_info, outcome, record_divergence, run_url, start_run
-from datascaler.errors import BadInputError, DivergedError, StoppedError
+from datascaler.errors import BadInputError, DivergedError
 from datascaler.models.build import BuiltClip, check_clip
 from datascaler.models.optimizer import build_optimizer
 from datascaler.models.roles import table_to_json
 from datascaler.models.run_weights import fresh_model
 from datascaler.spec.train import TrainSpec
+from datascaler.stop import deferred, stopped
 from datascaler.train.batches import BatchSource, iterate_batches
 from datascaler.train.checkpoint import Checkpoints, Progress
 from datascaler.train.distributed import World, joined_world, on_main, wait_to_leave
@@ -21,7 +22,6 @@ from datascaler.train.recorder import Recorder
 from datascaler.train.replaced import JUDGED_DRAWS, JUDGED_DRAWS_UNMIXED, Replaced
 from datascaler.train.schedule import learning_rate
 from datascaler.train.step import Step
-from datascaler.train.stop import stop_on_sigterm
 
 
 def train(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambda _: None) -> RunSummary | None:
@@ -71,7 +71,7 @@ def train(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambd
                 say(line)
 
         # ---- loop ----------------------------------------------------------------------------------------------
-        stack.enter_context(stop_on_sigterm())
+        stack.enter_context(deferred())
         recorder = Recorder(spec, checkpoints, at, first_step, say) if world.is_main else None
         for number, batch in enumerate(batches, start=first_step + 1):
             lr = learning_rate(spec.lr, at.samples_seen, spec.batch_size, spec.warmup_steps, spec.train_num_samples)
@@ -93,7 +93,7 @@ def train(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambd
                 raise BadInputError(too_many)
             if result.stop:
                 wait_to_leave(world)
-                raise StoppedError(f"stopped on request at {at.samples_seen:,} samples; the same command goes on")
+                raise stopped(f"stopped on request at {at.samples_seen:,} samples; the same command goes on")
         return recorder.finish() if recorder else None
 
 

@@ -10,10 +10,10 @@ from torch import Tensor
 from datascaler.errors import DivergedError
 from datascaler.models.optimizer import set_learning_rate
 from datascaler.spec.train import TrainSpec
+from datascaler.stop import stop_requested
 from datascaler.train.batches import Batch
 from datascaler.train.distributed import World, sum_gradients, sum_numbers
 from datascaler.train.loss import backward_in_pieces, backward_whole, encoder
-from datascaler.train.stop import stop_requested
 
 MAX_LOGIT_SCALE = math.log(100)
 """CLIP's clamp (arXiv 2103.00020, section 2.5)."""

@@ -1,0 +1,83 @@
+"""Child processes: each ends when its parent does, even where the parent is killed.
+
+A child that multiprocessing started, also through a fork server, learns it from a pipe that the parent holds. One that
+was started by its command line gets the parent's pid in its environment, and compares.
+"""
+
+import atexit
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerContext
+
+from datascaler.stop import SIGNALS, held_back
+
+PARENT_VARIABLE = "DATASCALER_PARENT_PID"
+"""Tells a process that is started by its command line its parent's pid."""
+_LOOK_SECONDS = 0.5
+
+
+def own_pid() -> dict[str, str]:
+    """What `end_with_parent` needs in the environment of a child that is started by its command line."""
+    return {PARENT_VARIABLE: str(os.getpid())}
+
+
+def end_with_parent() -> None:
+    """From now on this process ends when the one that started it does. Nothing, for one that a user started."""
+    parent = multiprocessing.parent_process()
+    # Taken away: it does not speak of this process's own children.
+    told = os.environ.pop(PARENT_VARIABLE, None)
+    if parent is not None:
+        sentinel = parent.sentinel
+        _end_after(lambda: wait([sentinel]))
+    elif told is not None:
+        _end_after(lambda: _wait_until_orphaned(int(told)))
+
+
+def begin_worker() -> None:
+    """Let a worker process end with its parent only, which alone decides when to stop."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    end_with_parent()
+
+
+def fork_server(preload: Sequence[str]) -> ForkServerContext:
+    """A context whose processes are forked from one that has imported `preload`, with SIGTERM and Ctrl-C blocked.
+
+    Object store clients do not survive a plain fork, and to import torch anew takes each process seconds.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(preload))
+    # Some versions of Python start this helper on demand and then let both signals through again.
+    resource_tracker.ensure_running()
+    with held_back():
+        forkserver.ensure_running()
+    atexit.unregister(_end_fork_server)
+    atexit.register(_end_fork_server, os.getpid())
+    return context
+
+
+def _end_fork_server(of: int) -> None:
+    """A fork server that is still importing would notice its parent's end only afterwards, and fork a worker first."""
+    pid: int | None = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    if pid is not None and os.getpid() == of:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _wait_until_orphaned(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK_SECONDS)
+
+
+def _end_after(wait_for_parent: Callable[[], object]) -> None:
+    def watch() -> None:
+        wait_for_parent()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end with parent", daemon=True).start()

@@ -1,0 +1,86 @@
+"""Processes that we start end with the one that they work for, and leave signals that are meant for all to it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.stopping import marked
+
+PROGRAMS = {
+    "command line": """
+child = subprocess.Popen([sys.executable, "-c", CHILD], env={**os.environ, **children.own_pid()})
+child.wait()
+""",
+    "fork server": """
+child = children.fork_server([]).Process(target=work)
+child.start()
+child.join()
+""",
+    "spawn": """
+child = multiprocessing.get_context("spawn").Process(target=work)
+child.start()
+child.join()
+""",
+}
+HEAD = """
+import multiprocessing, os, signal, subprocess, sys, time
+from pathlib import Path
+from datascaler import children
+
+CHILD = '''
+import os, signal, time
+from pathlib import Path
+from datascaler import children
+children.end_with_parent()
+Path(os.environ["UP"]).write_text(str(os.getpid()))
+time.sleep(600)
+'''
+
+def work():
+    children.begin_worker()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        os.kill(os.getpid(), number)
+    Path(os.environ["UP"]).write_text(str(os.getpid()))
+    time.sleep(600)
+
+if __name__ == "__main__":
+"""
+
+
+def within(seconds: float, condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.mark.parametrize("kind", PROGRAMS)
+def test_no_process_outlives_a_killed_parent(kind: str, tmp_path: Path) -> None:
+    program, up = tmp_path / "program.py", tmp_path / "up"
+    program.write_text(HEAD + "".join(f"    {line}\n" for line in PROGRAMS[kind].strip().splitlines()))
+    process = subprocess.Popen([sys.executable, str(program)], env={**os.environ, "UP": str(up)})
+    try:
+        assert within(60, lambda: up.exists() and bool(up.read_text()))
+        assert len(marked(f"UP={up}")) >= 2
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    # Fork server and resource tracker too.
+    assert within(10, lambda: not marked(f"UP={up}"))
+
+
+def test_a_child_whose_parent_is_gone_before_it_looks_ends_too() -> None:
+    """Nobody has the number of a process that has ended and was waited for."""
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    code = "from datascaler import children; import time; children.end_with_parent(); time.sleep(600)"
+    environment = {**os.environ, "DATASCALER_PARENT_PID": str(ended.pid)}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, timeout=50, check=False).returncode == 1
