@@ -8,6 +8,7 @@ from datascaler.data.run_folder import RunSummary, finish_run, run_url
 from datascaler.progress import progress
 from datascaler.spec.train import TrainSpec
 from datascaler.train.checkpoint import Checkpoints, Progress
+from datascaler.train.lease import Lease
 from datascaler.train.metrics import MetricsLog
 
 
@@ -16,11 +17,13 @@ class Recorder:
         self,
         spec: TrainSpec,
         checkpoints: Checkpoints,
+        lease: Lease,
         at: Progress,
         first_step: int,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._spec, self._checkpoints, self._at, self._first_step = spec, checkpoints, at, first_step
+        self._lease = lease
         self._log = MetricsLog(run_url(spec), at.samples_seen, say)
         self._bar = progress(spec.steps, "train", unit="step", initial=first_step)
         self._started = time.monotonic()
@@ -35,6 +38,7 @@ class Recorder:
             self._bar.set_postfix(loss=f"{loss:.3f}", lr=f"{lr:.2g}")
             self._log.add(self._row(step, loss, lr))
         if step in self._save_steps or save_now or self._overdue():
+            self._lease.check()
             self._log.publish()
             self._checkpoint = self._checkpoints.save(step, self._at)
             self._saved = time.monotonic()

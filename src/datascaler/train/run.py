@@ -17,6 +17,7 @@ from datascaler.train.batches import BatchSource, iterate_batches
 from datascaler.train.checkpoint import Checkpoints, Progress
 from datascaler.train.distributed import World, joined_world, on_main, wait_to_leave
 from datascaler.train.estimate import seconds_per_step
+from datascaler.train.lease import Lease
 from datascaler.train.open_data import RunData, opened_data
 from datascaler.train.recorder import Recorder
 from datascaler.train.replaced import JUDGED_DRAWS, JUDGED_DRAWS_UNMIXED, Replaced
@@ -37,7 +38,9 @@ def train(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambd
         check_clip(spec.model_arch, spec.width_mult, spec.min_width_mult, use_mup=spec.use_mup)
         data = stack.enter_context(opened_data(spec, world, say))
         # Rank 0 alone looks, here and for the checkpoint: what all do must not hang on what each finds a moment later.
-        done = on_main(lambda: _begin(spec, data.inputs, command), world)
+        lease = Lease(url, say)
+        stack.callback(lease.release)
+        done = on_main(lambda: _begin(spec, data.inputs, command, lease), world)
         if world.is_main:
             say(data.coverage)
         if done:
@@ -72,7 +75,7 @@ def train(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambd
 
         # ---- loop ----------------------------------------------------------------------------------------------
         stack.enter_context(deferred())
-        recorder = Recorder(spec, checkpoints, at, first_step, say) if world.is_main else None
+        recorder = Recorder(spec, checkpoints, lease, at, first_step, say) if world.is_main else None
         for number, batch in enumerate(batches, start=first_step + 1):
             lr = learning_rate(spec.lr, at.samples_seen, spec.batch_size, spec.warmup_steps, spec.train_num_samples)
             try:
@@ -97,8 +100,12 @@ def train(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambd
         return recorder.finish() if recorder else None
 
 
-def _begin(spec: TrainSpec, inputs: dict[str, object], command: str) -> RunSummary | None:
+def _begin(spec: TrainSpec, inputs: dict[str, object], command: str, lease: Lease) -> RunSummary | None:
     start_run(spec, inputs, command)
+    if done := outcome(spec):
+        return done
+    lease.take()
+    # It may have been waited for, until the run was complete.
     return outcome(spec)
 
 
