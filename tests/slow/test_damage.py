@@ -1,4 +1,4 @@
-"""The full set of damaged shards: some thousands, by seeds beyond those of the default tests."""
+"""The full set of damaged shards: 3,500, by seeds beyond those of the default tests."""
 
 import random
 from pathlib import Path
@@ -10,11 +10,11 @@ from tests.data.test_damage import check_damage_after_planning, check_pool_of
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("seed", range(1000, 1160))
+@pytest.mark.parametrize("seed", range(1000, 1080))
 def test_training_sees_what_scoring_calls_ok(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     check_pool_of(tmp_path, monkeypatch, random.Random(seed), seed, shards=32)
 
 
-@pytest.mark.parametrize("seed", range(1000, 1060))
+@pytest.mark.parametrize("seed", range(1000, 1030))
 def test_damage_that_comes_after_planning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     check_damage_after_planning(tmp_path, monkeypatch, seed, shards=32)

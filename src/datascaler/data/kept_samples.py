@@ -5,7 +5,6 @@ in memory, and touching new pages for every piece costs more time than the copy.
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import NamedTuple
 
 from datascaler.data.samples import IMAGE_SUFFIXES, OK, Group, Sample, sample_of
@@ -118,11 +117,14 @@ def _sample(row: int, spans: Spans, base: int, content: bytes | memoryview) -> S
     """The sample, whose json is read only where it holds the caption: the table had it parsed."""
     key, offset, end, members = spans
     start, stop = members.get(b"jpg") or next((members[each] for each in _IMAGE_SUFFIXES if each in members), (0, 0))
-    if start < stop and b"txt" in members:
-        with suppress(UnicodeDecodeError):
-            caption = str(content[slice(*members[b"txt"])], "utf-8")
-            return Sample(row, text_of(key), base + offset, end - offset, (0, 0), bytes(content[start:stop]), caption)
-    return judged(row, spans, base, content)
+    try:
+        text_start, text_stop = members[b"txt"]
+        caption = str(content[text_start:text_stop], "utf-8")
+    except (KeyError, UnicodeDecodeError):
+        return judged(row, spans, base, content)
+    if start == stop:
+        return judged(row, spans, base, content)
+    return Sample(row, text_of(key), base + offset, end - offset, (0, 0), bytes(content[start:stop]), caption)
 
 
 def judged(row: int, spans: Spans, base: int, content: bytes | memoryview) -> Sample:

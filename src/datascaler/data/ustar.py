@@ -18,8 +18,6 @@ _NAME, _KIND, _PREFIX = slice(0, 100), 156, 345
 _SIZE, _CHECKSUM = slice(124, 135), slice(148, 154)
 """The digits, without what ends them."""
 _CHECKSUM_FIELD = slice(148, 156)
-_TERMINATORS = [135, 154, 155]
-"""What ends the digits: zeros or blanks."""
 
 
 def _weights() -> NDArray[np.float32]:
@@ -79,14 +77,18 @@ def ustar_samples(content: bytes | memoryview) -> UstarSamples | None:
 
 
 def _plain_sizes(headers: NDArray[np.uint8]) -> NDArray[np.int64] | None:
-    """The sizes [h] of headers [h, 512], if all are sound headers of regular files with a short name."""
+    """The sizes [h] of headers [h, 512], if all are sound headers of regular files with a short name.
+
+    What ends the digits, and is none of them, must be zeros or blanks.
+    """
     if not len(headers):
         return None
     kinds = headers[:, _KIND]
     plain = ((kinds == ord("0")) | (kinds == 0)) & (headers[:, _PREFIX] == 0) & (headers[:, 0] != 0)
     # Below zero wraps, so that what is no digit is above 7.
     sizes, checksums = headers[:, _SIZE] - np.uint8(ord("0")), headers[:, _CHECKSUM] - np.uint8(ord("0"))
-    if not plain.all() or (sizes > 7).any() or (checksums > 7).any() or (headers[:, _TERMINATORS] & ~_BLANK).any():
+    ends = headers[:, 135] | headers[:, 154] | headers[:, 155]
+    if not plain.all() or (sizes > 7).any() or (checksums > 7).any() or (ends & ~_BLANK).any():
         return None
     numbers = (headers.astype(np.float32) @ _WEIGHTS).astype(np.int64) - _ZEROS
     sums, stored, size_high, size_low = numbers.T
@@ -110,7 +112,7 @@ def _first_members(names: NDArray[np.uint8]) -> NDArray[np.int64] | None:
     A sample's members stand together and share their name up to the first dot after the last slash.
     """
     # Letters beyond ASCII have cases of their own, and what follows the end of a name is none of it.
-    if (names & 0x80).any() or ((names[:, 1:] != 0) & (names[:, :-1] == 0)).any():
+    if names.max() > 127 or ((names[:, 1:] != 0) & (names[:, :-1] == 0)).any():
         return None
     places = np.arange(names.shape[1])
     dots, slashes = names == ord("."), names == ord("/")
