@@ -57,12 +57,16 @@ class BlockCache:
             return None
         if header != _header(key, content):
             _log.warning("%s: damaged; it is deleted and read again", path)
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
+            self.forget(key)
             return None
         with suppress(OSError):
             os.utime(path)
         return content
+
+    def forget(self, key: str) -> None:
+        """Drop what is kept under a key, because it is not what it should be."""
+        with suppress(OSError):
+            self._path(key).unlink(missing_ok=True)
 
     def put(self, key: str, content: bytes) -> None:
         """Keep the content under the key, unless there is some already: a key never changes its meaning.

@@ -1,5 +1,6 @@
 """Block -> its kept samples: as one request, as a few ranges where little is kept, or from the node's own cache."""
 
+import hashlib
 import logging
 import struct
 import threading
@@ -27,6 +28,8 @@ REMOTE_REQUEST_BYTES = 256 << 10
 By CPU alone it would be 0.4 MB (obstore) to 1.4 MB (s3fs); this spends a little more of it to move fewer bytes.
 """
 LOCAL_REQUEST_BYTES = 16 << 10
+_PACKING = 2
+"""Of samples in the cache; what an earlier version kept is not looked for."""
 
 _log = logging.getLogger(__name__)
 
@@ -50,14 +53,15 @@ class BlockReader:
         block = self.plan.block(number)
         every = self.plan.kept_rows(block.shard, block.first_row, block.end_row - block.first_row)
         rows = by_copy(every)[first:last]
-        found = self._cached(number, every)
+        kept = _distinct(every)
+        found = self._cached(block, kept)
         if found is None:
-            kept, wanted = _distinct(every), np.unique(rows)
+            wanted = np.unique(rows)
             found, fault = self._read(block, number, kept, wanted)
             if fault:
                 self._warn(block, fault, is_logged=self.plan.row_uids(block.shard, wanted) is not None)
             elif len(wanted) == len(kept):
-                self._keep(number, found)
+                self._keep(block, kept, found)
         else:
             fault = ""
         return [found.get(row) or _missing(row, fault) for row in rows.tolist()]
@@ -122,16 +126,34 @@ class BlockReader:
         cost = sum(piece.end - piece.start + request for piece in pieces)
         return pieces if cost < block.end - block.start + request else [whole]
 
-    def _key(self, number: int) -> str:
-        return f"{self.plan.pool_digest}-{self.plan.subset_digest}-{number}"
+    def _key(self, block: Block, rows: NDArray[np.int64]) -> str:
+        """Names the kept rows of a block, whatever plan they are in: plans of one subset may cut other blocks."""
+        shard = self.shards[block.shard]
+        place = (self.plan.pool_digest, shard.name, shard.size, shard.etag, block.start, block.end, block.first_row)
+        digest = hashlib.blake2b(repr(place).encode(), digest_size=20)
+        digest.update(rows.tobytes())
+        uids = self.plan.row_uids(block.shard, rows)
+        if uids is not None:
+            digest.update(uids.tobytes())
+        return f"{_PACKING}-{digest.hexdigest()}"
 
-    def _cached(self, number: int, rows: NDArray[np.int64]) -> dict[int, Sample] | None:
-        content = self.cache.get(self._key(number)) if self.cache else None
-        return None if content is None else _unpacked(content, _distinct(rows).tolist())
+    def _cached(self, block: Block, rows: NDArray[np.int64]) -> dict[int, Sample] | None:
+        """The samples of all of a block's distinct kept rows, if they are in the cache."""
+        if self.cache is None:
+            return None
+        key = self._key(block, rows)
+        content = self.cache.get(key)
+        if content is None:
+            return None
+        try:
+            return _unpacked(content, rows.tolist())
+        except (ValueError, struct.error):
+            self.cache.forget(key)
+            return None
 
-    def _keep(self, number: int, found: dict[int, Sample]) -> None:
+    def _keep(self, block: Block, rows: NDArray[np.int64], found: dict[int, Sample]) -> None:
         if self.cache:
-            self.cache.put(self._key(number), _packed(found))
+            self.cache.put(self._key(block, rows), _packed(found))
 
     def _warn(self, block: Block, fault: str, *, is_logged: bool) -> None:
         """Once a shard: a shard that was lost has hundreds of blocks."""
@@ -160,17 +182,21 @@ def _missing(row: int, fault: str) -> Sample:
 
 
 def _packed(samples: dict[int, Sample]) -> bytes:
-    """Samples -> bytes: their number, then the length of each caption and image, then those."""
-    parts = [part for row in sorted(samples) for part in (samples[row].caption.encode(), samples[row].image)]
-    return b"".join([struct.pack(f"<I{len(parts)}I", len(parts) // 2, *map(len, parts)), *parts])
+    """Samples -> bytes: their number, their rows, the length of each caption and image, then those."""
+    rows = sorted(samples)
+    parts = [part for row in rows for part in (samples[row].caption.encode(), samples[row].image)]
+    return b"".join([struct.pack(f"<I{len(rows)}I{len(parts)}I", len(rows), *rows, *map(len, parts)), *parts])
 
 
 def _unpacked(content: bytes, rows: list[int]) -> dict[int, Sample]:
+    """The samples of just these rows. Raises ValueError or struct.error where the content is of others, or of none."""
     (count,) = struct.unpack_from("<I", content)
-    lengths = struct.unpack_from(f"<{2 * count}I", content, 4)
-    at = 4 + 8 * count
+    numbers = struct.unpack_from(f"<{3 * count}I", content, 4)
+    at = 4 + 12 * count
+    if list(numbers[:count]) != rows or at + sum(numbers[count:]) != len(content):
+        raise ValueError("these are other samples")
     samples = {}
-    for row, caption, image in zip(rows, lengths[::2], lengths[1::2], strict=True):
+    for row, caption, image in zip(rows, numbers[count::2], numbers[count + 1 :: 2], strict=True):
         text = content[at : at + caption].decode()
         samples[row] = Sample(row, "", 0, 0, image=content[at + caption : at + caption + image], caption=text)
         at += caption + image
