@@ -1,7 +1,8 @@
 """Score tables: their rows, their footers, and when a table is the work that is asked for."""
 
 import io
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -194,3 +195,13 @@ def test_damaged_parquet_is_a_message_not_a_traceback(tmp_path: Path) -> None:
     path.write_bytes(flipped)
     with pytest.raises(ConfigError, match=r"a\.parquet is not a readable parquet file"):
         read_parquet(str(path))
+
+
+def test_a_table_of_a_version_without_checksums_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write_table(str(path), FOOTER, samples(), [0.0] * 5)
+    table, footer = read_table(str(path), ["uid_high", "score"])
+    old = pq.read_table(path).replace_schema_metadata({"datascaler": json.dumps(asdict(footer))})
+    pq.write_table(old, path)
+    again, same = read_table(str(path), ["uid_high", "score"])
+    assert (again.to_pydict(), same) == (table.to_pydict(), footer)

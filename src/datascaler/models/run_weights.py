@@ -135,6 +135,8 @@ def _is_well_formed(saved: SavedCheckpoint) -> bool:
 
 def _entry_beside(url: str) -> SavedCheckpoint | None:
     """What the list in the same folder says of a file, if there is a list of ours."""
+    if not _OF_A_RUN.fullmatch(storage.basename(url)):
+        return None
     with suppress(DatascalerError):
         return next((each for each in _listed(storage.parent(url)) if each.file == storage.basename(url)), None)
     return None
