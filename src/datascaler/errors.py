@@ -3,7 +3,7 @@
     DatascalerError             1   something the user can mend; printed as one line
     ├── ConfigError            78   a wrong flag, spec or input file: no retry will help (a pod fails its job)
     │   └── DamagedError       78   a file is not as it was written: bits have changed, or a part is missing
-    ├── BadInputError          65   data in some shards could not be used; the other shards were finished
+    ├── BadInputError          65   some shards, evaluation sets or tables can't be used; the others are finished
     ├── StorageError            1   a URL could not be read or written
     │   └── NotFoundError       1   the URL does not exist
     ├── DivergedError          79   a training run's loss is not finite: the same command would meet it again
@@ -20,13 +20,25 @@
     └── StoppedByUserError    130   the same for Ctrl-C
 
 Usage errors (unknown flag, missing argument) are click's and exit with 2. Bugs keep their traceback.
+
+One bad item of many ends nothing: it becomes a line with its reason, the others are done, published and printed, and
+then the verb exits with 65 (items of data) or 104 (runs). What is wrong for all items stops at once.
 """
+
+from typing import Any, Self
 
 
 class DatascalerError(Exception):
     """Base of everything that is printed as one line instead of a traceback."""
 
     exit_code = 1
+    finished: Any = None
+    """The result of the other items, where only some failed; the verb prints it before this error."""
+
+    def after(self, finished: Any) -> Self:
+        """The same error, with what was finished all the same."""
+        self.finished = finished
+        return self
 
 
 class ConfigError(DatascalerError):

@@ -52,6 +52,10 @@ def _record(output_dir: str, slug: str) -> Any:
     return storage.read_json(storage.join(output_dir, f"eval_results/{slug}.json"))
 
 
+def _summary(output_dir: str) -> Any:
+    return storage.read_json(storage.join(output_dir, "eval_summary.json"))
+
+
 def _count_work(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     done: list[str] = []
     original = run._evaluate_task
@@ -239,22 +243,76 @@ def test_a_damaged_tar_stops_no_other_task(tmp_path: Path, data_dir: str) -> Non
     url = storage.join(data_dir, "wds_imagenet1k_test/test/0.tar")
     whole = storage.read_bytes(url)
     storage.publish_bytes(url, whole[:3000])
-    with pytest.raises(BadInputError, match=r"imagenet1k: .*0\.tar: truncated"):
+    with pytest.raises(BadInputError, match=r"imagenet1k: .*0\.tar: truncated") as caught:
         evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS)
     assert len(list((tmp_path / "out/eval_results").iterdir())) == 4
-    assert not (tmp_path / "out/eval_results.jsonl").exists()
+    # What is done is published, with the reason of what is not.
+    assert [line["key"] for line in _lines(output_dir)] == [task.key for task in TASKS[1:]]
+    summary = caught.value.finished
+    assert (summary.evaluated, summary.pending, list(summary.failed)) == (4, [], ["imagenet1k"])
+    assert "0.tar: truncated" in summary.failed["imagenet1k"]
+    assert _summary(output_dir) == json.loads(json.dumps(summary.to_json()))
     storage.publish_bytes(url, whole)
-    assert evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS).pending == []
+    summary = evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS)
+    assert (summary.evaluated, summary.pending, summary.failed) == (5, [], {})
+    assert list((tmp_path / "out/eval_failures").iterdir()) == []
 
 
-def test_a_broken_set_stops_the_run_before_any_work(
+def test_broken_sets_are_told_of_before_the_others_are_evaluated(
     tmp_path: Path, data_dir: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A file that is gone, one that can't be read, and a label beyond the classes, which only reading shows."""
     storage.remove(storage.join(data_dir, "cifar10/classnames.txt"))
-    done = _count_work(monkeypatch)
-    with pytest.raises(ConfigError, match=r"cifar10/classnames\.txt: not found"):
+    (tmp_path / "data/wds_flickr_test/test/nshards.txt").unlink()
+    (tmp_path / "data/wds_flickr_test/test/nshards.txt").mkdir()
+    write_set(storage.join(data_dir, "wds_vtab-pets_test"), labelled(8), classnames=CLASSES[:2])
+    done, said = _count_work(monkeypatch), list[str]()
+    output_dir = str(tmp_path / "out")
+    with pytest.raises(BadInputError, match=r"cifar10/classnames\.txt: not found"):
+        evaluate(tiny_loaded_clip(0), data_dir=data_dir, output_dir=output_dir, tasks=TASKS, say=said.append)
+    assert done == ["imagenet1k", "vtab/pets", "wilds/fmow"]
+    assert [line.partition(" can't be evaluated, the others go on: ")[0] for line in said] == [
+        *("retrieval/flickr", "cifar10", "vtab/pets"),
+    ]
+    assert [line["key"] for line in _lines(output_dir)] == ["imagenet1k", "wilds/fmow"]
+    failed = _summary(output_dir)["failed"]
+    assert "label 5, but classnames.txt has 2 classes" in failed["vtab/pets"]
+
+
+def test_whoever_finds_nothing_pending_publishes_whichever_worker_failed(tmp_path: Path, data_dir: str) -> None:
+    model, output_dir = tiny_loaded_clip(0), str(tmp_path / "out")
+    names = storage.join(data_dir, "wds_imagenet1k_test/classnames.txt")
+    content = storage.read_bytes(names)
+    storage.remove(names)
+    with pytest.raises(BadInputError, match="imagenet1k"):
+        evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS, index=0, count=2)
+    assert not (tmp_path / "out/eval_summary.json").exists()
+    summary = evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS, index=1, count=2)
+    assert (summary.evaluated, summary.pending, list(summary.failed)) == (4, [], ["imagenet1k"])
+    assert _summary(output_dir)["evaluated"] == 4
+    storage.publish_bytes(names, content)
+    assert evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS, index=0, count=2).failed == {}
+    assert _summary(output_dir)["evaluated"] == 5
+
+
+def test_where_every_set_is_broken_the_reasons_are_published(tmp_path: Path, data_dir: str) -> None:
+    (tmp_path / "data/cifar10/test/nshards.txt").write_text("many")
+    with pytest.raises(BadInputError, match="must hold the number of tars, got 'many'") as caught:
+        evaluate(tiny_loaded_clip(0), data_dir=data_dir, output_dir=str(tmp_path / "out"), tasks=TASKS[4:])
+    assert (caught.value.finished.evaluated, caught.value.finished.average) == (0, None)
+    assert list(_summary(str(tmp_path / "out"))["failed"]) == ["cifar10"]
+
+
+def test_what_is_wrong_with_the_machine_is_no_broken_set(
+    tmp_path: Path, data_dir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(run, "_evaluate_task", no_memory)
+    with pytest.raises(MemoryError):
         evaluate(tiny_loaded_clip(0), data_dir=data_dir, output_dir=str(tmp_path / "out"), tasks=TASKS)
-    assert done == []
+    assert not (tmp_path / "out/eval_failures").exists()
 
 
 def test_a_foreign_file_among_the_results_is_named(tmp_path: Path, data_dir: str) -> None:

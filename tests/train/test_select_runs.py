@@ -76,6 +76,22 @@ def test_filters(wanted: dict[str, Any], names: list[str], runs: dict[str, str],
     assert [run.url for run in select_runs(str(tmp_path), wanted)] == [runs[name] for name in names]
 
 
+def test_runs_that_are_meant_but_no_use_are_listed_with_the_reason(runs: dict[str, str], tmp_path: Path) -> None:
+    storage.publish_json(f"{runs['going']}/diverged.json", {"step": 7, "message": "the loss is nan"})
+    storage.publish_bytes(f"{runs['wide']}/run.json", b"{")
+    storage.publish_bytes(f"{runs['dfn']}/summary.json", b'{"run": ')
+    failures: dict[str, str] = {}
+    found = select_runs(str(tmp_path), {"method": "clip"}, failures)
+    assert [run.url for run in found] == [runs["best"], runs["good"]]
+    assert set(failures) == {runs["going"], runs["young"], runs["wide"]}
+    assert failures[runs["going"]].startswith("it diverged at step 7: the loss is nan")
+    assert failures[runs["young"]] == "it is not complete, and has no checkpoint yet"
+    assert "run.json: not valid JSON" in failures[runs["wide"]]
+    failures.clear()
+    select_runs(str(tmp_path), {}, failures)
+    assert "summary.json: not valid JSON" in failures[runs["dfn"]]
+
+
 def test_the_folder_may_be_the_run_itself(runs: dict[str, str]) -> None:
     (found,) = select_runs(runs["best"], {})
     assert (found.url, found.train_loss) == (runs["best"], 2.0)

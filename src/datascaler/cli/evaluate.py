@@ -1,12 +1,13 @@
 """`datascaler eval`."""
 
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import click
 
 from datascaler.cli.options import COUNT, FRACTION, TRUTH, index_options, json_option
-from datascaler.cli.output import note, print_result, print_table
+from datascaler.cli.output import note, print_result, print_table, show_finished
 from datascaler.errors import ConfigError
 
 
@@ -49,7 +50,8 @@ def evaluate(
 ) -> None:
     """Evaluate models zero-shot on DataComp's tasks.
 
-    Takes every run that fits the filters, or one model. Tasks that are done are skipped.
+    Takes every run that fits the filters, or one model. Tasks that are done are skipped. What can't be evaluated is
+    listed with its reason; the rest is done, and the exit code is 104 for runs, 65 for evaluation sets.
 
     \b
     datascaler eval --train-dir s3://runs --scale small --method clip --data-dir s3://evalsets
@@ -66,7 +68,10 @@ def evaluate(
     if train_dir is None:
         if output_dir is None:
             raise ConfigError("evaluating a model that is not a run needs --output-dir")
-        print_result(evaluate_model(model, pretrained, output_dir=output_dir, **options), as_json=as_json)
+        show_finished(
+            lambda: evaluate_model(model, pretrained, output_dir=output_dir, say=note, **options),
+            partial(print_result, as_json=as_json),
+        )
         return
     wanted = {
         "scale": scale,
@@ -77,9 +82,18 @@ def evaluate(
         "min_width_mult": min_width_mult,
         "use_mup": use_mup,
     }
-    rows = evaluate_runs(train_dir, wanted, output_dir=output_dir, say=note, **options)
+    show_finished(
+        lambda: evaluate_runs(train_dir, wanted, output_dir=output_dir, say=note, **options),
+        partial(_show_runs, as_json=as_json),
+    )
+
+
+def _show_runs(rows: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
         print_result({"runs": rows}, as_json=True)
         return
-    shown = [{name: row[name] for name in ("run", "train_loss", "average", "tasks")} for row in rows]
-    print_table(shown, best=0)
+    columns = ["run", "train_loss", "average", "tasks"]
+    if any(row["failure"] for row in rows):
+        columns.append("failure")
+    best = next((number for number, row in enumerate(rows) if row["scores"]), None)
+    print_table([{name: row[name] for name in columns} for row in rows], best=best)

@@ -1,10 +1,25 @@
 """What goes where: results to stdout, everything else to stderr."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import click
+
+from datascaler.errors import DatascalerError
+
+Result = TypeVar("Result")
+
+
+def show_finished(work: Callable[[], Result], show: Callable[[Result], None]) -> None:
+    """Show the result of the work. Where some items failed, that of the others is shown before the error is raised."""
+    try:
+        result = work()
+    except DatascalerError as error:
+        if error.finished is not None:
+            show(error.finished)
+        raise
+    show(result)
 
 
 def print_result(result: Mapping[str, Any], *, as_json: bool) -> None:

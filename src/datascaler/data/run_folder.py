@@ -77,12 +77,12 @@ def finished_run(spec: TrainSpec) -> RunSummary | None:
 
 def record_divergence(spec: TrainSpec, step: int, message: str) -> None:
     """Leave word that this run has no end, so that nobody trains it up to the same step again."""
-    storage.publish_record(_divergence_url(spec), {"step": step, "message": message})
+    storage.publish_record(_divergence_url(run_url(spec)), {"step": step, "message": message})
 
 
-def divergence(spec: TrainSpec) -> str | None:
-    """What an earlier start said when the loss was no longer finite."""
-    url = _divergence_url(spec)
+def divergence(run: str) -> str | None:
+    """What an earlier start of the run in this folder said when the loss was no longer finite."""
+    url = _divergence_url(run)
     if not storage.exists(url):
         return None
     record = storage.read_record(url)
@@ -92,7 +92,7 @@ def divergence(spec: TrainSpec) -> str | None:
 def outcome(spec: TrainSpec) -> RunSummary | None:
     """The summary of a run that is complete, None for one to be trained. Raises DivergedError for one that diverged."""
     done = finished_run(spec)
-    diverged = None if done else divergence(spec)
+    diverged = None if done else divergence(run_url(spec))
     if diverged:
         raise DivergedError(diverged)
     return done
@@ -119,8 +119,8 @@ def _spec_of(record: dict[str, Any], url: str) -> TrainSpec:
         raise ConfigError(f"{url} is not a run of this version ({error})") from error
 
 
-def _divergence_url(spec: TrainSpec) -> str:
-    return storage.join(run_url(spec), "diverged.json")
+def _divergence_url(run: str) -> str:
+    return storage.join(run, "diverged.json")
 
 
 def _require_same(spec: TrainSpec, before: dict[str, object], now: dict[str, object]) -> None:

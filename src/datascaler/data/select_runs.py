@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from datascaler import storage
-from datascaler.data.run_folder import RunSummary, find_runs, finished, read_run
-from datascaler.errors import ConfigError
+from datascaler.data.run_folder import RunSummary, divergence, find_runs, finished, read_run
+from datascaler.errors import ConfigError, StorageError
 from datascaler.spec.train import TrainSpec
 
 
@@ -22,26 +22,48 @@ class FoundRun:
         return self.summary.train_loss if self.summary else None
 
 
-def select_runs(train_dir: str, wanted: Mapping[str, object]) -> list[FoundRun]:
-    """Runs at or below `train_dir` whose spec has all the wanted values (None = any), best train loss first.
+def select_runs(
+    train_dir: str, wanted: Mapping[str, object], failures: dict[str, str] | None = None
+) -> list[FoundRun]:
+    """Runs at or below `train_dir` that have a checkpoint and all the wanted values (None = any), best loss first.
 
-    Raises ConfigError, listing what exists, if there is none; runs that have no checkpoint yet do not count.
+    failures: filled with the URL and the reason of each run that is meant, or may be, but can't be used: its files are
+    damaged, it diverged, or it has no checkpoint yet.
+
+    Raises ConfigError, listing what exists, if no run can be used.
     """
-    found = [_read(url) for url in find_runs(train_dir)]
-    if not found:
-        raise ConfigError(f"no runs (run.json) in {train_dir}")
+    failures = {} if failures is None else failures
     given = {name: value for name, value in wanted.items() if value is not None}
-    fitting = [run for run in found if all(_same(getattr(run.spec, name), value) for name, value in given.items())]
-    fitting = [run for run in fitting if _has_checkpoint(run.url)]
-    if not fitting:
+    urls = find_runs(train_dir)
+    if not urls:
+        raise ConfigError(f"no runs (run.json) in {train_dir}")
+    usable = []
+    for url in urls:
+        try:
+            spec = read_run(url)
+            if not all(_same(getattr(spec, name), value) for name, value in given.items()):
+                continue
+            run = FoundRun(url, spec, finished(url))
+            failure = "" if run.summary else _why_unusable(url)
+        except (ConfigError, StorageError) as error:
+            failure = str(error)
+        if failure:
+            failures[url] = failure
+        else:
+            usable.append(run)
+    if not usable:
         asked = " with " + ", ".join(f"{name} {value}" for name, value in given.items()) if given else ""
-        there = "\n  ".join(storage.relative_to(run.url, train_dir) for run in found)
-        raise ConfigError(f"no run{asked} has a checkpoint in {train_dir}; there are:\n  {there}")
-    return sorted(fitting, key=lambda run: (run.train_loss is None, run.train_loss))
+        there = [storage.relative_to(url, train_dir) + (f": {failures[url]}" if url in failures else "") for url in urls]
+        raise ConfigError(f"no run{asked} has a checkpoint in {train_dir}; there are:\n  " + "\n  ".join(there))
+    return sorted(usable, key=lambda run: (run.train_loss is None, run.train_loss))
 
 
-def _read(url: str) -> FoundRun:
-    return FoundRun(url, read_run(url), finished(url))
+def _why_unusable(url: str) -> str:
+    """Of a run that is not complete; empty where it has a checkpoint to be evaluated."""
+    diverged = divergence(url)
+    if diverged:
+        return f"it diverged at {diverged}"
+    return "" if _has_checkpoint(url) else "it is not complete, and has no checkpoint yet"
 
 
 def _has_checkpoint(run_url: str) -> bool:

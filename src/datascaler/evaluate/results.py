@@ -3,19 +3,21 @@
 eval_results/<task>.json      what was measured, on which model and data; its presence means that the task is done
 eval_samples/<task>.parquet   one row a sample
 eval_results.jsonl            {"key", "dataset", "metrics"} a line, as DataComp's evaluate writes it
-eval_summary.json             averages; written last
+eval_failures/<task>.json     why a task has no result, for the other workers; gone once it has one
+eval_summary.json             averages, and the tasks that failed; written last
 """
 
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from datascaler import storage
-from datascaler.errors import ConfigError
+from datascaler.errors import ConfigError, NotFoundError
 from datascaler.evaluate.evalset import EvalSet
 from datascaler.evaluate.outcome import Outcome
 from datascaler.evaluate.tasks import Task
@@ -24,6 +26,10 @@ from datascaler.models.loaded import LoadedClip
 _TASK_FIELDS = [field.name for field in fields(Task) if field.name != "other"]
 _MODEL_FIELDS = ("weights_hash", "preprocess_hash")
 _RECORD_TYPES: dict[str, type] = {"key": str, "dataset": str, "metrics": dict, "model": dict, "task": dict}
+
+
+class OtherResultError(ConfigError):
+    """There is a result of this task, but of another definition or of other data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ class Results:
         expected = {**task_fields(task), "data": evalset.digest if evalset else record["data_digest"]}
         field = _difference(found, expected)
         if field is not None:
-            raise ConfigError(
+            raise OtherResultError(
                 f"{result_url(self.output_dir, task.slug)}: {field} of task {task.key} was {found.get(field)!r} and is "
                 f"{expected.get(field)!r} now; overwrite the result or use a new --output-dir"
             )
@@ -76,6 +82,26 @@ def publish_task(output_dir: str, task: Task, model: LoadedClip, evalset: EvalSe
         with storage.publish(storage.join(output_dir, "eval_samples", f"{task.slug}.parquet")) as file:
             pq.write_table(outcome.samples.replace_schema_metadata(footer), file)
     storage.publish_json(result_url(output_dir, task.slug), task_record(task, model, evalset, outcome))
+    forget_failure(output_dir, task)
+
+
+def publish_failure(output_dir: str, task: Task, reason: str) -> None:
+    storage.publish_json(_failure_url(output_dir, task), {"key": task.key, "reason": reason})
+
+
+def forget_failure(output_dir: str, task: Task) -> None:
+    """What an earlier start could not do is to be tried again, or is done."""
+    if storage.exists(_failure_url(output_dir, task)):
+        storage.remove(_failure_url(output_dir, task))
+
+
+def read_failures(output_dir: str) -> dict[str, str]:
+    """Why tasks failed, by their keys, whichever worker tried them."""
+    records = []
+    for info in storage.list_files(storage.join(output_dir, "eval_failures"), ".json"):
+        with suppress(NotFoundError):  # its worker tries again, or has done it meanwhile
+            records.append(storage.read_json(info.url))
+    return {record["key"]: record["reason"] for record in records}
 
 
 def task_record(task: Task, model: LoadedClip, evalset: EvalSet | None, outcome: Outcome) -> dict[str, Any]:
@@ -111,6 +137,10 @@ def publish_lines(output_dir: str, records: Iterable[Mapping[str, Any]]) -> None
 
 def result_url(output_dir: str, slug: str) -> str:
     return storage.join(output_dir, "eval_results", f"{slug}.json")
+
+
+def _failure_url(output_dir: str, task: Task) -> str:
+    return storage.join(output_dir, "eval_failures", f"{task.slug}.json")
 
 
 def task_fields(task: Task) -> dict[str, Any]:

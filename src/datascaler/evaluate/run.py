@@ -1,14 +1,25 @@
 """Evaluate a model on a list of tasks: the part of one worker, and the common files once every part is there."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from datascaler import storage
-from datascaler.errors import BadInputError, ConfigError
+from datascaler.errors import BadInputError, ConfigError, DatascalerError, StorageError
 from datascaler.evaluate.classify import classify
 from datascaler.evaluate.evalset import RETRIEVAL, EvalSet, open_evalset
 from datascaler.evaluate.outcome import Outcome
-from datascaler.evaluate.results import Results, model_fields, publish_lines, publish_task, read_results
+from datascaler.evaluate.results import (
+    OtherResultError,
+    Results,
+    forget_failure,
+    model_fields,
+    publish_failure,
+    publish_lines,
+    publish_task,
+    read_failures,
+    read_results,
+)
 from datascaler.evaluate.retrieve import retrieve
 from datascaler.evaluate.summary import EvalSummary, summarise
 from datascaler.evaluate.tasks import Task, folder_names, folder_of
@@ -38,12 +49,16 @@ def evaluate(
     count: int = 1,
     overwrite: bool = False,
     missing_ok: bool = False,
+    say: Callable[[str], None] = lambda _: None,
 ) -> EvalSummary:
-    """Do `tasks[index::count]` and skip what is done; the worker that finds all results writes the common files.
+    """Do `tasks[index::count]` and skip what is done; the worker that finds nothing pending writes the common files.
 
     Args:
         overwrite: replace results of another model, task definition or data instead of refusing them.
         missing_ok: list tasks whose data is absent instead of refusing to start.
+
+    Raises BadInputError, after all other tasks are done and published, for evaluation sets that can't be used, and
+    OtherResultError where all that failed have a result of something else; either has the summary as `finished`.
     """
     _require_settings(tasks, batch_size, num_workers, index, count)
     storage.check_writable(output_dir)
@@ -51,20 +66,53 @@ def evaluate(
     folders = {task.key: folder_of(data_dir, task) for task in tasks}
     missing = [task for task in tasks if folders[task.key] is None and not done.is_done(task)]
     _require_data(data_dir, tasks, missing, missing_ok=missing_ok)
-    # Every set is opened before any is evaluated, so that a broken one costs no hours.
-    jobs = [_open(task, folder) for task in tasks[index::count] if (folder := folders[task.key]) is not None]
-    failures = []
-    for job in [job for job in jobs if not _is_done(job, done, overwrite=overwrite)]:
-        try:
-            outcome = _evaluate_task(model, job, batch_size, num_workers)
-        except BadInputError as error:
-            failures.append(f"{job.task.key}: {error}")
+    failures = _Failures(output_dir, say)
+    jobs = []
+    # Every set is opened before any is evaluated, so that a broken one is told of at once.
+    for task in tasks[index::count]:
+        folder = folders[task.key]
+        if folder is None:
             continue
-        publish_task(output_dir, job.task, model, job.evalset, outcome)
+        forget_failure(output_dir, task)
+        with failures.noted(task):
+            job = _open(task, folder)
+            if not _is_done(job, done, overwrite=overwrite):
+                jobs.append(job)
+    for job in jobs:
+        outcome = None
+        with failures.noted(job.task):
+            outcome = _evaluate_task(model, job, batch_size, num_workers)
+        if outcome:
+            publish_task(output_dir, job.task, model, job.evalset, outcome)
     summary = _assemble(model, output_dir, tasks, missing, overwrite=overwrite)
-    if failures:
-        raise BadInputError("; ".join(failures))
+    failures.raise_any(summary)
     return summary
+
+
+@dataclass(slots=True)
+class _Failures:
+    """The tasks of this worker that can't be evaluated; the others go on."""
+
+    output_dir: str
+    say: Callable[[str], None]
+    errors: dict[str, DatascalerError] = field(default_factory=dict)
+    """By task key."""
+
+    @contextmanager
+    def noted(self, task: Task) -> Iterator[None]:
+        """Inside is work on this task's own data alone, so what fails there says nothing about other tasks."""
+        try:
+            yield
+        except (BadInputError, ConfigError, StorageError) as error:
+            self.errors[task.key] = error
+            publish_failure(self.output_dir, task, str(error))
+            self.say(f"{task.key} can't be evaluated, the others go on: {error}")
+
+    def raise_any(self, summary: EvalSummary) -> None:
+        if self.errors:
+            refused = all(isinstance(error, OtherResultError) for error in self.errors.values())
+            kind = OtherResultError if refused else BadInputError
+            raise kind("; ".join(f"{key}: {error}" for key, error in self.errors.items())).after(summary)
 
 
 def _require_settings(tasks: Sequence[Task], batch_size: int, num_workers: int, index: int, count: int) -> None:
@@ -114,13 +162,21 @@ def _assemble(
     """The summary of everything in the folder; published together with the lines if no task is pending."""
     results = read_results(output_dir, model, overwrite=overwrite)
     absent = {task.key for task in missing}
-    pending = [task.key for task in tasks if task.key not in absent and not results.is_done(task)]
+    unfinished = [task for task in tasks if task.key not in absent and not results.is_done(task)]
+    failed = read_failures(output_dir)
+    pending = [task.key for task in unfinished if task.key not in failed]
     order = {task.key: place for place, task in enumerate(tasks)}
     # Results of earlier selections in this folder come after those of this one.
     keys = sorted(results.records, key=lambda key: (order.get(key, len(order)), key))
-    records = [results.records[key] for key in keys if key not in absent.union(pending)]
+    without = absent.union(pending, failed)
+    records = [results.records[key] for key in keys if key not in without]
     summary = summarise(
-        tasks, records, model=model_fields(model), missing=[task.key for task in missing], pending=pending
+        tasks,
+        records,
+        model=model_fields(model),
+        missing=[task.key for task in missing],
+        pending=pending,
+        failed=failed,
     )
     if not pending:
         publish_lines(output_dir, records)

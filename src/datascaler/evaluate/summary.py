@@ -38,6 +38,8 @@ class EvalSummary:
     """Tasks without data."""
     pending: list[str]
     """Tasks with data but no result yet; the files of the whole set are not written while there are any."""
+    failed: dict[str, str]
+    """Tasks that could not be evaluated, each with the reason; they enter no average."""
     notes: dict[str, str]
     warnings: dict[str, str]
 
@@ -55,6 +57,7 @@ def summarise(
     model: Mapping[str, str],
     missing: Iterable[str],
     pending: Iterable[str],
+    failed: Mapping[str, str] | None = None,
 ) -> EvalSummary:
     """`records` are per-task results; `tasks` may hold more tasks than have one."""
     scores = {record["key"]: record["metrics"]["main_metric"] for record in records}
@@ -69,6 +72,7 @@ def summarise(
         scores=scores,
         missing=list(missing),
         pending=list(pending),
+        failed=dict(failed or {}),
         notes={record["key"]: record["note"] for record in records if "note" in record},
         warnings={record["key"]: record["warning"] for record in records if "warning" in record},
     )
