@@ -1,5 +1,6 @@
 """Evaluation sets as they lie on disk and on S3, and what is wrong with bad ones."""
 
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def test_classification_set_on_s3_and_locally(tmp_path: Path, s3_url: str) -> No
         assert [sample.key for sample in found] == [f"s{number:07d}" for number in range(7)]
         assert [str(sample.label).encode() for sample in found] == [sample["cls"] for sample in samples]
         assert [sample.image for sample in found] == [next(iter(sample.values())) for sample in samples]
-    assert opened[0].digest == opened[1].digest
+    assert opened[0].identity().digest == opened[1].identity().digest
 
 
 def test_tars_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
@@ -47,8 +48,22 @@ def test_digest_follows_prompts_and_tars(tmp_path: Path) -> None:
     for number, (count, templates) in enumerate([(6, TEMPLATES), (6, TEMPLATES[:1]), (9, TEMPLATES)]):
         folder = str(tmp_path / str(number))
         write_set(folder, labelled(count), templates=templates)
-        digests.append(open_evalset(folder).digest)
+        digests.append(open_evalset(folder).identity().digest)
     assert len(set(digests)) == 3
+
+
+@pytest.mark.parametrize("padding", [b"", b"after the end " * 200_000], ids=["plain", "bytes after the end"])
+def test_what_is_read_is_hashed_to_the_last_byte(tmp_path: Path, padding: bytes) -> None:
+    write_set(str(tmp_path), labelled(5), shards=2)
+    path = tmp_path / "test/1.tar"
+    path.write_bytes(path.read_bytes() + padding)
+    opened = open_evalset(str(tmp_path))
+    assert len(list(opened.samples())) == 5
+    names = ("test/0.tar", "test/1.tar")
+    expected = {name: sha256((tmp_path / name).read_bytes()).hexdigest() for name in names}
+    assert opened.hashes == {str(tmp_path / name): expected[name] for name in names}
+    for identity in (opened.identity(), open_evalset(str(tmp_path)).identity()):
+        assert {name: identity.contents[name] for name in names} == expected
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,8 @@ def copied(one_run: TrainSpec, to: Path, lr: float, *, complete: bool = True) ->
     spec = replace(one_run, lr=lr, output_dir=str(to / "runs"))
     url = run_url(spec)
     shutil.copytree(run_url(one_run), url)
-    record = storage.read_json(f"{url}/run.json")
-    storage.publish_json(f"{url}/run.json", record | {"spec": spec.record()})
+    record = storage.read_record(f"{url}/run.json")
+    storage.publish_record(f"{url}/run.json", record | {"spec": spec.record()})
     if not complete:
         storage.remove(f"{url}/summary.json")
     return url

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,10 @@ import pytest
 
 from datascaler import storage
 from datascaler.errors import BadInputError, ConfigError
-from datascaler.evaluate import run
+from datascaler.evaluate import data_identity, run
 from datascaler.evaluate.run import evaluate
 from datascaler.evaluate.tasks import Task
-from tests.evaluate.sets import CLASSES, captioned, labelled, task_of, write_set
+from tests.evaluate.sets import CLASSES, captioned, labelled, tar_of, task_of, write_set
 from tests.tiny_clip import tiny_loaded_clip
 
 TASKS = [
@@ -183,6 +185,63 @@ def test_other_data_is_refused_or_overwritten(tmp_path: Path, data_dir: str) -> 
         evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[4:])
     evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[4:], overwrite=True)
     assert _record(output_dir, "cifar10")["size_found"] == 8
+
+
+@pytest.mark.parametrize("where", ["local", "s3"])
+def test_changed_labels_of_equal_size_are_not_taken_for_the_old_ones(
+    request: pytest.FixtureRequest, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = str(request.getfixturevalue("s3_url" if where == "s3" else "tmp_path"))
+    data_dir, output_dir, model = f"{folder}/data", f"{folder}/out", tiny_loaded_clip(0)
+    tasks = [task_of("a", 6), task_of("b", 6)]
+    samples = labelled(6)
+    for task in tasks:
+        write_set(f"{data_dir}/wds_{task.key}_test", samples, shards=1)
+    first = evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=tasks)
+    tar = f"{data_dir}/wds_a_test/test/0.tar"
+    before = storage.stat(tar)
+    others = [{**sample, "cls": b"%d" % ((int(sample["cls"]) + 1) % 6)} for sample in samples]
+    storage.publish_bytes(tar, tar_of(others))
+    if where == "local":
+        # As on a file system whose times are coarse.
+        os.utime(tar, (before.modified, before.modified))
+    assert storage.stat(tar).size == before.size
+    done = _count_work(monkeypatch)
+    with pytest.raises(
+        ConfigError, match=r"a\.json: data of task a was .*, for test/0\.tar in .* changed; overwrite"
+    ) as caught:
+        evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=tasks)
+    assert done == []
+    # The old number is in no table of this data.
+    assert caught.value.finished.scores == {"b": first.scores["b"]}
+    assert [line["key"] for line in _lines(output_dir)] == ["b"]
+    again = evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=tasks, overwrite=True)
+    assert done == ["a"]
+    assert again.scores != first.scores
+    storage.publish_text(f"{data_dir}/wds_b_test/classnames.txt", "\n".join(CLASSES[::-1]))
+    with pytest.raises(ConfigError, match=r"data of task b was .*, for classnames\.txt in"):
+        evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=tasks)
+
+
+def test_a_copy_of_a_set_is_that_set(tmp_path: Path, data_dir: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large tars that look as they did are not read again; those that do not are read, and may be the same."""
+    monkeypatch.setattr(data_identity, "_READ_ANYWAY_BYTES", 0)
+    read: list[str] = []
+    original = data_identity.HashedFile.hash_to_end
+
+    def counted(file: data_identity.HashedFile) -> str:
+        read.append(file._file.name)
+        return original(file)
+
+    model, output_dir = tiny_loaded_clip(0), str(tmp_path / "out")
+    first = evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[4:])
+    monkeypatch.setattr(data_identity.HashedFile, "hash_to_end", counted)
+    assert evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[4:]) == first
+    assert read == []
+    copied = str(tmp_path / "copy")
+    shutil.copytree(data_dir, copied, copy_function=shutil.copyfile)
+    assert evaluate(model, data_dir=copied, output_dir=output_dir, tasks=TASKS[4:]) == first
+    assert read == [f"{copied}/cifar10/test/{number}.tar" for number in range(2)]
 
 
 def test_missing_data_is_listed_or_refused(tmp_path: Path, data_dir: str) -> None:

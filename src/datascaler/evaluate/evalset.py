@@ -5,20 +5,21 @@ dataset_type.txt                                         optional; absent means 
 test/nshards.txt, test/0.tar ... test/<n-1>.tar          KEY.<image suffix> + KEY.cls, or KEY.txt for retrieval
 """
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from hashlib import sha256
+from dataclasses import dataclass, field
+from typing import IO, cast
 
 from datascaler import storage
 from datascaler.data.samples import IMAGE_SUFFIXES, split_name
 from datascaler.data.tar import Member, TarDamageError, walk_tar
 from datascaler.data.text_file import decode_text, split_lines
 from datascaler.errors import BadInputError, ConfigError, NotFoundError
+from datascaler.evaluate.data_identity import NO_DATA, DataIdentity, HashedFile, identify
 
 CLASSIFICATION = "classification"
 RETRIEVAL = "retrieval"
 PLACEHOLDER = "{c}"
+_KIND, _CLASSNAMES, _TEMPLATES = "dataset_type.txt", "classnames.txt", "zeroshot_classification_templates.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +40,17 @@ class EvalSet:
     classnames: tuple[str, ...]
     templates: tuple[str, ...]
     shards: tuple[storage.FileInfo, ...]
+    hashes: dict[str, str] = field(default_factory=dict, compare=False)
+    """URL -> sha256 of the tars that `samples` has read to their end."""
 
-    @property
-    def digest(self) -> str:
-        """Names this content wherever it is stored: prompts, and names and sizes of the tars."""
-        tars = [(storage.basename(shard.url), shard.size) for shard in self.shards]
-        return sha256(json.dumps([self.kind, self.classnames, self.templates, tars]).encode()).hexdigest()[:16]
+    def identity(self, known: DataIdentity = NO_DATA) -> DataIdentity:
+        """All that a result depends on. Tars that were not read yet are, unless they look as in `known`."""
+        texts = {_KIND: [self.kind], _CLASSNAMES: self.classnames, _TEMPLATES: self.templates}
+        return identify(texts, self.shards, self.hashes, known)
 
     def samples(self) -> Iterator[EvalSample]:
         for shard in self.shards:
-            for key, members in _groups(shard.url):
+            for key, members in _groups(shard.url, self.hashes):
                 image = next((members[suffix].data for suffix in IMAGE_SUFFIXES if suffix in members), b"")
                 if self.kind == RETRIEVAL:
                     yield EvalSample(key, image, captions=_captions(shard.url, key, members))
@@ -61,8 +63,8 @@ def open_evalset(folder: str) -> EvalSet:
     classnames: list[str] = []
     templates: list[str] = []
     if kind == CLASSIFICATION:
-        classnames = _entries(storage.join(folder, "classnames.txt"))
-        url = storage.join(folder, "zeroshot_classification_templates.txt")
+        classnames = _entries(storage.join(folder, _CLASSNAMES))
+        url = storage.join(folder, _TEMPLATES)
         templates = _entries(url)
         for template in templates:
             if template and PLACEHOLDER not in template:
@@ -71,7 +73,7 @@ def open_evalset(folder: str) -> EvalSet:
 
 
 def _kind(folder: str) -> str:
-    url = storage.join(folder, "dataset_type.txt")
+    url = storage.join(folder, _KIND)
     kind = _text(url).strip().lower() if storage.exists(url) else CLASSIFICATION
     if kind not in (CLASSIFICATION, RETRIEVAL):
         raise ConfigError(f"{url}: dataset type must be {CLASSIFICATION} or {RETRIEVAL}, got {kind!r}")
@@ -94,13 +96,14 @@ def _shards(folder: str) -> list[storage.FileInfo]:
     return [found[name] for name in names]
 
 
-def _groups(url: str) -> Iterator[tuple[str, dict[str, Member]]]:
-    """Adjacent members of one key, by suffix."""
+def _groups(url: str, hashes: dict[str, str]) -> Iterator[tuple[str, dict[str, Member]]]:
+    """Adjacent members of one key, by suffix. At the end `hashes` has the tar's."""
     current = ""
     members: dict[str, Member] = {}
     with storage.open_read(url) as file:
+        hashed = HashedFile(file)
         try:
-            for member in walk_tar(file):
+            for member in walk_tar(cast("IO[bytes]", hashed)):
                 key, suffix = split_name(member.name)
                 if members and (key != current or suffix in members):
                     yield current, members
@@ -109,6 +112,7 @@ def _groups(url: str) -> Iterator[tuple[str, dict[str, Member]]]:
                 members[suffix] = member
         except TarDamageError as damage:
             raise BadInputError(f"{url}: {damage}; download it again") from damage
+        hashes[url] = hashed.hash_to_end()
     if members:
         yield current, members
 

@@ -5,7 +5,14 @@ from typing import Any
 
 from datascaler import storage
 from datascaler.data.select_runs import select_runs
-from datascaler.errors import BadInputError, ConfigError, DatascalerError, PartlyFailedError, StoppedError, TryAgainError
+from datascaler.errors import (
+    BadInputError,
+    ConfigError,
+    DatascalerError,
+    PartlyFailedError,
+    StoppedError,
+    TryAgainError,
+)
 from datascaler.evaluate.run import evaluate
 from datascaler.evaluate.summary import EvalSummary
 from datascaler.models.load import load_clip
@@ -98,6 +105,8 @@ def _raise_for_failures(rows: list[dict[str, Any]], errors: list[DatascalerError
         raise errors[0].after(rows)
     reasons = "; ".join(f"{row['run']}: {row['failure']}" for row in failed)
     if any(row["scores"] for row in rows):
-        raise PartlyFailedError(f"{len(failed)} of {len(rows)} runs are not evaluated to the end: {reasons}").after(rows)
+        raise PartlyFailedError(f"{len(failed)} of {len(rows)} runs are not evaluated to the end: {reasons}").after(
+            rows
+        )
     kind = ConfigError if all(isinstance(error, ConfigError) for error in errors) else BadInputError
     raise kind(f"none of {len(rows)} runs could be evaluated: {reasons}").after(rows)

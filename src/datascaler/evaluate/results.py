@@ -11,13 +11,14 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from datascaler import storage
 from datascaler.errors import ConfigError, NotFoundError
+from datascaler.evaluate.data_identity import NO_DATA, DataIdentity
 from datascaler.evaluate.evalset import EvalSet
 from datascaler.evaluate.outcome import Outcome
 from datascaler.evaluate.tasks import Task
@@ -25,7 +26,11 @@ from datascaler.models.loaded import LoadedClip
 
 _TASK_FIELDS = [field.name for field in fields(Task) if field.name != "other"]
 _MODEL_FIELDS = ("weights_hash", "preprocess_hash")
-_RECORD_TYPES: dict[str, type] = {"key": str, "dataset": str, "metrics": dict, "model": dict, "task": dict}
+_RECORD_TYPES: dict[str, type] = {
+    "key": str,
+    "dataset": str,
+    **dict.fromkeys(("metrics", "model", "task", "data"), dict),
+}
 
 
 class OtherResultError(ConfigError):
@@ -49,14 +54,23 @@ class Results:
         record = self.records.get(task.key)
         if record is None:
             return
-        found = {**record["task"], "data": record["data_digest"]}
-        expected = {**task_fields(task), "data": evalset.digest if evalset else record["data_digest"]}
-        field = _difference(found, expected)
+        url = result_url(self.output_dir, task.slug)
+        remedy = "overwrite the result or use a new --output-dir"
+        expected = task_fields(task)
+        field = _difference(record["task"], expected)
         if field is not None:
             raise OtherResultError(
-                f"{result_url(self.output_dir, task.slug)}: {field} of task {task.key} was {found.get(field)!r} and is "
-                f"{expected.get(field)!r} now; overwrite the result or use a new --output-dir"
+                f"{url}: {field} of task {task.key} was {record['task'].get(field)!r} and is "
+                f"{expected.get(field)!r} now; {remedy}"
             )
+        if evalset:
+            before = DataIdentity(record["data"].get("contents", {}), record["data"].get("seen", {}))
+            now = evalset.identity(known=before)
+            if changed := before.changed(now):
+                raise OtherResultError(
+                    f"{url}: data of task {task.key} was {before.digest} and is {now.digest} now, for "
+                    f"{', '.join(changed)} in {evalset.folder} changed; {remedy}"
+                )
 
 
 def read_results(output_dir: str, model: LoadedClip, *, overwrite: bool) -> Results:
@@ -86,7 +100,7 @@ def publish_task(output_dir: str, task: Task, model: LoadedClip, evalset: EvalSe
 
 
 def publish_failure(output_dir: str, task: Task, reason: str) -> None:
-    storage.publish_json(_failure_url(output_dir, task), {"key": task.key, "reason": reason})
+    storage.publish_record(_failure_url(output_dir, task), {"key": task.key, "reason": reason})
 
 
 def forget_failure(output_dir: str, task: Task) -> None:
@@ -100,8 +114,8 @@ def read_failures(output_dir: str) -> dict[str, str]:
     records = []
     for info in storage.list_files(storage.join(output_dir, "eval_failures"), ".json"):
         with suppress(NotFoundError):  # its worker tries again, or has done it meanwhile
-            records.append(storage.read_json(info.url))
-    return {record["key"]: record["reason"] for record in records}
+            records.append(storage.read_record(info.url))
+    return {str(record.get("key")): str(record.get("reason")) for record in records}
 
 
 def task_record(task: Task, model: LoadedClip, evalset: EvalSet | None, outcome: Outcome) -> dict[str, Any]:
@@ -113,7 +127,7 @@ def task_record(task: Task, model: LoadedClip, evalset: EvalSet | None, outcome:
         "metrics": {**metrics, "main_metric": main_metric},
         "task": task_fields(task),
         "model": model_fields(model),
-        "data_digest": evalset.digest if evalset else "",
+        "data": asdict(evalset.identity() if evalset else NO_DATA),
         "size_expected": task.size,
         "size_found": outcome.images if evalset else None,
         "bad_images": outcome.bad_images,
@@ -152,11 +166,11 @@ def model_fields(model: LoadedClip) -> dict[str, str]:
 
 
 def _checked(url: str, record: Any) -> dict[str, Any]:
-    if isinstance(record, dict) and "data_digest" in record:
+    if isinstance(record, dict):
         wrong = [name for name, kind in _RECORD_TYPES.items() if not isinstance(record.get(name), kind)]
         if not wrong:
             return record
-    raise ConfigError(f"{url}: is not a result of an evaluation; remove it or use a new --output-dir")
+    raise ConfigError(f"{url}: is not a result of an evaluation by this version; remove it or use a new --output-dir")
 
 
 def _difference(
