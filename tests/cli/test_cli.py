@@ -272,7 +272,9 @@ def test_sweep_ranks_the_points(trained: list[TrainSpec], tmp_path: Path) -> Non
     assert lines[1].split()[:5] == ["*", "0.001", "0.1", "500", "1.25"]
     trained.clear()
     grid = ("--lrs=5e-4,1e-3,2e-3", "--weight-decays=0.1")
-    collected = invoke("sweep", *flags, *grid, "--collect").stdout.splitlines()
+    partial = invoke("sweep", *flags, *grid, "--collect")
+    assert partial.exit_code == 104
+    collected = partial.stdout.splitlines()
     assert trained == []
     assert [line.split()[:3] for line in collected[1:3]] == [["*", "0.001", "0.1"], ["0.0005", "0.1", "500"]]
     assert collected[3].endswith("  not complete")

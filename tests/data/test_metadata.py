@@ -9,7 +9,7 @@ from datascaler import storage
 from datascaler.data.metadata import find_metadata, is_metadata, read_metadata
 from datascaler.data.shard_list import frozen_shards, read_frozen_shards
 from datascaler.data.uids import join_uid
-from datascaler.errors import ConfigError
+from datascaler.errors import BadInputError, ConfigError
 from tests.data.metadata_files import make_metadata, metadata_rows, write_metadata
 
 
@@ -57,7 +57,7 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
         find_metadata(f"{tmp_path}/nowhere")
     write_metadata(f"{tmp_path}/a.parquet", {"uid": metadata_rows(1)["uid"]})
     (shard,) = find_metadata(str(tmp_path))
-    with pytest.raises(ConfigError, match=r"a\.parquet has no column 'text'"):
+    with pytest.raises(BadInputError, match=r"a\.parquet has no column 'text'"):
         read_metadata(shard, ["text"])
     storage.publish_bytes(f"{tmp_path}/a.parquet", b"something else")
     with pytest.raises(ConfigError, match="has changed"):

@@ -178,6 +178,19 @@ def test_a_shard_that_is_gone_is_reported_after_the_others_are_done(tmp_path: Pa
     assert len(tables_in(only_folder(tmp_path / "out"))) == 4
 
 
+def test_a_damaged_table_costs_no_other_shard(tmp_path: Path, pool: str, local_dir: str) -> None:
+    first = score(spec_of(pool, tmp_path / "out", local_dir))
+    for name, content in (("00000001", b""), ("00000003", b"PAR1 something else PAR1")):
+        storage.publish_bytes(f"{first.tables}/shards/{name}.parquet", content)
+    storage.remove(f"{first.tables}/shards/00000004.parquet")
+    with pytest.raises(BadInputError, match=r"2 of 5 shards are gone or damaged, the others are scored") as caught:
+        score(spec_of(pool, tmp_path / "out", local_dir))
+    summary = caught.value.finished
+    assert (summary.shards, summary.skipped) == (3, 2)
+    assert ["remove the file" in line for line in summary.unreadable] == [True, True]
+    assert storage.exists(f"{first.tables}/shards/00000004.parquet")
+
+
 def test_another_model_under_the_same_name_is_refused(tmp_path: Path, pool: str, local_dir: str) -> None:
     other = save_local_dir(f"{tmp_path}/other/tiny", seed=1)
     first = score(spec_of(pool, tmp_path / "out", local_dir, score_name="mine"))

@@ -1,5 +1,6 @@
 """Grids: ranking, resuming, points that diverge, several nodes."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -8,9 +9,9 @@ import pytest
 import torch
 
 from datascaler import storage
-from datascaler.data.run_folder import finished, run_url
+from datascaler.data.run_folder import finished, run_url, start_run
 from datascaler.data.sweep_results import collect, sweep_results_url
-from datascaler.errors import ConfigError, DatascalerError, StorageError
+from datascaler.errors import BadInputError, ConfigError, DatascalerError, StorageError
 from datascaler.spec.sweep import grid
 from datascaler.spec.train import TrainSpec
 from datascaler.sweep import run as sweep_module
@@ -139,6 +140,46 @@ def test_when_every_point_fails_the_sweep_fails(pool: str, tmp_path: Path) -> No
     record = storage.read_json(sweep_results_url(points))["points"][0]
     assert (record["train_loss"], record["lr"]) == (None, 1e30)
     assert "the loss is nan" in record["failure"]
+
+
+def test_points_whose_folder_or_data_cannot_be_used_cost_no_other_point(
+    pool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = grid(base_spec(pool, tmp_path), lrs=[1e-3, 2e-3, 3e-3, 4e-3, 1e30])
+    storage.publish_bytes(f"{run_url(points[0])}/summary.json", b'{"run"')
+    other = replace(points[1], train_num_samples=2 * BATCH)
+    start_run(other, {}, "")
+    shutil.move(run_url(other), run_url(points[1]))
+
+    def trained(spec: TrainSpec, command: str, say: Callable[[str], None]) -> object:
+        if spec.lr == 3e-3:
+            raise BadInputError("too many samples are lost")
+        return train(spec, command, say)
+
+    monkeypatch.setattr(sweep_module, "train", trained)
+    said: list[str] = []
+    result = sweep(points, say=said.append)
+    assert result.best.lr == 4e-3
+    assert result.unfinished == 3
+    failures = {point.lr: point.failure for point in result.points}
+    assert "summary.json: not valid JSON" in failures[1e-3]
+    assert "holds another run: train_num_samples was 24 and is now 48" in failures[2e-3]
+    assert failures[3e-3] == "too many samples are lost"
+    assert failures[4e-3] == ""
+    assert "the loss is nan" in failures[1e30]
+    assert [point["failure"] for point in storage.read_json(result.results)["points"]] == [
+        point.failure for point in result.points
+    ]
+    assert sum(line.startswith("this point failed, the others go on: ") for line in said) == 3
+
+    # What is wrong for every point stops, and what is complete is still ranked.
+    def no_store(spec: TrainSpec, command: str, say: Callable[[str], None]) -> object:  # noqa: ARG001
+        raise StorageError("the store is gone")
+
+    monkeypatch.setattr(sweep_module, "train", no_store)
+    with pytest.raises(StorageError, match="the store is gone") as caught:
+        sweep(points[3:])
+    assert caught.value.finished.best.lr == 4e-3
 
 
 def test_a_store_that_fails_stops_the_sweep(pool: str, tmp_path: Path) -> None:

@@ -49,12 +49,13 @@ podFailurePolicy:
         containerName: {{ include "datascaler-run.container" . }}
         operator: In
         values: [2, 78]
-    # Bad input in some shards (65), the others are done: a retry would meet it again.
+    # Bad input in some shards (65), or runs that can't be evaluated (104), the others are done: a retry would meet them
+    # again.
     - action: FailIndex
       onExitCodes:
         containerName: {{ include "datascaler-run.container" . }}
         operator: In
-        values: [65]
+        values: [65, 104]
     {{- else if eq .run.kind "pipeline" }}
     # Wrong usage (2) or configuration (78), or a step that failed (100), was cancelled (103) or failed partly (104): a
     # retry would meet it again.

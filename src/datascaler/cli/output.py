@@ -11,7 +11,7 @@ from datascaler.errors import DatascalerError
 Result = TypeVar("Result")
 
 
-def show_finished(work: Callable[[], Result], show: Callable[[Result], None]) -> None:
+def show_finished(work: Callable[[], Result], show: Callable[[Result], None]) -> Result:
     """Show the result of the work. Where some items failed, that of the others is shown before the error is raised."""
     try:
         result = work()
@@ -20,6 +20,7 @@ def show_finished(work: Callable[[], Result], show: Callable[[Result], None]) ->
             show(error.finished)
         raise
     show(result)
+    return result
 
 
 def print_result(result: Mapping[str, Any], *, as_json: bool) -> None:

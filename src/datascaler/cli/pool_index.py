@@ -5,7 +5,7 @@ from dataclasses import asdict
 import click
 
 from datascaler.cli.options import COUNT, data_dir_option, index_options, json_option
-from datascaler.cli.output import print_result
+from datascaler.cli.output import print_result, show_finished
 
 
 @click.command()
@@ -27,5 +27,7 @@ def index(data_dir: str, output_dir: str, num_workers: int, index: int, count: i
     """
     from datascaler.data.index import index_part
 
-    summary = index_part(data_dir, output_dir, index=index, count=count, num_workers=num_workers)
-    print_result(asdict(summary), as_json=as_json)
+    show_finished(
+        lambda: index_part(data_dir, output_dir, index=index, count=count, num_workers=num_workers),
+        lambda summary: print_result(asdict(summary), as_json=as_json),
+    )

@@ -9,7 +9,7 @@ from click.core import ParameterSource
 
 from datascaler.cli import score_captions, score_embeddings, score_image
 from datascaler.cli.options import COUNT, index_options, json_option
-from datascaler.cli.output import print_result
+from datascaler.cli.output import print_result, show_finished
 from datascaler.errors import ConfigError
 from datascaler.spec.score import CAPTION_METHODS, EMBEDDING_METHODS, IMAGE_METHODS, METHODS, check_method
 from datascaler.spec.score_captions import METADATA_METHODS
@@ -69,4 +69,7 @@ def score(method: str, as_json: bool, **options: Any) -> None:
             raise click.UsageError(f"--{name.replace('_', '-')} has no meaning for --method {method}")
     own = {name: options.pop(name) for name in family.NAMES}
     common = {name: value for name, value in options.items() if name not in foreign}
-    print_result(asdict(family.run({"method": method, **common}, **own)), as_json=as_json)
+    show_finished(
+        lambda: family.run({"method": method, **common}, **own),
+        lambda summary: print_result(asdict(summary), as_json=as_json),
+    )

@@ -1,15 +1,20 @@
 """`datascaler sweep`."""
 
 from dataclasses import asdict
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from datascaler.cli.options import COUNT, json_option, list_of
-from datascaler.cli.output import note, print_result, print_table
+from datascaler.cli.output import note, print_result, print_table, show_finished
 from datascaler.cli.train_options import train_options, with_recipe
+from datascaler.errors import PartlyFailedError
 from datascaler.spec.sweep import grid
 from datascaler.spec.train import datacomp_recipe
+
+if TYPE_CHECKING:
+    from datascaler.data.sweep_results import SweepResult
 
 
 @click.command()
@@ -30,8 +35,9 @@ def sweep(
 ) -> None:
     """Train a grid of learning rates and rank its points by final loss.
 
-    Every point is an ordinary run; complete ones are skipped, so the same command goes on after an interruption. On
-    several nodes start it on each, with torchrun's variables (PET_NNODES, PET_NODE_RANK, PET_MASTER_ADDR, ...).
+    Every point is an ordinary run; complete ones are skipped, so the same command goes on after an interruption. The
+    exit code is 104 while points are neither complete nor diverged. On several nodes start it on each, with torchrun's
+    variables (PET_NNODES, PET_NODE_RANK, PET_MASTER_ADDR, ...).
 
     \b
     datascaler sweep --data-dir s3://pool --output-dir s3://runs --scale small \\
@@ -42,15 +48,24 @@ def sweep(
     if collect:
         from datascaler.data.sweep_results import collect as collect_points
 
-        result = collect_points(points)
+        result = show_finished(lambda: collect_points(points), partial(_show, as_json=as_json))
     else:
         from datascaler.sweep.run import sweep as run
 
-        result = run(points, nproc_per_node, note)
+        result = show_finished(lambda: run(points, nproc_per_node, note), partial(_show, as_json=as_json))
+    if result.unfinished:
+        note(f"{result.unfinished} of {len(result.points)} points are neither complete nor diverged")
+        raise click.exceptions.Exit(PartlyFailedError.exit_code)
+
+
+def _show(result: "SweepResult", *, as_json: bool) -> None:
+    best = None if result.best.train_loss is None else result.best
     if as_json:
-        print_result({"best": asdict(result.best), "points": list(map(asdict, result.points))}, as_json=True)
-        return
-    columns = ["lr", "weight_decay", "warmup_steps", "train_loss", "run"]
-    if any(point.failure for point in result.points):
-        columns.append("failure")
-    print_table([{name: getattr(point, name) for name in columns} for point in result.points], best=0)
+        points = list(map(asdict, result.points))
+        print_result({"best": asdict(best) if best else None, "points": points}, as_json=True)
+    else:
+        columns = ["lr", "weight_decay", "warmup_steps", "train_loss", "run"]
+        if any(point.failure for point in result.points):
+            columns.append("failure")
+        rows = [{name: getattr(point, name) for name in columns} for point in result.points]
+        print_table(rows, best=0 if best else None)

@@ -61,23 +61,26 @@ def index_folder(output_dir: str, shards: Sequence[Shard]) -> str:
 def index_pool(shards: Sequence[Shard], folder: str, num_workers: int = 4) -> IndexSummary:
     """Write the index table of every shard that has none yet. No image is decoded.
 
-    Raises BadInputError, after all other shards are done, if some are gone.
+    Raises BadInputError, after all other shards are done, if some are gone or have a damaged table.
     """
     if num_workers < 1:
         raise ConfigError(f"num-workers must be at least 1, got {num_workers}")
     summary = IndexSummary(folder)
-    gone: list[NotFoundError] = []
+    gone: list[NotFoundError | BadInputError] = []
     with progress(len(shards), "index", unit="shard") as bar:
         for done in in_order(partial(_index_shard, folder=folder), shards, num_workers):
-            if isinstance(done, NotFoundError):
+            if isinstance(done, NotFoundError | BadInputError):
                 gone.append(done)
             else:
                 footer, skipped = done
                 summary.add(footer, skipped=skipped)
             bar.update()
     if gone:
+        what = "are gone" if all(isinstance(error, NotFoundError) for error in gone) else "are gone or damaged"
         examples = "; ".join(str(error) for error in gone[:_EXAMPLES])
-        raise BadInputError(f"{len(gone)} of {len(shards)} shards are gone, the others are indexed: {examples}")
+        raise BadInputError(f"{len(gone)} of {len(shards)} shards {what}, the others are indexed: {examples}").after(
+            summary
+        )
     return summary
 
 
@@ -89,16 +92,16 @@ def read_shard(shard: Shard) -> Iterator[Sample]:
     require_unchanged(shard)
 
 
-def _index_shard(shard: Shard, folder: str) -> tuple[Footer, bool] | NotFoundError:
+def _index_shard(shard: Shard, folder: str) -> tuple[Footer, bool] | NotFoundError | BadInputError:
     """The footer of the shard's table, and whether it was there already."""
     url, footer = table_url(folder, shard), index_footer(shard)
-    if is_done(url, footer, overwrite=False):
-        return read_footer(url), True
     samples = []
     try:
+        if is_done(url, footer, overwrite=False):
+            return read_footer(url), True
         for sample in read_shard(shard):
             sample.image, sample.caption = b"", ""
             samples.append(sample)
-    except NotFoundError as error:
+    except (NotFoundError, BadInputError) as error:
         return error
     return write_table(url, footer, samples), False

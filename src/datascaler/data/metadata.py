@@ -4,7 +4,8 @@ The files are a pool's shards where a run is told `--from-metadata`: they are li
 Rows of metadata lie in no tar, so their tables have no key, and offset and length 0.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ from datascaler.data.pool import Shard, require_unchanged
 from datascaler.data.samples import NO_UID, OK
 from datascaler.data.score_table import ROW_SCHEMA
 from datascaler.data.uids import UID_DTYPE
-from datascaler.errors import ConfigError
+from datascaler.errors import BadInputError, ConfigError
 
 _SUFFIX = ".parquet"
 
@@ -46,11 +47,13 @@ def read_metadata(shard: Shard, columns: Sequence[str]) -> pa.Table:
     """The rows of a metadata file: `ROW_SCHEMA` and the named columns as they are.
 
     The status is `no uid` where the uid is not 32 hex digits, else `ok`. Raises ConfigError for a file that changed
-    since it was listed, is not parquet or lacks a column.
+    since it was listed, BadInputError for one that is not parquet or lacks a column.
     """
     require_unchanged(shard)
-    table = read_parquet(shard.url, ["uid", *columns])
-    uids, valid = _uids(cast_column(table, "uid", pa.large_string(), shard.url))
+    with usable_columns():
+        table = read_parquet(shard.url, ["uid", *columns])
+        texts = cast_column(table, "uid", pa.large_string(), shard.url)
+    uids, valid = _uids(texts)
     rows = table.num_rows
     places = pa.table(
         {
@@ -66,6 +69,15 @@ def read_metadata(shard: Shard, columns: Sequence[str]) -> pa.Table:
     for name in columns:
         places = places.append_column(name, table[name])
     return places
+
+
+@contextmanager
+def usable_columns() -> Iterator[None]:
+    """A metadata file that is damaged, or whose columns have other types than DataComp's, is one bad file of many."""
+    try:
+        yield
+    except ConfigError as error:
+        raise BadInputError(f"{error}; get the file again, or take it out of the folder") from error
 
 
 def _uids(column: pa.ChunkedArray) -> tuple[NDArray[np.void], NDArray[np.bool_]]:

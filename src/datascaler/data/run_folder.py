@@ -98,6 +98,18 @@ def outcome(spec: TrainSpec) -> RunSummary | None:
     return done
 
 
+def folder_fault(spec: TrainSpec) -> str:
+    """Why the folder of this run can't be used, where that lies in its own files: damaged ones, or another run's."""
+    run = run_url(spec)
+    try:
+        if storage.exists(storage.join(run, "run.json")):
+            _require_same(spec, read_run(run).record(), spec.record())
+        outcome(spec)
+    except (ConfigError, DivergedError) as error:
+        return str(error)
+    return ""
+
+
 def find_runs(train_dir: str) -> list[str]:
     """The folders at or below `train_dir` that hold a run.json, by name."""
     found = storage.list_files(train_dir, "/run.json", recursive=True)

@@ -15,7 +15,7 @@ from datascaler import __version__, storage
 from datascaler.data.parquet import encode_parquet, read_parquet, read_parquet_end, read_parquet_schema
 from datascaler.data.pool import Shard
 from datascaler.data.samples import OK, Sample
-from datascaler.errors import ConfigError
+from datascaler.errors import BadInputError, ConfigError
 
 SCHEMA_VERSION = 1
 _ONLY_RECORDED = ("model", "precision", "code_version", "rows", "ok", "bad", "seconds", "finished")
@@ -184,10 +184,17 @@ def read_table(url: str, columns: Sequence[str], dictionaries: Sequence[str] = (
 
 
 def is_done(url: str, footer: Footer, *, overwrite: bool) -> bool:
-    """Whether this shard needs no work. A table made from something else is an error unless it may be overwritten."""
+    """Whether this shard needs no work, unless its table may be overwritten.
+
+    Raises ConfigError for a table made from something else, BadInputError for one that is damaged.
+    """
     if overwrite or not storage.exists(url):
         return False
-    difference = read_footer(url).difference(footer)
+    try:
+        found = read_footer(url)
+    except ConfigError as error:
+        raise BadInputError(f"{error}; remove the file, and run the same command again") from error
+    difference = found.difference(footer)
     if difference:
         raise ConfigError(f"{url} holds other work: {difference}; use another --output-dir, or --overwrite")
     return True

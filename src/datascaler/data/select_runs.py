@@ -22,9 +22,7 @@ class FoundRun:
         return self.summary.train_loss if self.summary else None
 
 
-def select_runs(
-    train_dir: str, wanted: Mapping[str, object], failures: dict[str, str] | None = None
-) -> list[FoundRun]:
+def select_runs(train_dir: str, wanted: Mapping[str, object], failures: dict[str, str] | None = None) -> list[FoundRun]:
     """Runs at or below `train_dir` that have a checkpoint and all the wanted values (None = any), best loss first.
 
     failures: filled with the URL and the reason of each run that is meant, or may be, but can't be used: its files are
@@ -53,7 +51,9 @@ def select_runs(
             usable.append(run)
     if not usable:
         asked = " with " + ", ".join(f"{name} {value}" for name, value in given.items()) if given else ""
-        there = [storage.relative_to(url, train_dir) + (f": {failures[url]}" if url in failures else "") for url in urls]
+        there = [
+            storage.relative_to(url, train_dir) + (f": {failures[url]}" if url in failures else "") for url in urls
+        ]
         raise ConfigError(f"no run{asked} has a checkpoint in {train_dir}; there are:\n  " + "\n  ".join(there))
     return sorted(usable, key=lambda run: (run.train_loss is None, run.train_loss))
 

@@ -2,13 +2,13 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 
 from datascaler import storage
 from datascaler.data.run_folder import divergence, finished_run, run_url
-from datascaler.errors import DatascalerError
+from datascaler.errors import ConfigError, DatascalerError, StorageError
 from datascaler.spec.train import TrainSpec
 
 
@@ -29,28 +29,47 @@ class SweepResult:
     """Best first; those without a loss last."""
     results: str
     """URL of the same as JSON."""
+    unfinished: int = 0
+    """Points that are neither complete nor diverged: trained again, they may still change the ranking."""
 
     @property
     def best(self) -> SweepPoint:
         return self.points[0]
 
 
-def point_of(spec: TrainSpec) -> SweepPoint:
-    """What its folder says of a point."""
-    summary = finished_run(spec)
-    loss = summary.train_loss if summary else None
-    failure = "" if summary else divergence(spec) or "not complete"
-    return SweepPoint(spec.lr, spec.weight_decay, spec.warmup_steps, run_url(spec), loss, failure)
+def collect(specs: Sequence[TrainSpec], failures: Mapping[str, str] | None = None) -> SweepResult:
+    """Rank the points as they are now, and publish the ranking.
 
+    failures: why points ended without a loss, by the URLs of their runs, where their folders don't say it.
 
-def collect(specs: Sequence[TrainSpec]) -> SweepResult:
-    """Rank the points as they are now, and publish the ranking. Raises DatascalerError if none is complete."""
-    points = sorted(map(point_of, specs), key=lambda point: math.inf if point.train_loss is None else point.train_loss)
+    Raises DatascalerError if none is complete, with the result as `finished`.
+    """
+    found = [_point_of(spec, (failures or {}).get(run_url(spec), "")) for spec in specs]
+    unfinished = sum(is_unfinished for _, is_unfinished in found)
+    points = [point for point, _ in found]
+    points.sort(key=lambda point: math.inf if point.train_loss is None else point.train_loss)
     url = sweep_results_url(specs)
     storage.publish_record(url, {"points": [asdict(point) for point in points]})
     if points[0].train_loss is None:
-        raise DatascalerError(f"no point of the sweep is complete; the first: {points[0].failure}")
-    return SweepResult(points, url)
+        error = DatascalerError(f"no point of the sweep is complete; the first: {points[0].failure}")
+        raise error.after(SweepResult(points, url, unfinished))
+    return SweepResult(points, url, unfinished)
+
+
+def _point_of(spec: TrainSpec, failure: str) -> tuple[SweepPoint, bool]:
+    """What its folder says of a point, and whether it is neither complete nor diverged."""
+    loss, is_unfinished = None, False
+    try:
+        summary = finished_run(spec)
+        if summary:
+            loss, failure = summary.train_loss, ""
+        else:
+            diverged = divergence(run_url(spec))
+            is_unfinished = diverged is None
+            failure = diverged or failure or "not complete"
+    except (ConfigError, StorageError) as error:
+        failure, is_unfinished = str(error), True
+    return SweepPoint(spec.lr, spec.weight_decay, spec.warmup_steps, run_url(spec), loss, failure), is_unfinished
 
 
 def sweep_results_url(specs: Sequence[TrainSpec]) -> str:

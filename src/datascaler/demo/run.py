@@ -179,8 +179,9 @@ def _train(spec: TrainSpec) -> RunSummary:
 
 def _train_and_evaluate(spec: TrainSpec, data: DemoData) -> float:
     run = _train(spec).run
-    evalset = {"data_dir": data.evalsets, "tasks": load_tasks(data.tasks)}
-    return float(evaluate_model(None, run, output_dir=storage.join(run, "eval"), num_workers=1, **evalset)["average"])
+    tasks, output_dir = load_tasks(data.tasks), storage.join(run, "eval")
+    scores = evaluate_model(None, run, output_dir=output_dir, data_dir=data.evalsets, tasks=tasks, num_workers=1)
+    return float(scores["average"])
 
 
 def _scores_and_truth(scores_dir: str, tables: str, data: DemoData) -> PoolScores:

@@ -10,7 +10,7 @@ from datascaler.data.pool import Shard, is_version
 from datascaler.data.samples import OK, Sample
 from datascaler.data.score_table import Footer, read_footer, read_table, table_url
 from datascaler.data.uids import join_uid
-from datascaler.errors import ConfigError, NotFoundError
+from datascaler.errors import BadInputError, ConfigError, NotFoundError
 
 BOXES_COLUMN = "boxes"
 DETECTOR_SETTING = "detector"
@@ -50,7 +50,7 @@ class NoteSource:
     """Of that network."""
 
     def notes(self, shard: Shard) -> list[RowNote]:
-        """One a row. ConfigError where a table is missing, or is of other work."""
+        """One a row. ConfigError where a table is missing or of other work, BadInputError where it is damaged."""
         uids: list[tuple[int, int]] = []
         other_uids: list[tuple[int, int]] = []
         boxes: list[Sequence[Sequence[float]] | None] = []
@@ -92,6 +92,8 @@ def _read(
         table, footer = read_table(url, ["uid_high", "uid_low", "status", column])
     except NotFoundError as error:
         raise ConfigError(f"{url} is not there: {remedy}") from error
+    except ConfigError as error:
+        raise BadInputError(f"{error}; {remedy}") from error
     if not is_version(shard, footer.size, footer.etag):
         raise ConfigError(f"{url} is of another version of {shard.name}: score the shard again there")
     columns = [table[name].to_pylist() for name in ("uid_high", "uid_low", "status", column)]

@@ -8,7 +8,7 @@ from datascaler.data.in_order import in_order
 from datascaler.data.pool import Shard
 from datascaler.data.score_table import Footer
 from datascaler.data.stream_shard import stream_shard
-from datascaler.errors import NotFoundError
+from datascaler.errors import BadInputError, NotFoundError
 from datascaler.score.decoders import Decoders
 from datascaler.score.image_edit import ImageEdit
 from datascaler.score.prepare import Prepared
@@ -26,10 +26,10 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """A shard that can't be read. Its batches so far are for nothing."""
+    """A shard that can't be read, or whose table is damaged. Its batches so far are for nothing."""
 
     shard: Shard
-    error: NotFoundError
+    error: NotFoundError | BadInputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,17 @@ def feed(
 
     `done` gives the footer of a shard that needs no work; it is asked about a few shards ahead.
     """
-    for shard, footer in zip(shards, in_order(done, shards, _CHECKS_AT_ONCE), strict=True):
+
+    def checked(shard: Shard) -> Footer | BadInputError | None:
+        try:
+            return done(shard)
+        except BadInputError as error:
+            return error
+
+    for shard, footer in zip(shards, in_order(checked, shards, _CHECKS_AT_ONCE), strict=True):
+        if isinstance(footer, BadInputError):
+            yield Gone(shard, footer)
+            continue
         if footer is not None:
             yield Done(footer)
             continue
@@ -63,7 +73,7 @@ def feed(
             notes = edit.notes(shard) if edit else None
             for parts in batches_of(stream_shard(shard), notes, batch_size, workers):
                 yield Batch(parts)
-        except NotFoundError as error:
+        except (NotFoundError, BadInputError) as error:
             yield Gone(shard, error)
         else:
             yield End(shard)

@@ -16,6 +16,8 @@ from datascaler.progress import progress
 from datascaler.score.summary import ScoreSummary
 from datascaler.spec.score import ScorePart
 
+_EXAMPLES = 5
+
 
 def my_shards(part: ScorePart) -> list[Shard]:
     """This worker's shards of the frozen list, which the first worker makes."""
@@ -39,17 +41,18 @@ def score_shards(
 ) -> ScoreSummary:
     """Publish the table of every shard that has none yet, `shards_at_once` of them at a time.
 
-    Raises BadInputError, after all other shards are done, if some are gone or `table_of` raises it for them.
+    Raises BadInputError, after all other shards are done, if some are gone or damaged, or have a damaged table; its
+    `finished` is the summary.
     """
     summary = ScoreSummary(score_id, tables_folder(part.output_dir, score_id))
 
     def table(shard: Shard) -> tuple[Footer, bool] | NotFoundError | BadInputError:
         """The footer of the shard's table, and whether it was there already."""
         url, footer = table_url(summary.tables, shard), footer_of(shard)
-        if is_done(url, footer, overwrite=part.overwrite):
-            return read_footer(url), True
         started = time.monotonic()
         try:
+            if is_done(url, footer, overwrite=part.overwrite):
+                return read_footer(url), True
             made = table_of(shard)
             footer = footer.after(time.monotonic() - started)
             return publish_table(url, footer, made, overwrite=part.overwrite), False
@@ -73,5 +76,5 @@ def raise_for_unreadable(summary: ScoreSummary, shards: int) -> None:
     if summary.unreadable:
         raise BadInputError(
             f"{len(summary.unreadable)} of {shards} shards are gone or damaged, the others are scored: "
-            + "; ".join(summary.unreadable[:5])
-        )
+            + "; ".join(summary.unreadable[:_EXAMPLES])
+        ).after(summary)

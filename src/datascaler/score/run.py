@@ -33,8 +33,8 @@ _NO_COLUMNS = pa.schema([])
 def score(spec: ScoreSpec, say: Callable[[str], None] = lambda _: None) -> ScoreSummary:
     """Score this worker's shards. Finished ones are skipped, so the same command, run again, goes on.
 
-    Raises BadInputError, after all other shards are done, if some are gone since the list was frozen; StorageError at
-    once where the store fails, since the others would fail too.
+    Raises BadInputError, after all other shards are done, if some are gone since the list was frozen or have a damaged
+    table, with the summary as `finished`; StorageError at once where the store fails, since the others would fail too.
     """
     mine = my_shards(spec)
     work = load_work(spec)

@@ -19,7 +19,7 @@ class ScoreSummary:
     bad: dict[str, int] = field(default_factory=dict)
     """Rows by status."""
     unreadable: list[str] = field(default_factory=list)
-    """Shards that are gone."""
+    """Shards that are gone, damaged, or have a damaged table, each with the reason."""
     seconds: float = 0.0
     """From the first shard on: not the loading of the model."""
     samples_per_second: float = 0.0

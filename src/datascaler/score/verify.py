@@ -74,7 +74,7 @@ def verify(spec: ScoreSpec, rows: int, *, seed: int = 0, tolerance: float | None
         raise BadInputError(
             f"{len(summary.wrong)} of {summary.rows} rows of {summary.tables} are not what scoring them again gives: "
             + "; ".join(summary.wrong[:_EXAMPLES])
-        )
+        ).after(summary)
     return summary
 
 

@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+from datascaler.data.run_folder import folder_fault, run_url
 from datascaler.data.sweep_results import SweepResult, collect
-from datascaler.errors import DivergedError
+from datascaler.errors import BadInputError, ConfigError, DamagedError, DatascalerError, DivergedError, StorageError
 from datascaler.spec.train import TrainSpec
-from datascaler.train.launch import needs_torchrun, train_under_torchrun
+from datascaler.train.launch import ChildError, needs_torchrun, train_under_torchrun
 from datascaler.train.run import train
 
 
@@ -16,15 +17,33 @@ def sweep(
 ) -> SweepResult:
     """Train every point that is not complete yet. One that diverges has left a record, and the sweep goes on.
 
+    It also goes on after a point whose data or folder can't be used; what is wrong for all of them stops it, and the
+    ranking of those that are complete is the error's `finished`.
+
     On several nodes each node calls this with the same points and the usual torchrun variables.
     """
+    failures: dict[str, str] = {}
     for number, spec in enumerate(points, start=1):
         say(f"--- point {number} of {len(points)}: lr {spec.lr:g}, weight decay {spec.weight_decay:g}")
         try:
             _train_point(spec, nproc_per_node, say)
         except DivergedError as error:
             say(f"this point diverged: {error}")
-    return collect(points)
+        except (BadInputError, ConfigError, StorageError, ChildError) as error:
+            if not _is_of_point(error, spec):
+                with suppress(DatascalerError):
+                    error.after(collect(points, failures))
+                raise
+            failures[run_url(spec)] = str(error)
+            say(f"this point failed, the others go on: {error}")
+    return collect(points, failures)
+
+
+def _is_of_point(error: DatascalerError, spec: TrainSpec) -> bool:
+    """Whether the next point may well succeed."""
+    if error.exit_code == BadInputError.exit_code or folder_fault(spec):
+        return True
+    return isinstance(error, DamagedError) and run_url(spec) in str(error)
 
 
 def _train_point(spec: TrainSpec, nproc_per_node: int, say: Callable[[str], None]) -> None:

@@ -1,13 +1,19 @@
 """Caption rules over the tars of a pool and over DataComp's metadata, through the command."""
 
+import io
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from datascaler import storage
 from datascaler.data.score_table import read_footer
 from datascaler.data.subset import read_subset
+from datascaler.errors import BadInputError
 from tests.data.metadata_files import CAPTIONS, make_metadata, metadata_rows, write_metadata
 from tests.data.tars import members_of, shard_of
 from tests.score.captions import plain
@@ -23,6 +29,12 @@ def sized(number: int, caption: str, width: int | None = 640, height: int = 480)
         fields = b', "original_width": %d, "original_height": %d}' % (width, height)
         members["json"] = members["json"].rstrip().removesuffix(b"}") + fields
     return members
+
+
+def write_metadata_bytes(columns: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer)
+    return buffer.getvalue()
 
 
 def test_tars_are_judged_without_a_look_at_their_images(tmp_path: Path) -> None:
@@ -90,6 +102,54 @@ def test_shipped_scores_are_taken_as_they_are_by_any_number_of_workers(
     made = run_json("subset", "--output-dir", f"{folder}/out", "--method", "clip", "--top", "30", "--formats", "npy")
     assert made["plan"] is None
     assert len(read_subset(made["files"][0])) == 30
+
+
+@pytest.mark.parametrize("method", [("clip",), ("basic", "--no-language")], ids=["clip", "basic"])
+def test_metadata_files_that_cannot_be_used_cost_no_other_file(tmp_path: Path, method: tuple[str, ...]) -> None:
+    """One cut, one of nothing, one without a column, one with words for numbers and one with lists for uids."""
+    good = make_metadata(f"{tmp_path}/metadata", sizes=(30,))
+    columns = metadata_rows(5)
+    whole = write_metadata_bytes(columns)
+    storage.publish_bytes(f"{tmp_path}/metadata/cut.parquet", whole[: len(whole) // 2])
+    storage.publish_bytes(f"{tmp_path}/metadata/empty.parquet", b"")
+    numbers = ("clip_l14_similarity_score", "original_width")
+    write_metadata(f"{tmp_path}/metadata/few.parquet", {"uid": columns["uid"], "text": columns["text"]})
+    write_metadata(f"{tmp_path}/metadata/words.parquet", columns | {name: ["wide"] * 5 for name in numbers})
+    write_metadata(f"{tmp_path}/metadata/lists.parquet", columns | {"uid": [[uid] for uid in columns["uid"]]})
+    where = ("score", "--from-metadata", f"{tmp_path}/metadata", "--output-dir", f"{tmp_path}/out", "--method", *method)
+    result = invoke(*where, "--json")
+    assert isinstance(result.exception, BadInputError)
+    assert result.exception.exit_code == 65
+    printed = json.loads(result.stdout)
+    assert (printed["shards"], printed["rows"]) == (1, 30)
+    names = ["cut", "empty", "few", "lists", "words"]
+    assert [Path(line.partition(": ")[0]).stem for line in printed["unreadable"]] == names
+    assert [Path(info.url).stem for info in storage.list_files(printed["tables"], recursive=True)] == ["0" * 32]
+    for name in names:
+        storage.remove(f"{tmp_path}/metadata/{name}.parquet")
+    again = invoke(*where, "--json")
+    assert "5 of 6 shards are gone or damaged, the others are scored" in str(again.exception)
+    assert json.loads(again.stdout)["skipped"] == 1
+    assert good.num_rows == 30
+
+
+def test_a_damaged_table_costs_no_other_shard(tmp_path: Path) -> None:
+    make_metadata(f"{tmp_path}/metadata", sizes=(20, 10, 5))
+    where = ("score", "--from-metadata", f"{tmp_path}/metadata", "--output-dir", f"{tmp_path}/out", "--method", "clip")
+    tables = json.loads(invoke(*where, "--json").stdout)["tables"]
+    first, second, third = (Path(info.url) for info in storage.list_files(tables, recursive=True))
+    first.write_bytes(first.read_bytes()[:-9])
+    third.unlink()
+    result = invoke(*where, "--json")
+    assert isinstance(result.exception, BadInputError)
+    printed = json.loads(result.stdout)
+    assert (printed["shards"], printed["skipped"], printed["rows"]) == (2, 1, 15)
+    assert f"{first} is not a readable parquet file" in printed["unreadable"][0]
+    assert "remove the file, and run the same command again" in printed["unreadable"][0]
+    assert third.exists()
+    first.unlink()
+    assert run_json(*where)["rows"] == 35
+    assert second.exists()
 
 
 @pytest.mark.parametrize("model", [LANGUAGE_MODEL, "cld3"])

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datascaler.data.metadata import read_metadata
+from datascaler.data.metadata import read_metadata, usable_columns
 from datascaler.data.parquet import cast_column
 from datascaler.data.pool import Shard
 from datascaler.data.samples import NO_SCORE, OK
@@ -15,7 +15,8 @@ def metadata_score_table(shard: Shard, arch: str) -> pa.Table:
     """The scores of OpenAI's ViT-B/32 (b32) or ViT-L/14 (l14); a row without a finite one has a status of its own."""
     name = f"clip_{arch}_similarity_score"
     table = read_metadata(shard, [name])
-    scores = pc.fill_null(cast_column(table, name, pa.float32(), shard.url), float("nan")).to_numpy()
+    with usable_columns():
+        scores = pc.fill_null(cast_column(table, name, pa.float32(), shard.url), float("nan")).to_numpy()
     good = np.isfinite(scores)
     places = table.drop_columns([name])
     ok = pc.equal(places["status"], OK).to_numpy()

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from datascaler.data.index import read_shard
-from datascaler.data.metadata import is_metadata, read_metadata
+from datascaler.data.metadata import is_metadata, read_metadata, usable_columns
 from datascaler.data.parquet import cast_column
 from datascaler.data.pool import Shard
 from datascaler.data.samples import NO_CAPTION, OK
@@ -35,7 +35,9 @@ class CaptionRows:
 
 
 def read_caption_rows(shard: Shard) -> CaptionRows:
-    """Raises NotFoundError for a shard that is gone, ConfigError for one that changed or is not what its name says."""
+    """Raises NotFoundError for a shard that is gone, ConfigError for one that changed, BadInputError for metadata that
+    can't be read.
+    """
     return _of_metadata(shard) if is_metadata(shard) else _of_tar(shard)
 
 
@@ -54,9 +56,10 @@ def _of_metadata(shard: Shard) -> CaptionRows:
     without = pc.and_(pc.equal(table["status"], OK), pc.is_null(table["text"]))
     places = table.select([name for name in table.column_names if name not in _COLUMNS])
     places = with_status(places, NO_CAPTION, without.to_numpy())
-    texts = cast_column(table, "text", pa.large_string(), shard.url)
+    with usable_columns():
+        texts = cast_column(table, "text", pa.large_string(), shard.url)
+        columns = [cast_column(table, name, pa.int64(), shard.url, safe=False) for name in _COLUMNS[1:]]
     captions = pc.if_else(pc.equal(places["status"], OK), texts, "").to_pylist()
-    columns = [cast_column(table, name, pa.int64(), shard.url, safe=False) for name in _COLUMNS[1:]]
     sides = [pc.fill_null(column, 0).to_numpy() for column in columns]
     sizes = np.stack(sides, axis=1)
     sizes[(sizes <= 0).any(axis=1)] = 0

@@ -7,12 +7,12 @@ import pyarrow.parquet as pq
 
 from datascaler import storage
 from datascaler.data.in_order import in_order
-from datascaler.data.metadata import find_metadata, read_metadata
+from datascaler.data.metadata import find_metadata, read_metadata, usable_columns
 from datascaler.data.parquet import cast_column
 from datascaler.data.pool import Shard
 from datascaler.data.score_table import vectors_url
 from datascaler.data.shard_list import frozen_shards, require_pool_unchanged
-from datascaler.errors import ConfigError
+from datascaler.errors import BadInputError, ConfigError
 from datascaler.score.embeddings.source import EmbeddingSource
 
 _MODELS = {"l14": "ViT-L-14 openai", "b32": "ViT-B-32 openai"}
@@ -59,7 +59,8 @@ def _require_npz(shards: list[Shard]) -> None:
 
 def _read_rows(score_column: str, shard: Shard) -> pa.Table:
     table = read_metadata(shard, [score_column])
-    scores = cast_column(table, score_column, pa.float32(), shard.url).to_numpy()
+    with usable_columns():
+        scores = cast_column(table, score_column, pa.float32(), shard.url).to_numpy()
     return table.drop_columns([score_column]).append_column("score", pa.array(scores))
 
 
@@ -68,4 +69,4 @@ def _count(shard: Shard) -> int:
         try:
             return int(pq.read_metadata(file).num_rows)
         except (pa.ArrowException, ValueError) as error:
-            raise ConfigError(f"{shard.url} is not a readable parquet file ({error})") from error
+            raise BadInputError(f"{shard.url} is not a readable parquet file ({error})") from error

@@ -7,7 +7,7 @@ import pyarrow as pa
 from datascaler import storage
 from datascaler.data.in_order import in_order
 from datascaler.data.pool import Shard, is_version
-from datascaler.data.score_table import read_footer, read_table, table_url, vectors_url
+from datascaler.data.score_table import Footer, read_footer, read_table, table_url, vectors_url
 from datascaler.data.shard_list import frozen_shards, read_frozen_shards
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.score.embeddings.source import IDENTITY, EmbeddingSource
@@ -26,7 +26,7 @@ def source_of_scores(output_dir: str, data_dir: str, score_id: str) -> Embedding
     shards = frozen_shards(output_dir, data_dir) if data_dir else read_frozen_shards(output_dir)
     folder = tables_folder(output_dir, score_id)
     _require_complete(folder, score_id, shards)
-    first = read_footer(table_url(folder, shards[0]))
+    first = _first_footer(folder, shards)
     return EmbeddingSource(
         name=score_id,
         model=first.model,
@@ -40,6 +40,17 @@ def source_of_scores(output_dir: str, data_dir: str, score_id: str) -> Embedding
         cosine_tolerance=_TOLERANCE,
         read_counts=lambda: list(in_order(lambda shard: read_footer(table_url(folder, shard)).rows, shards, _READERS)),
     )
+
+
+def _first_footer(folder: str, shards: list[Shard]) -> Footer:
+    """Of the first table that can be read; a damaged one fails when its own shard is scored."""
+    errors = []
+    for shard in shards:
+        try:
+            return read_footer(table_url(folder, shard))
+        except ConfigError as error:
+            errors.append(error)
+    raise errors[0]
 
 
 def _npz_url(folder: str, shard: Shard) -> str:
@@ -67,7 +78,10 @@ def _require_complete(folder: str, score_id: str, shards: list[Shard]) -> None:
 
 def _read_rows(folder: str, weights_hash: str, shard: Shard) -> pa.Table:
     url = table_url(folder, shard)
-    table, footer = read_table(url, [*IDENTITY, "score"])
+    try:
+        table, footer = read_table(url, [*IDENTITY, "score"])
+    except ConfigError as error:
+        raise BadInputError(f"{error}; remove it, and score the shard again") from error
     if footer.shard != shard.name or not is_version(shard, footer.size, footer.etag):
         raise BadInputError(f"{url} is of another {shard.name} than shards.parquet lists: score it again, --overwrite")
     if footer.weights_hash != weights_hash:
