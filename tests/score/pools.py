@@ -90,7 +90,7 @@ def content_in(summary_or_folder: ScoreSummary | str) -> dict[str, tuple[Any, ..
     contents = {}
     for name, encoded in tables_in(summary_or_folder).items():
         table = pq.read_table(io.BytesIO(encoded))
-        footer = json.loads(table.schema.metadata[b"datascaler"])
+        footer = storage.checked(json.loads(table.schema.metadata[b"datascaler"]), name)
         scores = table["score"].to_numpy().tobytes()
         contents[name] = (table.drop(["score"]).to_pydict(), scores, footer | {"seconds": 0, "finished": ""})
     return contents

@@ -8,7 +8,7 @@ from datascaler import storage
 from datascaler.data.in_order import in_order
 from datascaler.data.pool import Shard, pool_digest, require_unchanged
 from datascaler.data.samples import DAMAGED_TAR, Sample, read_samples
-from datascaler.data.score_table import Footer, count_table, index_footer, is_done, read_footer, table_url, write_table
+from datascaler.data.score_table import Footer, count_table, finished_footer, index_footer, table_url, write_table
 from datascaler.data.shard_list import frozen_shards, require_pool_unchanged
 from datascaler.errors import BadInputError, ConfigError, NotFoundError
 from datascaler.progress import progress
@@ -97,8 +97,8 @@ def _index_shard(shard: Shard, folder: str) -> tuple[Footer, bool] | NotFoundErr
     url, footer = table_url(folder, shard), index_footer(shard)
     samples = []
     try:
-        if is_done(url, footer, overwrite=False):
-            return read_footer(url), True
+        if found := finished_footer(url, footer, overwrite=False):
+            return found, True
         for sample in read_shard(shard):
             sample.image, sample.caption = b"", ""
             samples.append(sample)

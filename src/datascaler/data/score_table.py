@@ -184,20 +184,32 @@ def read_table(url: str, columns: Sequence[str], dictionaries: Sequence[str] = (
 
 
 def is_done(url: str, footer: Footer, *, overwrite: bool) -> bool:
-    """Whether this shard needs no work, unless its table may be overwritten.
-
-    Raises ConfigError for a table made from something else, BadInputError for one that is damaged.
-    """
+    """Whether this shard needs no work. A table made from something else is an error unless it may be overwritten."""
     if overwrite or not storage.exists(url):
         return False
+    _require_same_work(url, read_footer(url), footer)
+    return True
+
+
+def finished_footer(url: str, footer: Footer, *, overwrite: bool) -> Footer | None:
+    """The footer of the table of a shard that needs no work, as `is_done` has it; else None.
+
+    Raises BadInputError for a table that can't be read: those of the other shards may be sound.
+    """
+    if overwrite or not storage.exists(url):
+        return None
     try:
         found = read_footer(url)
     except ConfigError as error:
         raise BadInputError(f"{error}; remove the file, and run the same command again") from error
-    difference = found.difference(footer)
+    _require_same_work(url, found, footer)
+    return found
+
+
+def _require_same_work(url: str, found: Footer, wanted: Footer) -> None:
+    difference = found.difference(wanted)
     if difference:
         raise ConfigError(f"{url} holds other work: {difference}; use another --output-dir, or --overwrite")
-    return True
 
 
 def _footer(schema: pa.Schema, url: str) -> Footer:

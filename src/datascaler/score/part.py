@@ -9,7 +9,7 @@ from datascaler import storage
 from datascaler.data.in_order import in_order
 from datascaler.data.metadata import find_metadata
 from datascaler.data.pool import Shard, find_shards
-from datascaler.data.score_table import Footer, count_table, is_done, publish_table, read_footer, table_url
+from datascaler.data.score_table import Footer, count_table, finished_footer, publish_table, table_url
 from datascaler.data.shard_list import frozen_shards, require_pool_unchanged
 from datascaler.errors import BadInputError, NotFoundError
 from datascaler.progress import progress
@@ -51,8 +51,8 @@ def score_shards(
         url, footer = table_url(summary.tables, shard), footer_of(shard)
         started = time.monotonic()
         try:
-            if is_done(url, footer, overwrite=part.overwrite):
-                return read_footer(url), True
+            if found := finished_footer(url, footer, overwrite=part.overwrite):
+                return found, True
             made = table_of(shard)
             footer = footer.after(time.monotonic() - started)
             return publish_table(url, footer, made, overwrite=part.overwrite), False

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from datascaler.data.pool import Shard
-from datascaler.data.score_table import Footer, count_table, is_done, read_footer, table_url
+from datascaler.data.score_table import Footer, count_table, finished_footer, table_url
 from datascaler.progress import progress
 from datascaler.score.ahead import run_ahead
 from datascaler.score.decoders import Decoders, decoders, result_of
@@ -78,9 +78,8 @@ class _Run:
     def done(self, shard: Shard) -> Footer | None:
         """The footer of a shard that needs no work."""
         url = table_url(self.summary.tables, shard)
-        if not is_done(url, self.work.footer(shard), overwrite=self.spec.overwrite):
-            return None
-        return None if self.spec.save_embeddings and not has_vectors(url) else read_footer(url)
+        found = finished_footer(url, self.work.footer(shard), overwrite=self.spec.overwrite)
+        return None if self.spec.save_embeddings and not has_vectors(url) else found
 
     def scored(
         self, events: Iterable[Done | Gone | Batch | End], workers: Decoders, publisher: Publisher

@@ -90,6 +90,28 @@ def test_datacomps_npz_files_are_read_row_for_row(tmp_path: Path) -> None:
         raise raised or AssertionError("it ended well")
 
 
+def test_other_vectors_at_equal_sizes_are_other_scores(tmp_path: Path) -> None:
+    """A result is of its vectors: the file of the table that they lie beside says nothing of them."""
+    pool = small_pool(str(tmp_path))
+    with storage.publish(f"{tmp_path}/target.npy") as file:
+        np.save(file, random_units(3, 1))
+    options = ("--target", f"{tmp_path}/target.npy")
+    first, whole = run(pool, "normsim", *options), run(pool, "negcliploss")
+    assert run(pool, "normsim", *options)["skipped"] == 3
+    url = f"{pool.out}/scores/{SCORE_ID}/b.npz"
+    before = storage.stat(url)
+    with np.load(url) as arrays:
+        # Turned around, both: their cosines stay.
+        save_npz(url, img=-arrays["img"], txt=-arrays["txt"])
+    assert storage.stat(url).size == before.size
+    raised, _ = fails(pool, "normsim", "--embeddings", SCORE_ID, *options)
+    assert isinstance(raised, ConfigError)
+    assert f"{first['tables']}/b.parquet holds other work: vectors is" in str(raised)
+    assert run(pool, "normsim", *options, "--overwrite")["shards"] == 3
+    # Where rows are compared with those of all shards, the others' scores change too.
+    assert run(pool, "negcliploss")["score_id"] != whole["score_id"]
+
+
 def test_missing_embeddings_and_tables_are_said_before_any_work(tmp_path: Path) -> None:
     pool = small_pool(str(tmp_path))
     storage.remove(f"{pool.out}/scores/{SCORE_ID}/b.npz")

@@ -1,9 +1,10 @@
 """Scoring from stored embeddings: what a method needs is read first, then its tables are made shard by shard."""
 
+import json
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
+from hashlib import sha256
 from math import isqrt
 from typing import Any
 
@@ -11,7 +12,7 @@ import pyarrow as pa
 
 from datascaler import storage
 from datascaler.data.pool import Shard, pool_digest
-from datascaler.data.score_table import footer_of
+from datascaler.data.score_table import Footer, footer_of
 from datascaler.data.scratch import scratch_folder
 from datascaler.score.embeddings.centroids import default_sample, shared_centroids
 from datascaler.score.embeddings.dedup import Deduplicated, DedupRule, deduplicate
@@ -42,16 +43,19 @@ def score_embeddings(spec: EmbeddingSpec, say: Callable[[str], None] = lambda _:
     score_id = spec.score_name or f"{spec.method}-{settings_id({'method': spec.method, **settings})}"
     mine = source.shards[spec.index :: spec.count]
     say(f"scoring {len(mine):,} of {len(source.shards):,} shards as {score_id} from {source.name}")
-    footer = partial(
-        footer_of,
-        score_id=score_id,
-        method=spec.method,
-        model=source.model,
-        weights_hash=source.weights_hash,
-        preprocess_hash=source.preprocess_hash,
-        settings=settings,
-        precision="float32",
-    )
+
+    def footer(shard: Shard) -> Footer:
+        return footer_of(
+            shard,
+            score_id,
+            method=spec.method,
+            model=source.model,
+            weights_hash=source.weights_hash,
+            preprocess_hash=source.preprocess_hash,
+            settings={**settings, "vectors": source.vectors[shard.name]},
+            precision="float32",
+        )
+
     with ExitStack() as stack:
         if spec.method == "dedup":
             table_of = _deduplicated_tables(spec, source, settings, stack, say)
@@ -72,7 +76,9 @@ def _settings(spec: EmbeddingSpec, source: EmbeddingSource, files: dict[str, Vec
     settings = {"embeddings": source.name, **spec.settings()}
     settings |= {name: file.sha256 for name, file in files.items()}
     if spec.method in ("negcliploss", "dedup"):
-        settings["pool"] = pool_digest(source.shards)
+        # Its vectors too: every row is compared with others.
+        pool = [pool_digest(source.shards), *source.vectors.values()]
+        settings["pool"] = sha256(json.dumps(pool).encode()).hexdigest()[:16]
     if spec.method == "dedup":
         clusters = spec.clusters or max(1, isqrt(sum(source.read_counts())))
         settings |= {"clusters": clusters, "sample": spec.sample or default_sample(clusters)}

@@ -13,7 +13,7 @@ from datascaler.data.pool import Shard
 from datascaler.data.score_table import vectors_url
 from datascaler.data.shard_list import frozen_shards, require_pool_unchanged
 from datascaler.errors import BadInputError, ConfigError
-from datascaler.score.embeddings.source import EmbeddingSource
+from datascaler.score.embeddings.source import EmbeddingSource, versions
 
 _MODELS = {"l14": "ViT-L-14 openai", "b32": "ViT-B-32 openai"}
 _READERS = 16
@@ -27,13 +27,14 @@ def source_of_metadata(output_dir: str, folder: str, arch: str) -> EmbeddingSour
     """
     shards = frozen_shards(output_dir, folder, find_metadata)
     require_pool_unchanged(shards, folder, find_metadata)
-    _require_npz(shards)
+    vectors = _found_npz(shards)
     return EmbeddingSource(
         name=f"datacomp-{arch}",
         model=_MODELS[arch],
         weights_hash="",
         preprocess_hash="",
         shards=shards,
+        vectors=vectors,
         image_array=f"{arch}_img",
         text_array=f"{arch}_txt",
         read_rows=partial(_read_rows, f"clip_{arch}_similarity_score"),
@@ -46,15 +47,17 @@ def _npz_url(shard: Shard) -> str:
     return vectors_url(shard.url)
 
 
-def _require_npz(shards: list[Shard]) -> None:
+def _found_npz(shards: list[Shard]) -> dict[str, str]:
+    """Size and etag of the .npz of each shard."""
     folders = {storage.parent(shard.url) for shard in shards}
-    there = {info.url for folder in folders for info in storage.list_files(folder, ".npz")}
+    there = versions(info for folder in folders for info in storage.list_files(folder, ".npz"))
     without = [shard for shard in shards if _npz_url(shard) not in there]
     if without:
         raise ConfigError(
             f"{len(without)} of {len(shards)} metadata files have no embeddings beside them (first: "
             f"{_npz_url(without[0])}): get them by DataComp's download_upstream.py --download_npz"
         )
+    return {shard.name: there[_npz_url(shard)] for shard in shards}
 
 
 def _read_rows(score_column: str, shard: Shard) -> pa.Table:

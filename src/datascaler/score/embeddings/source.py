@@ -1,6 +1,6 @@
 """The embeddings of a pool, shard by shard, with the rows that they belong to."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from datascaler import storage
 from datascaler.data.pool import Shard
 from datascaler.data.samples import OK
 from datascaler.errors import BadInputError, ConfigError
@@ -36,6 +37,8 @@ class EmbeddingSource:
     preprocess_hash: str
     shards: Sequence[Shard]
     """The whole pool, in the order of the frozen list."""
+    vectors: Mapping[str, str]
+    """Name of a shard -> size and etag of its .npz."""
     image_array: str
     text_array: str
     read_rows: Callable[[Shard], pa.Table]
@@ -62,6 +65,11 @@ class Block:
     def units(self) -> list[Tensor]:
         """The same as float32 of length 1, on the device."""
         return [unit(torch.from_numpy(each).to(device())) for each in self.stored]
+
+
+def versions(files: Iterable[storage.FileInfo]) -> dict[str, str]:
+    """URL -> size and etag of files as a listing saw them."""
+    return {info.url: f"{info.size} {info.etag}" for info in storage.identify_all(files)}
 
 
 def good_rows(table: pa.Table) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from datascaler.data.pool import Shard, is_version
 from datascaler.data.score_table import Footer, read_footer, read_table, table_url, vectors_url
 from datascaler.data.shard_list import frozen_shards, read_frozen_shards
 from datascaler.errors import BadInputError, ConfigError
-from datascaler.score.embeddings.source import IDENTITY, EmbeddingSource
+from datascaler.score.embeddings.source import IDENTITY, EmbeddingSource, versions
 from datascaler.score.part import tables_folder
 
 _READERS = 16
@@ -25,7 +25,7 @@ def source_of_scores(output_dir: str, data_dir: str, score_id: str) -> Embedding
     """
     shards = frozen_shards(output_dir, data_dir) if data_dir else read_frozen_shards(output_dir)
     folder = tables_folder(output_dir, score_id)
-    _require_complete(folder, score_id, shards)
+    vectors = _found_vectors(folder, score_id, shards)
     first = _first_footer(folder, shards)
     return EmbeddingSource(
         name=score_id,
@@ -33,6 +33,7 @@ def source_of_scores(output_dir: str, data_dir: str, score_id: str) -> Embedding
         weights_hash=first.weights_hash,
         preprocess_hash=first.preprocess_hash,
         shards=shards,
+        vectors=vectors,
         image_array="img",
         text_array="txt",
         read_rows=partial(_read_rows, folder, first.weights_hash),
@@ -57,11 +58,13 @@ def _npz_url(folder: str, shard: Shard) -> str:
     return vectors_url(table_url(folder, shard))
 
 
-def _require_complete(folder: str, score_id: str, shards: list[Shard]) -> None:
-    """Two listings, before any work: a table without its embeddings would only be met hours later."""
-    tables, arrays = (
-        {info.url for info in storage.list_files(folder, suffix, recursive=True)} for suffix in (".parquet", ".npz")
-    )
+def _found_vectors(folder: str, score_id: str, shards: list[Shard]) -> dict[str, str]:
+    """Size and etag of the embeddings of each shard.
+
+    Two listings, before any work: a table without its embeddings would only be met hours later.
+    """
+    tables = {info.url for info in storage.list_files(folder, ".parquet", recursive=True)}
+    arrays = versions(storage.list_files(folder, ".npz", recursive=True))
     untold = [shard for shard in shards if table_url(folder, shard) not in tables]
     if untold:
         raise ConfigError(
@@ -74,6 +77,7 @@ def _require_complete(folder: str, score_id: str, shards: list[Shard]) -> None:
             f"{len(without)} of {len(shards)} shards of {score_id} have no embeddings (first: "
             f"{_npz_url(folder, without[0])}): run its `datascaler score` command again with --save-embeddings"
         )
+    return {shard.name: arrays[_npz_url(folder, shard)] for shard in shards}
 
 
 def _read_rows(folder: str, weights_hash: str, shard: Shard) -> pa.Table:
