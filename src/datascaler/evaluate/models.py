@@ -10,7 +10,6 @@ from datascaler.errors import (
     ConfigError,
     DatascalerError,
     PartlyFailedError,
-    StoppedError,
     TryAgainError,
 )
 from datascaler.evaluate.run import evaluate
@@ -48,7 +47,7 @@ def evaluate_runs(
         try:
             scores = evaluate_model(None, run.url, output_dir=own or storage.join(run.url, "eval"), say=say, **options)
             row |= {**scores, "failure": "" if run.summary else _NOT_COMPLETE}
-        except (TryAgainError, StoppedError):
+        except TryAgainError:
             raise
         except DatascalerError as error:
             say(f"run {number + 1} failed, the others go on: {error}")

@@ -116,8 +116,8 @@ def _merged(results: Sequence[Answer]) -> ScoreSummary:
     bad_input = [error for error in errors if isinstance(error, BadInputError)]
     if grave := [error for error in errors if not isinstance(error, BadInputError)]:
         raise grave[0]
-    finished = [result.finished if isinstance(result, DatascalerError) else result for result in results]
-    summary = merged([part for part in finished if part is not None])
+    parts = [result for result in results if isinstance(result, ScoreSummary)]
+    summary = merged([*parts, *(error.finished for error in bad_input if error.finished)])
     if bad_input:
         raise BadInputError("; ".join(map(str, bad_input))).after(summary)
     return summary
