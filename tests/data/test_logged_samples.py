@@ -132,3 +132,12 @@ def test_repeats_go_with_the_uid(tmp_path: Path) -> None:
     wanted = [UIDS[3], UIDS[3], UIDS[3], UIDS[20], UIDS[20], UIDS[39]]
     plan = read_plan(cached_plan(f"{tmp_path}/out", pool.shards, sorted_pairs(wanted)))
     assert read_samples_of(Pool(pool.url, pool.shards, plan)) == (Counter({3: 3, 20: 2, 39: 1}), 0)
+
+
+def test_a_run_does_not_go_on_by_a_log_in_another_order(tmp_path: Path) -> None:
+    """All rows are kept both times, so nothing else tells the two plans apart."""
+    digests = []
+    for number, log in enumerate((UIDS, UIDS[::-1], UIDS)):
+        (tmp_path / str(number)).mkdir()
+        digests.append(logged_pool(tmp_path / str(number), log, wanted=None).plan.order_digest)
+    assert digests[0] == digests[2] != digests[1]

@@ -39,7 +39,6 @@ _ARRAYS = {
     "shard_end": np.uint64,
     "shard_blocks": np.uint64,
     "shard_ranges": np.uint64,
-    "shard_uids": np.uint64,
     "row_uid": np.uint64,
     "shard_rows": np.uint32,
     "repeat_shard": np.uint32,
@@ -60,7 +59,6 @@ _TOTALS = {
     "block_kept": "shard_blocks",
     "range_start": "shard_ranges",
     "range_length": "shard_ranges",
-    "row_uid": "shard_uids",
 }
 """Array -> the one that says how many entries of it each shard has."""
 
@@ -72,8 +70,9 @@ class Plan:
     `block_start` is in UNIT_BYTES, `block_kept` counts repeats. A range is a distinct kept row: its start relative to
     its block and its length in UNIT_BYTES, where 0 is "to the end of the block"; shards that keep much, and no row
     twice, have none.
-    `row_uid` has the `uid_digests` of each distinct kept row of the shards whose rows were read in a log beside them:
-    nobody has compared it with the tar, so the reader goes by the uid, and a row number is only where it looks first.
+    `row_uid` is for shards whose rows were read in a log beside them. Nobody has compared it with the tar, so the
+    reader goes by the uid, and a row number is only where it looks first: these are the `uid_digests` of each distinct
+    kept row, zeros for other shards; no entries at all where no shard needs them.
     """
 
     pool_digest: str
@@ -102,7 +101,7 @@ class Plan:
     def order_digest(self) -> str:
         """Names what the order of training depends on: a plan made anew from other tables may cut other blocks."""
         digest = sha256(np.ascontiguousarray(self.arrays["block_kept"]).data)
-        for name in ("repeat_shard", "repeat_row", "repeat_count"):
+        for name in ("repeat_shard", "repeat_row", "repeat_count", "row_uid"):
             digest.update(np.ascontiguousarray(self.arrays[name]).data)
         return digest.hexdigest()[:16]
 
@@ -174,11 +173,19 @@ class Plan:
         """The digest of the uid of each of these kept rows of a shard; None where its rows are known from the tar."""
         if not len(self.arrays["row_uid"]):
             return None
-        first, last = (int(total) for total in self.arrays["shard_uids"][shard : shard + 2])
-        if first == last:
-            return None
         kept = np.flatnonzero(self._bits(shard, 0, int(self.arrays["shard_rows"][shard])))
-        return self.arrays["row_uid"][first + np.searchsorted(kept, rows)]
+        digests = self.arrays["row_uid"][self._distinct_before[shard] + np.searchsorted(kept, rows)]
+        return digests if digests.any() else None
+
+    @cached_property
+    def _distinct_before(self) -> NDArray[np.int64]:
+        """Distinct kept rows before each of s shards, and of all: [s + 1]."""
+        kept = np.concatenate([[0], np.cumsum(self.arrays["block_kept"], dtype=np.int64)])
+        again = np.concatenate([[0], np.cumsum(self.arrays["repeat_count"].astype(np.int64) - 1)])
+        shards = np.arange(len(self.arrays["shard_blocks"]), dtype=np.uint32)
+        repeats = np.searchsorted(self.arrays["repeat_shard"], shards)
+        before: NDArray[np.int64] = kept[self.arrays["shard_blocks"].astype(np.int64)] - again[repeats]
+        return before
 
     def _bits(self, shard: int, first: int, count: int) -> NDArray[np.uint8]:
         """[count] ones and zeros, from row `first` on: whether each row is kept."""
@@ -276,10 +283,14 @@ def _check_lengths(arrays: dict[str, NDArray[Any]]) -> None:
     """Whether the arrays speak of the same shards, rows and blocks."""
     shards, repeats = len(arrays["shard_rows"]), len(arrays["repeat_shard"])
     expected = {"shard_end": shards, "repeat_row": repeats, "repeat_count": repeats}
-    expected |= dict.fromkeys(("shard_bits", "shard_blocks", "shard_ranges", "shard_uids"), shards + 1)
+    expected |= dict.fromkeys(("shard_bits", "shard_blocks", "shard_ranges"), shards + 1)
     for name, length in expected.items():
         if len(arrays[name]) != length:
             raise ValueError(f"{name} has {len(arrays[name])} entries, not {length}")
+    if len(arrays["row_uid"]):
+        distinct = arrays["block_kept"].sum(dtype=np.int64) - arrays["repeat_count"].sum(dtype=np.int64) + repeats
+        if len(arrays["row_uid"]) != distinct:
+            raise ValueError(f"row_uid has {len(arrays['row_uid'])} entries, not {distinct}")
     for name, totals in _TOTALS.items():
         if len(arrays[name]) != arrays[totals][-1]:
             raise ValueError(f"{name} has {len(arrays[name])} entries, not {arrays[totals][-1]}")

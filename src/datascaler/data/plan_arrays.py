@@ -30,6 +30,7 @@ class PlanArrays:
         self._blocks: list[NDArray[np.uint32]] = []
         self._ranges: list[NDArray[np.uint16]] = []
         self._uids: list[NDArray[np.uint64]] = []
+        self._has_logs = False
 
     def add_shard(
         self, shard: Shard, rows: ShardRows, first_rows: NDArray[np.int64], counts: NDArray[np.int64]
@@ -47,6 +48,7 @@ class PlanArrays:
         self._blocks.append(_blocks(rows, first_rows, counts))
         self._ranges.append(_ranges(rows, first_rows, kept_rows, counts))
         self._uids.append(_uids(rows, kept_rows))
+        self._has_logs |= rows.starts is None
 
     def plan(self, subset_digest: str, wanted: int) -> Plan:
         repeats = np.concatenate([np.empty((0, 3), np.uint32), *self._repeats])
@@ -61,8 +63,7 @@ class PlanArrays:
             "shard_bits": _totals(self._bits),
             "shard_blocks": _totals(self._blocks),
             "shard_ranges": _totals(self._ranges),
-            "shard_uids": _totals(self._uids),
-            "row_uid": np.concatenate([np.empty(0, np.uint64), *self._uids]),
+            "row_uid": np.concatenate([np.empty(0, np.uint64), *(self._uids if self._has_logs else [])]),
             "bits": np.concatenate([np.empty(0, np.uint8), *self._bits]),
             "shard_list": np.frombuffer(names, np.uint8),
         }
@@ -112,9 +113,10 @@ def _ranges(
 
 
 def _uids(rows: ShardRows, kept_rows: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """[k]: whose each kept row is, where nobody looked into the tar."""
-    kept = kept_rows if rows.starts is None else kept_rows[:0]
-    return uid_digests(rows.high[kept], rows.low[kept])
+    """[k]: whose each kept row is, where nobody looked into the tar; else zeros, which take no memory."""
+    if rows.starts is None:
+        return uid_digests(rows.high[kept_rows], rows.low[kept_rows])
+    return np.broadcast_to(np.uint64(0), len(kept_rows))
 
 
 def _totals(parts: list[NDArray[Any]]) -> NDArray[np.uint64]:
