@@ -1,16 +1,13 @@
 """Encoded bytes -> RGB image, as DataComp's own preparation does it."""
 
 import io
-import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from datascaler.data.flatten import flatten
+from datascaler.data.foreign_warnings import WrongResult, heard
 from datascaler.data.jpeg import jpeg_pixels
 from datascaler.errors import DatascalerError, TryAgainError, first_line
 
@@ -69,7 +66,7 @@ def _decode(encoded: bytes | memoryview) -> Image.Image | NDArray[np.uint8]:
 def _require_memory(encoded: bytes | memoryview) -> None:
     size = "unknown size"
     try:
-        with _no_warnings(), Image.open(io.BytesIO(encoded)) as image:
+        with heard(), Image.open(io.BytesIO(encoded)) as image:
             size = f"{image.width} x {image.height} pixels"
             pixels = min(image.width * image.height, MAX_PIXELS)
     except UnidentifiedImageError:
@@ -86,7 +83,7 @@ def _require_memory(encoded: bytes | memoryview) -> None:
 
 def _try_to_decode(encoded: bytes | memoryview) -> Image.Image | NDArray[np.uint8]:
     try:
-        with _no_warnings():
+        with heard() as warned:
             # Reads the header, which is little work, so a file is refused or not whatever decodes it afterwards.
             image = Image.open(io.BytesIO(encoded))
             _refuse_bombs(image.width, image.height)
@@ -95,7 +92,9 @@ def _try_to_decode(encoded: bytes | memoryview) -> Image.Image | NDArray[np.uint
                 if pixels is not None:
                     return pixels
             image.load()
-            return flatten(image)
+            flat = flatten(image)
+            _refuse_wrong(image.format, warned)
+            return flat
     except (ImageDecodeError, MemoryError):
         raise
     except UnidentifiedImageError as error:
@@ -108,36 +107,15 @@ def _try_to_decode(encoded: bytes | memoryview) -> Image.Image | NDArray[np.uint
         raise ImageDecodeError(f"{type(error).__name__}: {error}") from error
 
 
+def _refuse_wrong(image_format: str | None, warned: list[tuple[str, WrongResult]]) -> None:
+    """Pillow reads on where it had to leave something out."""
+    for message, why in warned:
+        if why.image_format in ("", image_format):
+            raise ImageDecodeError(f"{why.meaning} ({message})")
+
+
 def _refuse_bombs(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise ImageDecodeError(f"{width} x {height} pixels: more than {MAX_PIXELS} are refused")
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise ImageDecodeError(f"{width} x {height} pixels: sides of more than {MAX_ASPECT}:1 are refused")
-
-
-_decoders_lock = threading.Lock()
-_decoders = 0
-_caught = warnings.catch_warnings()
-
-
-@contextmanager
-def _no_warnings() -> Iterator[None]:
-    """Pillow warns about odd metadata in files that decode well.
-
-    Python's warning filters belong to the process, so threads that save and restore them on their own leave them in any
-    state: the first decoder to come silences them, the last to go restores them.
-    """
-    global _decoders, _caught
-    with _decoders_lock:
-        if _decoders == 0:
-            _caught = warnings.catch_warnings()
-            _caught.__enter__()
-            warnings.simplefilter("ignore")
-        _decoders += 1
-    try:
-        yield
-    finally:
-        with _decoders_lock:
-            _decoders -= 1
-            if _decoders == 0:
-                _caught.__exit__(None, None, None)

@@ -22,6 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from datascaler import storage
+from datascaler.data.foreign_warnings import refuse_wrong_results
 from datascaler.errors import ConfigError, DatascalerError, first_line
 from datascaler.models.arch import register_configs
 from datascaler.models.freed_memory import keep_freed_memory
@@ -45,6 +46,11 @@ def load_clip(model: str | None, pretrained: str | None, device: torch.device | 
     if device.type == "cpu":
         keep_freed_memory()
     register_configs()
+    with refuse_wrong_results(f"cannot load {' '.join(filter(None, (model, pretrained)))}"):
+        return _load(model, pretrained, device)
+
+
+def _load(model: str | None, pretrained: str | None, device: torch.device) -> LoadedClip:
     if pretrained and _is_url(pretrained):
         return _from_url(model, pretrained, device)
     if not model:

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from datascaler.data.foreign_warnings import refuse_wrong_results
 from datascaler.errors import ConfigError
 from datascaler.models.pixels import SplitTransform, WholeTransform, split_transform
 from datascaler.models.text_trim import encode_by_length, text_tower
@@ -100,7 +101,11 @@ class LoadedClip:
         dtype = getattr(torch, self.precision)
         reduced = dtype is not torch.float32
         try:
-            with torch.inference_mode(), torch.autocast(self.device.type, dtype if reduced else None, enabled=reduced):
+            with (
+                refuse_wrong_results(f"{self.arch} on {self.device}"),
+                torch.inference_mode(),
+                torch.autocast(self.device.type, dtype if reduced else None, enabled=reduced),
+            ):
                 yield
         except torch.OutOfMemoryError as error:
             raise ConfigError(

@@ -9,6 +9,7 @@ import torch
 from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 
+from datascaler.data.foreign_warnings import refuse_wrong_results
 from datascaler.models.arch import register_configs
 from datascaler.models.long_words import first_symbols
 
@@ -95,7 +96,8 @@ class _Words(dict[str, str]):
 def tokenizer_for(model: str) -> Tokenize:
     """The tokenizer of an open_clip name, `hf-hub:` or `local-dir:`. Long captions are cut and keep their end token."""
     register_configs()
-    tokenizer = open_clip.get_tokenizer(model)
+    with refuse_wrong_results(f"no tokenizer for {model}"):
+        tokenizer = open_clip.get_tokenizer(model)
     if type(tokenizer) is SimpleTokenizer and tokenizer.reduction_fn is None:
         return BoundedTokenizer(tokenizer)
     return Tokenizer(tokenizer)
