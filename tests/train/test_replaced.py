@@ -1,19 +1,23 @@
 """How many replaced draws are too many: when it is certain, what is said, and that a run stops with what it has."""
 
 import logging
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from datascaler import PlanDataset
+from datascaler import PlanDataset, storage
+from datascaler.data.plan import write_plan
 from datascaler.data.run_folder import finished, run_url
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.models.run_weights import newest_checkpoint
 from datascaler.spec.train import TrainSpec
 from datascaler.train.replaced import Replaced
 from datascaler.train.run import train
+from tests.data.planned_pools import planned
+from tests.data.tars import members_of, shard_of
 from tests.train.planned_data import BROKEN, WANTED, planned_pool
 from tests.train.runs import BATCH, STEPS, make_pool_with_faults, metrics_of, tiny_spec
 
@@ -113,3 +117,17 @@ def test_a_dataset_counts_and_stops(tmp_path: Path, workers: int | None) -> None
             assert dataset.substituted == LOST
     with pytest.raises(ConfigError, match=r"max_substituted must be at least 0 and at most 1, got 1\.5"):
         PlanDataset(plan, pool, global_batch_size=13, max_substituted=1.5)
+
+
+def test_half_a_pool_of_error_pages(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """By default a dataset only warns. Each good sample stands in once, and is itself drawn once."""
+    rows = [members_of(number) | ({"png": b"<html>403</html>"} if number >= 40 else {}) for number in range(80)]
+    for shard in range(2):
+        storage.publish_bytes(f"{tmp_path}/pool/{shard}.tar", shard_of(rows[shard * 40 : shard * 40 + 40]))
+    write_plan(f"{tmp_path}/all.plan", planned(f"{tmp_path}/pool", None, f"{tmp_path}/index").plan)
+    dataset = PlanDataset(f"{tmp_path}/all.plan", f"{tmp_path}/pool", global_batch_size=8, image_side=8)
+    times = Counter(caption for _, captions in dataset for caption in captions)
+    assert times == Counter({f"caption {number}": 2 for number in range(40)})
+    assert dataset.substituted == 40
+    (message,) = caplog.messages
+    assert message.endswith("were replaced by other samples: not an image format that Pillow knows")

@@ -53,6 +53,7 @@ class PlanDataset(IterableDataset[tuple[Tensor, Any]]):
             global_batch_size / world_size.
         rank, world_size: by default torch.distributed's, if it is initialised now, or else those of torchrun.
         max_substituted: the share of this process's draws that may be replaced so; above it, BadInputError is raised.
+            `datascaler train` stops at 0.05; here it is the loop's to decide, and there is a warning at 0.01.
         cache_dir, cache_bytes: a folder of this node that keeps samples for later epochs.
         storage_client: obstore reads object stores with less CPU; in workers only.
 
@@ -74,7 +75,7 @@ class PlanDataset(IterableDataset[tuple[Tensor, Any]]):
         batched: bool = True,
         rank: int | None = None,
         world_size: int | None = None,
-        max_substituted: float = 0.05,
+        max_substituted: float = 1.0,
         cache_dir: str | None = None,
         cache_bytes: int = 50 * 10**9,
         storage_client: StorageClient = "fsspec",
