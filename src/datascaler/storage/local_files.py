@@ -16,7 +16,11 @@ from datascaler.storage.failures import translated_errors
 def stat_local(path: str) -> os.stat_result:
     """Of what the path stands for. Raises NotFoundError, StorageError."""
     with translated_errors(path):
-        return Path(path).stat()
+        try:
+            return Path(path).stat()
+        except NotADirectoryError as error:
+            # A part of the path is a file: nothing lies below it.
+            raise FileNotFoundError(path) from error
 
 
 def local_files(folder: str, suffix: str, *, recursive: bool) -> Iterator[tuple[str, os.stat_result | None]]:
