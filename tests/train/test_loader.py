@@ -1,12 +1,14 @@
 """Loader processes: parts in order, errors as they are, and an end at once."""
 
 import multiprocessing
+import os
+import signal
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from datascaler.errors import BadInputError
+from datascaler.errors import BadInputError, TryAgainError
 from datascaler.train.loader import iterate_parts
 
 
@@ -51,3 +53,19 @@ def test_workers_end_with_whoever_asks_for_batches() -> None:
     for worker in workers:
         worker.join(timeout=60)
         assert not worker.is_alive()
+
+
+def test_a_worker_that_is_killed_is_a_reason_to_try_again() -> None:
+    before = set(multiprocessing.active_children())
+    parts = iterate_parts(stuck, 1)
+    assert next(parts) == [0]
+    (worker,) = set(multiprocessing.active_children()) - before
+    assert worker.pid is not None
+    # Both are meant for the process that asks for batches.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        os.kill(worker.pid, number)
+    time.sleep(0.2)
+    assert worker.is_alive()
+    os.kill(worker.pid, signal.SIGKILL)
+    with pytest.raises(TryAgainError, match="a loader worker was killed, most likely for memory"):
+        next(parts)
