@@ -7,7 +7,7 @@ import threading
 import time
 import zlib
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -52,6 +52,8 @@ class Faults:
     """Spoil the answer of a request that the server has carried out."""
     requests: int = 0
     """That matched, spoilt or not."""
+    at: dict[int, Fault] = field(default_factory=dict)
+    """What happens to single requests of that method, by their number; the count above plays no part then."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, method: str, path: str) -> Fault | None:
@@ -59,6 +61,8 @@ class Faults:
             if method != self.method or self.where not in path:
                 return None
             self.requests += 1
+            if self.at:
+                return self.at.get(self.requests)
             if self.left <= 0:
                 return None
             self.left -= 1
@@ -67,7 +71,13 @@ class Faults:
     def set(self, kind: Fault, count: int, method: str = "GET", where: str = "", *, after: bool = False) -> None:
         with self.lock:
             self.kind, self.left, self.method, self.where, self.after = kind, count, method, where, after
-            self.requests = 0
+            self.requests, self.at = 0, {}
+
+    def set_at(self, faults: Mapping[int, Fault]) -> None:
+        """Spoil the GETs of these numbers, counted from 1."""
+        self.set("short", 0)
+        with self.lock:
+            self.at = dict(faults)
 
 
 @contextmanager
