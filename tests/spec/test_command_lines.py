@@ -18,7 +18,6 @@ from datascaler.spec.scales import SCALES
 from datascaler.spec.score import METHODS, ScorePart, ScoreSpec, TextOptions
 from datascaler.spec.score_captions import CaptionSpec
 from datascaler.spec.score_embeddings import EmbeddingSpec
-from datascaler.spec.sweep import grid
 from datascaler.spec.train import TrainSpec, datacomp_recipe
 
 Draw = Callable[[random.Random], Any]
@@ -146,15 +145,11 @@ def test_every_field_alone_survives(name: str) -> None:
         assert parsed(spec.arguments()) == spec
 
 
-def test_equal_runs_have_equal_specs_and_different_ones_different_folders() -> None:
+def test_equal_runs_have_equal_specs_whoever_writes_them() -> None:
     base = datacomp_recipe("Small", data_dir="pool", output_dir="out", method="CLIP", width_mult="3/16", lr=1)
     again = datacomp_recipe("small", data_dir="pool", output_dir="out", method="clip", width_mult=0.1875, lr=1.0)
     assert base == again
     assert base.folder == "small/clip-f1.0/ViT-B-32-w0.1875-b1.0-sp/lr1-wd0.2-wu500-n12800000-s0"
-    points = grid(base, lrs=[1e-3, 1.0000001e-3, 0.1 + 0.2, 0.3])
-    assert [point.folder.split("/")[-1].split("-wd")[0] for point in points] == [
-        "lr0.001", "lr0.0010000001", "lr0.30000000000000004", "lr0.3",
-    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

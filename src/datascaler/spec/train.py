@@ -156,7 +156,7 @@ class TrainSpec:
         """Where the run lives below output_dir; everything that a person varies is in the path."""
         kind = "mup" if self.use_mup else "sp"
         width, base = format_fraction(self.width_mult), format_fraction(self.min_width_mult)
-        point = f"lr{_short(self.lr)}-wd{_short(self.weight_decay)}"
+        point = f"lr{self.lr:g}-wd{self.weight_decay:g}"
         return "/".join(
             [
                 self.scale,
@@ -194,12 +194,6 @@ class TrainSpec:
         for name in ("fraction", "width_mult", "min_width_mult"):
             values[name] = parse_fraction(str(values[name]))
         return cls(**values)  # type: ignore[arg-type]
-
-
-def _short(number: float) -> str:
-    """`0.0005` and `1`, with as many digits as tell it from every other number."""
-    text = f"{number:g}"
-    return text if float(text) == number else repr(number)
 
 
 def datacomp_recipe(scale: str, **overrides: object) -> TrainSpec:
