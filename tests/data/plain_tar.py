@@ -87,16 +87,16 @@ def _members(content: bytes) -> Iterator[tuple[str, bytes]]:
         if size < 0 or at > len(content):
             return
         if kind == b"L":
-            long_name = data.split(b"\0")[0]
+            long_name = long_name or data.split(b"\0")[0]
         elif kind in b"xX":
             records = _pax(data)
             if records is None:
                 return
-            long_name = records.get(b"path", long_name)
+            long_name = long_name or records.get(b"path")
             if b"size" in records:
                 if not records[b"size"].isdigit():
                     return
-                long_size = int(records[b"size"])
+                long_size = int(records[b"size"]) if long_size is None else long_size
         elif kind not in b"gK":
             name = long_name if long_name else _name(header)
             if kind in b"\x0007" and not name.endswith(b"/"):

@@ -1,8 +1,9 @@
 """Index tables: what a score table knows of a shard, without a score. They serve pools that nobody has scored."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import IO
 
 from datascaler import storage
 from datascaler.data.in_order import in_order
@@ -84,11 +85,11 @@ def index_pool(shards: Sequence[Shard], folder: str, num_workers: int = 4) -> In
     return summary
 
 
-def read_shard(shard: Shard) -> Iterator[Sample]:
+def read_shard(shard: Shard, read: Callable[[IO[bytes]], Iterator[Sample]] = read_samples) -> Iterator[Sample]:
     """The samples of a shard, in tar order. Raises ConfigError where it is not the one pinned, before or after them."""
     require_unchanged(shard)
     with storage.translated_errors(shard.url), storage.open_read(shard.url) as file:
-        yield from read_samples(file)
+        yield from read(file)
     require_unchanged(shard)
 
 

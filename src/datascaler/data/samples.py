@@ -1,7 +1,7 @@
 """Members of a DataComp shard -> samples: image, caption and uid, or the reason why not."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -60,11 +60,16 @@ def read_samples(file: IO[bytes], base: int = 0, first_row: int = 0) -> Iterator
     A damaged archive ends with one row of status DAMAGED_TAR, after every sample before the fault. The sample that the
     fault cut is that row.
     """
+    return samples_of(walk_tar(file, base), base, first_row)
+
+
+def samples_of(members: Iterable[Member], base: int = 0, first_row: int = 0) -> Iterator[Sample]:
+    """The samples of an archive's members, which end with TarDamageError where it is damaged."""
     row = first_row
     group: Group | None = None
     end = base
     try:
-        for member in walk_tar(file, base):
+        for member in members:
             key, suffix = split_name(member.name)
             if group is not None and (key != group.key or suffix in group.members):
                 yield sample_of(row, group)

@@ -1,6 +1,6 @@
 """A remote shard read from its start to its end by several requests at a time: one alone gets a part of the line."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, cast
 
 from datascaler import storage
@@ -14,16 +14,20 @@ _REQUESTS = 3
 """Up to three times as many blocks are in memory."""
 
 
-def stream_shard(shard: Shard, block_bytes: int = _BLOCK_BYTES) -> Iterator[Sample]:
-    """The samples of a shard, in tar order, as `read_shard` gives them.
+def stream_shard(
+    shard: Shard,
+    block_bytes: int = _BLOCK_BYTES,
+    read: Callable[[IO[bytes]], Iterator[Sample]] = read_samples,
+) -> Iterator[Sample]:
+    """The samples of a shard, in tar order, as `read_shard` gives them. `read` takes them from its bytes.
 
     Raises ConfigError where it is not the shard that was pinned, before the first sample or after the last.
     """
     if storage.is_local(shard.url):
-        yield from read_shard(shard)
+        yield from read_shard(shard, read)
         return
     require_unchanged(shard)
-    yield from read_samples(cast("IO[bytes]", _Blocks(shard, block_bytes)))
+    yield from read(cast("IO[bytes]", _Blocks(shard, block_bytes)))
     require_unchanged(shard)
 
 

@@ -92,11 +92,12 @@ def scan_tar(content: bytes, base: int = 0) -> Scan:
                 if not name.endswith(b"/"):
                     entries.append(Entry(name, member_start, start, stop, end))
             elif kind == 76:  # L, GNU's long name
-                long_name = content[start:stop].partition(b"\0")[0]
+                long_name = long_name or content[start:stop].partition(b"\0")[0]
                 continue
             elif kind in b"xX":
                 records = _pax_records(content[start:stop], member_start + base)
-                long_name = records.get(b"path", long_name)
+                # Of several such headers before a file the first counts, as in Python's tarfile.
+                long_name = long_name or records.get(b"path")
                 pax_size = _pax_size(records, member_start + base, pax_size)
                 continue
             elif kind in b"gK":
@@ -124,13 +125,22 @@ def walk_tar(file: IO[bytes], base: int = 0) -> Iterator[Member]:
 
     Raises TarDamageError, after the members before the fault, for a bad checksum or a truncated member.
     """
-    content, base, more = b"", base, _READ_BYTES
+    for content, at, scan in scan_pieces(file, base):
+        for name, offset, start, stop, end in scan.entries:
+            yield Member(text_of(name), at + offset, at + end, content[start:stop])
+
+
+def scan_pieces(file: IO[bytes], base: int = 0) -> Iterator[tuple[bytes, int, Scan]]:
+    """Yield a tar piece by piece: bytes that begin with a header, their offset, and what they hold.
+
+    What a piece has behind its scan's `position` begins the next one. Raises as `walk_tar` does, after the last.
+    """
+    content, more = b"", _READ_BYTES
     while True:
         piece = file.read(more)
         content = content + piece if content else piece
         scan = scan_tar(content, base)
-        for name, offset, start, stop, end in scan.entries:
-            yield Member(text_of(name), base + offset, base + end, content[start:stop])
+        yield content, base, scan
         if scan.ended:
             return
         if scan.fault:
@@ -200,4 +210,4 @@ def _pax_size(records: dict[bytes, bytes], position: int, before: int | None) ->
         return before
     if not (text.isdigit() and len(text) < 20):
         raise TarDamageError("bad pax header", position)
-    return int(text)
+    return int(text) if before is None else before

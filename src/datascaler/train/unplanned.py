@@ -12,10 +12,8 @@ An epoch holds what an epoch by a plan does. Where the pool has a uid twice, a p
 pool; a stream takes the first that comes, which may be another one in the next epoch.
 """
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import count, islice
 from pathlib import Path
 
@@ -25,12 +23,12 @@ from numpy.typing import NDArray
 from datascaler import storage
 from datascaler.data.pool import Shard
 from datascaler.data.randomness import hashed, shuffled, uniforms
-from datascaler.data.samples import DAMAGED_TAR, OK, Sample
-from datascaler.data.stream_shard import stream_shard
+from datascaler.data.samples import Sample
 from datascaler.data.uid_filter import UidFilter
 from datascaler.data.uids import UID_DTYPE
 from datascaler.errors import ConfigError
 from datascaler.train.reserve import Drawn, EpochDraws
+from datascaler.train.tar_stream import usable_samples
 
 SHUFFLE_SAMPLES = 2048
 """In the buffer of each process: 70 MB at DataComp's size."""
@@ -42,8 +40,6 @@ _PASS = 1 << 48
 _PHASES = 1 << 60
 """The purpose of those that belong to uids."""
 _ODD = np.uint64(0x9E3779B97F4A7C15)
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,24 +155,6 @@ def times_in_pass(times: NDArray[np.int64], phases: NDArray[np.uint64], number: 
     shift = (phases >> np.uint64(48)).astype(np.int64) * passes
     before, after = ((each * (times << 16) - shift + unit - 1) // unit for each in (number, number + 1))
     return after - before
-
-
-def usable_samples(shard: Shard) -> Iterator[Sample]:
-    """The samples whose status is ok, by scoring's own reading, in tar order; nothing is decoded.
-
-    Raises ConfigError for a shard that is not the one that was pinned.
-    """
-    for sample in stream_shard(shard):
-        if sample.status == OK:
-            yield sample
-        elif sample.status == DAMAGED_TAR:
-            _warn(shard.url, sample.detail)
-
-
-@cache
-def _warn(url: str, reason: str) -> None:
-    """Once, and not in every epoch."""
-    _log.warning("%s is damaged (%s); the samples before that are used", url, reason)
 
 
 def _mixed(samples: Iterator[Sample], random: Iterator[float]) -> Iterator[Sample]:

@@ -11,8 +11,8 @@ from datascaler import storage
 from datascaler.data.pool import Shard, find_shards
 from datascaler.data.samples import read_samples
 from datascaler.errors import ConfigError
-from datascaler.train import unplanned
-from datascaler.train.unplanned import usable_samples
+from datascaler.train import tar_stream
+from datascaler.train.tar_stream import usable_samples
 from tests.data.plain_tar import plain_samples
 from tests.data.tars import members_of, read_with_webdataset, shard_of, tar_of
 
@@ -70,7 +70,7 @@ def test_the_samples_of_a_sound_tar_are_those_of_webdataset(tmp_path: Path) -> N
 
 
 def test_damage_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    unplanned._warn.cache_clear()
+    tar_stream._warn.cache_clear()
     shard = pinned(tmp_path / "0.tar", TARS["cut in a member"])
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
