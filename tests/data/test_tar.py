@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 
+from datascaler.data import tar as tar_module
 from datascaler.data.tar import BLOCK_BYTES, Member, TarDamageError, walk_tar
 from datascaler.data.write_tar import TarWriter
 from tests.data.tars import tar_of
@@ -203,3 +204,17 @@ def test_a_writer_whose_body_raises_does_not_end_the_archive() -> None:
         tar.add("a", b"x")
         raise RuntimeError
     assert len(buffer.getvalue()) == 2 * BLOCK_BYTES
+
+
+@pytest.mark.parametrize("at", [1, 2, 511, 512, 600, 1 << 20])
+def test_a_block_of_zeros_inside_is_no_end(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    """A store or a disk that lost a block gives zeros; the mark of the end is two of them."""
+    monkeypatch.setattr(tar_module, "_READ_BYTES", at)
+    raw = tar_of([("a", b"x" * 600), ("b", b"y"), ("c", b"z")])
+    second = 3 * BLOCK_BYTES
+    members, fault = damage(raw[:second] + bytes(BLOCK_BYTES) + raw[second + BLOCK_BYTES :])
+    assert [member.name for member in members] == ["a"]
+    assert str(fault) == f"zeros in place of a header at byte {second}"
+    files = raw[: 7 * BLOCK_BYTES]
+    for end in (b"", bytes(BLOCK_BYTES), bytes(2 * BLOCK_BYTES), bytes(2 * BLOCK_BYTES) + raw):
+        assert [member.name for member in walked(files + end)] == ["a", "b", "c"]

@@ -142,6 +142,10 @@ def scan_pieces(file: IO[bytes], base: int = 0) -> Iterator[tuple[bytes, int, Sc
         scan = scan_tar(content, base)
         yield content, base, scan
         if scan.ended:
+            # The mark is two blocks of zeros: one alone, with more behind it, stands where a header was.
+            behind = content[scan.position + BLOCK_BYTES :][:BLOCK_BYTES] or file.read(BLOCK_BYTES)
+            if behind[:BLOCK_BYTES].strip(b"\0"):
+                raise TarDamageError("zeros in place of a header", base + scan.position)
             return
         if scan.fault:
             raise scan.fault
