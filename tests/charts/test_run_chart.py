@@ -57,7 +57,11 @@ def test_failure_policy_follows_the_exit_codes() -> None:
 
     disruption = ("Ignore", "DisruptionTarget")
     wrong, bad, diverged = ConfigError.exit_code, BadInputError.exit_code, DivergedError.exit_code
-    assert policy(run("score")) == [disruption, ("FailJob", [USAGE, wrong]), ("FailIndex", [bad])]
+    assert policy(run("score")) == [
+        disruption,
+        ("FailJob", [USAGE, wrong]),
+        ("FailIndex", [bad, PartlyFailedError.exit_code]),
+    ]
     hopeless = ("FailJob", [USAGE, bad, wrong, diverged])
     assert policy(run("subset")) == [disruption, hopeless]
     assert policy(run("train", train={"backend": "job"})) == [disruption, hopeless]

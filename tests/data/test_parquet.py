@@ -16,7 +16,7 @@ from datascaler.data.pool import Shard
 from datascaler.data.score_table import ROW_SCHEMA, index_footer, publish_table, read_table
 from datascaler.data.shard_rows import UnusableLogError, rows_of_log
 from datascaler.data.subset import read_subset
-from datascaler.errors import ConfigError, DamagedError
+from datascaler.errors import BadInputError, ConfigError, DamagedError
 from datascaler.score.captions.metadata_scores import metadata_score_table
 from datascaler.score.captions.rows import read_caption_rows
 
@@ -85,7 +85,7 @@ def test_columns_of_another_kind_are_one_line_or_read(odd: str, reader: str, tmp
     path = tmp_path / "x.parquet"
     pq.write_table(table, path)
     info = storage.stat(str(path))
-    with suppress(ConfigError, UnusableLogError):
+    with suppress(ConfigError, BadInputError, UnusableLogError):
         READERS[reader](Shard(info.url, "x.parquet", info.size, info.etag))
 
 

@@ -117,5 +117,5 @@ def test_nothing_mup_needs_hangs_on_the_parameters() -> None:
     copied = copy.deepcopy(built.model)
     copied.load_state_dict({name: value.clone() for name, value in copied.state_dict().items()}, assign=True)
     assert torch.equal(features(copied), expected)
-    assert len(build_optimizer(copied, built.table, lr=1e-3, weight_decay=0.2).param_groups) == 3
+    assert len(build_optimizer(copied, built.table, lr=1e-3, weight_decay=0.2).param_groups) == 4
     assert not any(hasattr(parameter, "infshape") for parameter in built.model.parameters())
