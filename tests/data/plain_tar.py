@@ -83,11 +83,12 @@ def _members(content: bytes) -> Iterator[tuple[str, bytes]]:
         if kind in b"\x0007" and long_size is not None:
             size = long_size
         data = content[at + 512 : at + 512 + size]
+        blocks = content[at + 512 : at + 512 + -(-size // 512) * 512]
         at += 512 + -(-size // 512) * 512
         if size < 0 or at > len(content):
             return
         if kind == b"L":
-            long_name = long_name or data.split(b"\0")[0]
+            long_name = long_name or blocks.split(b"\0")[0]
         elif kind in b"xX":
             records = _pax(data)
             if records is None:

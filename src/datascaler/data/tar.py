@@ -92,7 +92,7 @@ def scan_tar(content: bytes, base: int = 0) -> Scan:
                 if not name.endswith(b"/"):
                     entries.append(Entry(name, member_start, start, stop, end))
             elif kind == 76:  # L, GNU's long name
-                long_name = long_name or content[start:stop].partition(b"\0")[0]
+                long_name = long_name or content[start:end].partition(b"\0")[0]
                 continue
             elif kind in b"xX":
                 records = _pax_records(content[start:stop], member_start + base)
