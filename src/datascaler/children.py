@@ -29,7 +29,7 @@ def own_pid() -> dict[str, str]:
 
 
 def end_with_parent() -> None:
-    """From now on this process ends when the one that started it does. Nothing, for one that a user started."""
+    """End this process, from now on, when the one that started it ends. One that a user started stays as it is."""
     parent = multiprocessing.parent_process()
     # Taken away: it does not speak of this process's own children.
     told = os.environ.pop(PARENT_VARIABLE, None)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST_PARTS = 1 << 25
-"""Of copies, in a plan: each takes a process 36 bytes. Where there would be more, two successive copies, four, ...
-share a part."""
+"""The most parts that a plan's copies are drawn in: each takes a process 36 bytes. Where there would be more, two
+successive copies share a part, or four, ..."""
 
 
 class CopyParts(NamedTuple):

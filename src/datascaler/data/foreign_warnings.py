@@ -111,7 +111,7 @@ def _hear(channel: str, message: str) -> bool:
 
 
 def _record_heard(record: logging.LogRecord) -> bool:
-    """As a filter of the root logger: what is heard is not printed too."""
+    """A filter of the root logger, which keeps what is heard from being printed too."""
     return not _hear("log", record.getMessage())
 
 

@@ -16,7 +16,7 @@ MAX_PIXELS = 100_000_000
 MAX_ASPECT = 1000
 """Longer side over shorter. Resizing the shorter side to 224 would make gigabytes of a line of pixels."""
 _SPARE_BYTES, _BYTES_PER_PIXEL = 64 << 20, 12
-"""With as much memory a sound picture is decoded: in three forms at a time, and what others take meanwhile."""
+"""The memory that a sound picture needs to be decoded: three forms of it at a time, and what others take meanwhile."""
 _NEEDED_FORMATS = {"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"}
 _JPEG_FORMATS = ("JPEG", "MPO")
 """An MPO is a JPEG with more pictures after the first, which counts."""
@@ -48,7 +48,7 @@ def is_of_machine(error: Exception) -> bool:
 
 
 def _decode(encoded: bytes | memoryview) -> Image.Image | NDArray[np.uint8]:
-    """In whichever form is at hand.
+    """The picture in whichever form is at hand.
 
     Where memory runs out, libraries may say anything, that a sound file is broken too. So what fails is tried again
     where there is memory for a sound picture, and broken only if it fails then. Raises TryAgainError where there isn't.

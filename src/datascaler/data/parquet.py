@@ -108,6 +108,6 @@ def _require_checksum(content: bytes, name: str) -> None:
 
 
 def _crc32_without(content: bytes, at: int) -> int:
-    """As it is while the checksum itself is blank."""
+    """The checksum of the content while the checksum in it is blank."""
     view = memoryview(content)
     return crc32(view[at + len(_BLANK) :], crc32(_BLANK, crc32(view[:at])))

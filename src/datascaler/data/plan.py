@@ -272,7 +272,7 @@ def read_plan(url: str) -> Plan:
 
 
 def _checksum(header: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> str:
-    """Of the header, however it is written, and then of the arrays."""
+    """The checksum of the header, however it is written, and of the arrays."""
     checksum = crc32(json.dumps(header, sort_keys=True).encode())
     for array in arrays:
         checksum = crc32(np.ascontiguousarray(array).data, checksum)

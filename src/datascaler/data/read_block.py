@@ -29,7 +29,7 @@ By CPU alone it would be 0.4 MB (obstore) to 1.4 MB (s3fs); this spends a little
 """
 LOCAL_REQUEST_BYTES = 16 << 10
 _PACKING = 2
-"""Of samples in the cache; what an earlier version kept is not looked for."""
+"""The form of samples in the cache; what an earlier version kept is not looked for."""
 
 _log = logging.getLogger(__name__)
 
