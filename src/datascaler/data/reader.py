@@ -36,7 +36,7 @@ class _Pending:
     size: int
     samples: Callable[[], list[Sample]]
     usable: bytearray
-    """By position: whether its sample can be used, as far as that is known."""
+    """Whether the sample at each position can be used, as far as that is known."""
     stand_ins: StandIns | None = None
 
 

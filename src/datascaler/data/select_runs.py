@@ -59,7 +59,7 @@ def select_runs(train_dir: str, wanted: Mapping[str, object], failures: dict[str
 
 
 def _why_unusable(url: str) -> str:
-    """Of a run that is not complete; empty where it has a checkpoint to be evaluated."""
+    """Why a run that is not complete can't be evaluated; empty where it has a checkpoint that can."""
     diverged = divergence(url)
     if diverged:
         return f"it diverged at {diverged}"
@@ -67,7 +67,7 @@ def _why_unusable(url: str) -> str:
 
 
 def _has_checkpoint(run_url: str) -> bool:
-    """The list of them may be lost where they are not."""
+    """Whether a run has saved anything; its list of checkpoints may be lost where they are not."""
     folder = storage.join(run_url, "checkpoints")
     return storage.exists(storage.join(folder, "latest.json")) or bool(storage.list_files(folder, ".pt"))
 

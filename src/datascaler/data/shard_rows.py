@@ -44,7 +44,7 @@ class ShardRows:
 
 
 def rows_of_table(folder: str, shard: Shard) -> ShardRows:
-    """From the shard's score or index table. Raises ConfigError for a table of another version of the shard.
+    """Read the rows of the shard's score or index table. Raises ConfigError for a table of another version of it.
 
     The row that a damaged tar ends with stands for no sample, so it is none of the plan's: no block reaches into it.
     """

@@ -32,7 +32,7 @@ _FORMATS = {
 }
 FORMATS = tuple(_FORMATS)
 _FILES = "file_sha256"
-"""In a recipe as it is stored: format -> digest of the file's bytes."""
+"""The key of a stored recipe that maps each format to the digest of its file's bytes."""
 _PIECE_BYTES = 1 << 20
 
 
@@ -164,7 +164,7 @@ def _require_digest(url: str, found: str, expected: object) -> None:
 
 
 def _digest_of(file: IO[bytes]) -> str:
-    """Of a file's bytes, from its beginning (16 hex digits)."""
+    """The digest of a file's bytes, from its beginning (16 hex digits)."""
     file.seek(0)
     digest = sha256()
     while piece := file.read(_PIECE_BYTES):

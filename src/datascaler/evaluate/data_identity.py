@@ -19,7 +19,7 @@ _PIECE_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class DataIdentity:
-    """Of one evaluation set, as it is recorded beside its result."""
+    """The identity of one evaluation set, as it is recorded beside its result."""
 
     contents: dict[str, str]
     """File -> its sha256, or that of what it says."""

@@ -96,7 +96,7 @@ class _Failures:
     output_dir: str
     say: Callable[[str], None]
     errors: dict[str, DatascalerError] = field(default_factory=dict)
-    """By task key."""
+    """Why each of them can't be, by task key."""
 
     @contextmanager
     def noted(self, task: Task) -> Iterator[None]:

@@ -79,7 +79,7 @@ def saved_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _state_dict(content: Any) -> dict[str, Any]:
-    """As open_clip finds it: alone or beside other things, with or without the prefix of a wrapped model."""
+    """The state dict as open_clip finds it: alone or beside others, with or without a wrapper's prefix."""
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping):
