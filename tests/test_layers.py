@@ -13,7 +13,7 @@ WORKERS = {"score", "train", "evaluate", "sweep", "report"}
 LAYERS = [
     {"errors", "progress", "datascaler"},
     {"stop"},
-    {"children"},
+    {"tools"},
     {"spec"},
     {"storage"},
     {"data", "log_copy"},

@@ -27,7 +27,7 @@ def main() -> NoReturn:
 
 def _run() -> None:
     if "DATASCALER_PARENT_PID" in os.environ:
-        from datascaler.children import end_with_parent
+        from datascaler.tools.child_processes import end_with_parent
 
         end_with_parent()
     from datascaler.cli.main import main as run

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import IO
 
-from datascaler.children import own_pid
+from datascaler.tools.child_processes import own_pid
 
 LOG_DIR, POD = "DATASCALER_LOG_DIR", "DATASCALER_POD"
 

@@ -7,11 +7,11 @@ import pytest
 from numpy.typing import NDArray
 
 from datascaler.data import weighted_draws
-from datascaler.data.randomness import uniforms
 from datascaler.data.sample_repeats import sample_repeats
 from datascaler.data.weighted_draws import WeightedDraws
 from datascaler.errors import ConfigError
 from datascaler.spec.sampler import Sampler
+from datascaler.tools.philox import uniforms
 
 
 def normal(count: int, spread: float = 1.0, seed: int = 3) -> NDArray[np.float32]:

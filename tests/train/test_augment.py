@@ -8,7 +8,7 @@ from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.functional import pil_to_tensor, resized_crop
 from torchvision.transforms.v2 import InterpolationMode
 
-from datascaler.data.randomness import uniforms
+from datascaler.tools.philox import uniforms
 from datascaler.train import augment
 from datascaler.train.augment import random_crop
 

@@ -7,7 +7,6 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from datascaler.data.in_order import in_order
 from datascaler.data.multiset import distinct_counts, first_of_each
 from datascaler.data.plan import BLOCK_BYTES, Plan
 from datascaler.data.plan_arrays import PlanArrays
@@ -16,6 +15,7 @@ from datascaler.data.shard_rows import ShardRows, rows_of_table
 from datascaler.data.subset import subset_digest
 from datascaler.data.uids import find_sorted, uid_pairs
 from datascaler.progress import progress
+from datascaler.tools.ordered_map import in_order
 
 _THREADS = 8
 """More than cores: they wait for an object store most of the time."""

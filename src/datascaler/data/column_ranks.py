@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from datascaler.data.joined_tables import JoinedTables
 from datascaler.data.score_keys import sortable_keys
-from datascaler.data.sort_on_disk import DiskSort
 from datascaler.data.table_pass import each_batch
 from datascaler.errors import ConfigError
+from datascaler.tools.disk_sort import DiskSort
 
 
 @dataclass(frozen=True, slots=True)

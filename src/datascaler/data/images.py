@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from datascaler.data.flatten import flatten
-from datascaler.data.foreign_warnings import WrongResult, heard
 from datascaler.data.jpeg import jpeg_pixels
 from datascaler.errors import DatascalerError, TryAgainError, first_line
+from datascaler.tools.foreign_warnings import WrongResult, heard
 
 MAX_PIXELS = 100_000_000
 """A pool image has at most 512 x 512; this only stops decompression bombs."""

@@ -6,13 +6,13 @@ from functools import partial
 from typing import IO
 
 from datascaler import storage
-from datascaler.data.in_order import in_order
 from datascaler.data.pool import Shard, pool_digest, require_unchanged
 from datascaler.data.samples import DAMAGED_TAR, Sample, read_samples
 from datascaler.data.score_table import Footer, count_table, finished_footer, index_footer, table_url, write_table
 from datascaler.data.shard_list import frozen_shards, require_pool_unchanged
 from datascaler.errors import BadInputError, ConfigError, NotFoundError
 from datascaler.progress import progress
+from datascaler.tools.ordered_map import in_order
 
 _EXAMPLES = 5
 

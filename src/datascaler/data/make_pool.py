@@ -7,7 +7,6 @@ from itertools import count, islice
 
 from datascaler import storage
 from datascaler.data.captions import CaptionColumns, CaptionRow, CaptionTable
-from datascaler.data.in_order import in_order
 from datascaler.data.pool_rows import (
     FAILED_TO_DOWNLOAD,
     PoolRow,
@@ -27,6 +26,7 @@ from datascaler.data.write_pool import (
     write_shards,
 )
 from datascaler.errors import ConfigError, NotFoundError
+from datascaler.tools.ordered_map import in_order
 
 
 def make_pool(

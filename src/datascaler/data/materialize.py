@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datascaler import __version__, storage
-from datascaler.data.in_order import in_order
 from datascaler.data.make_plan import cached_plan
 from datascaler.data.materialize_shard import (
     SHARD_FORMAT,
@@ -39,6 +38,7 @@ from datascaler.data.subset_npy import write_npy
 from datascaler.data.subset_plan import given_plan, plan_beside, tables_of_recipe
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.progress import progress
+from datascaler.tools.ordered_map import in_order
 
 DEFAULT_SAMPLES_PER_SHARD = 10_000
 BYTES_PER_SHARD = 3e9

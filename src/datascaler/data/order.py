@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from datascaler.data.copies import CopyParts
 from datascaler.data.plan import Plan
-from datascaler.data.randomness import shuffled
 from datascaler.errors import ConfigError
+from datascaler.tools.philox import shuffled
 
 MAX_STREAMS = 256
 """So many processes (ranks x loader workers) can share a run's reading before two of them must read the same block."""

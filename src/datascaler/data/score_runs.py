@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from datascaler import storage
-from datascaler.data.in_order import in_order
 from datascaler.data.pool import Shard
 from datascaler.data.score_table import Footer, count_table, read_listed_footer, table_url
 from datascaler.data.shard_list import read_frozen_shards
 from datascaler.data.table_rate import Published, table_rate
 from datascaler.errors import ConfigError, NotFoundError, RunNotFoundError
+from datascaler.tools.ordered_map import in_order
 
 INDEX = "index"
 """Stands for the score-id of tables without scores."""

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from datascaler.data.score_keys import KEY_BITS, score_of_key, sortable_keys
 from datascaler.data.scored_pool import ScoredPool
 from datascaler.data.select_rule import Cut, SelectRule
-from datascaler.data.sort_on_disk import RUN_ROWS, DiskSort
 from datascaler.data.table_pass import each_batch
 from datascaler.data.uid_writer import UidWriter
 from datascaler.data.uids import uid_pairs
 from datascaler.errors import ConfigError
+from datascaler.tools.disk_sort import RUN_ROWS, DiskSort
 
 _BIN_BITS = 16
 _BIN_SHIFT = np.uint32(KEY_BITS - _BIN_BITS)

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from typing import IO, cast
 
 from datascaler import storage
-from datascaler.data.in_order import in_order
 from datascaler.data.index import read_shard
 from datascaler.data.pool import Shard, require_unchanged
 from datascaler.data.samples import Sample, read_samples
+from datascaler.tools.ordered_map import in_order
 
 _BLOCK_BYTES = 8 << 20
 _REQUESTS = 3

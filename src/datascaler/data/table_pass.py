@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from datascaler.data.in_order import in_order
+from datascaler.tools.ordered_map import in_order
 
 Result = TypeVar("Result")
 

@@ -9,7 +9,7 @@ changes the time that a draw takes, not what is drawn.
 import numpy as np
 from numpy.typing import NDArray
 
-from datascaler.data.randomness import uniforms
+from datascaler.tools.philox import uniforms
 
 _ROWS_AT_A_TIME = 1 << 18
 _PURPOSE = 1 << 62

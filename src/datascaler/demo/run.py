@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from datascaler import storage
-from datascaler.children import end_with_parent
 from datascaler.data.make_subset import MadeSubset, make_subset
 from datascaler.data.run_folder import RunSummary
 from datascaler.data.score_source import RANDOM
@@ -32,6 +31,7 @@ from datascaler.spec.scales import DEMO
 from datascaler.spec.score import ScoreSpec
 from datascaler.spec.train import TrainSpec
 from datascaler.stop import held_back
+from datascaler.tools.child_processes import end_with_parent
 from datascaler.train.run import train
 
 

@@ -22,7 +22,6 @@ from PIL import Image
 from torch import Tensor
 
 from datascaler import storage
-from datascaler.data.foreign_warnings import refuse_wrong_results
 from datascaler.errors import ConfigError, DatascalerError, first_line
 from datascaler.models.arch import register_configs
 from datascaler.models.freed_memory import keep_freed_memory
@@ -31,6 +30,7 @@ from datascaler.models.openai_layout import is_torchscript, readable_weights, sa
 from datascaler.models.quick_gelu import SUFFIX, config_of_tag, quick_gelu_config
 from datascaler.models.run_weights import is_run_checkpoint, model_of_run, newest_checkpoint, read_checkpoint
 from datascaler.models.tokenize import Tokenize, tokenizer_for
+from datascaler.tools.foreign_warnings import refuse_wrong_results
 
 Preprocess = Callable[[Image.Image], Tensor]
 LOCAL_DIR, HUB = "local-dir:", "hf-hub:"

@@ -10,11 +10,11 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from datascaler.data.foreign_warnings import refuse_wrong_results
 from datascaler.errors import ConfigError
 from datascaler.models.pixels import SplitTransform, WholeTransform, split_transform
 from datascaler.models.text_trim import encode_by_length, text_tower
 from datascaler.models.transfer import to_device
+from datascaler.tools.foreign_warnings import refuse_wrong_results
 
 _CPU_PASS_TOKENS = 100
 _DEVICE_PASS_TOKENS = 4096

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from datascaler.data.foreign_warnings import refuse_wrong_results
 from datascaler.errors import ConfigError
 from datascaler.models.init import check_names
 from datascaler.models.roles import ROLES, ParamRole
+from datascaler.tools.foreign_warnings import refuse_wrong_results
 
 
 @dataclass(frozen=True, slots=True)

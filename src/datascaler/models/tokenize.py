@@ -9,9 +9,9 @@ import torch
 from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 
-from datascaler.data.foreign_warnings import refuse_wrong_results
 from datascaler.models.arch import register_configs
 from datascaler.models.long_words import first_symbols
+from datascaler.tools.foreign_warnings import refuse_wrong_results
 
 Tokenize = Callable[[Sequence[str]], Tensor]
 """n captions -> int64 [n, context_length]"""

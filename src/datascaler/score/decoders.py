@@ -14,12 +14,12 @@ from typing import Any
 import torch
 import torch.multiprocessing
 
-from datascaler.children import begin_worker, fork_server
 from datascaler.data.samples import Sample
 from datascaler.errors import TryAgainError
 from datascaler.models.decode_threads import decode_threads
 from datascaler.score.prepare import Preparation, Prepared
-from datascaler.score.turn import Turn
+from datascaler.tools.child_processes import begin_worker, fork_server
+from datascaler.tools.cpu_turns import Turn
 
 Prepare = Callable[[list[Sample], Sequence[Any] | None], "Future[Prepared]"]
 _PRELOAD = ["datascaler.score.prepare"]

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from datascaler.data.in_order import in_order
 from datascaler.data.pool import Shard
 from datascaler.data.score_table import Footer
 from datascaler.data.stream_shard import stream_shard
@@ -13,6 +12,7 @@ from datascaler.score.decoders import Decoders
 from datascaler.score.image_edit import ImageEdit
 from datascaler.score.prepare import Prepared
 from datascaler.score.shard import batches_of
+from datascaler.tools.ordered_map import in_order
 
 _CHECKS_AT_ONCE = 8
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 import pyarrow as pa
 
 from datascaler import storage
-from datascaler.data.in_order import in_order
 from datascaler.data.metadata import find_metadata
 from datascaler.data.pool import Shard, find_shards
 from datascaler.data.score_table import Footer, count_table, finished_footer, publish_table, table_url
@@ -15,6 +14,7 @@ from datascaler.errors import BadInputError, NotFoundError
 from datascaler.progress import progress
 from datascaler.score.summary import ScoreSummary
 from datascaler.spec.score import ScorePart
+from datascaler.tools.ordered_map import in_order
 
 _EXAMPLES = 5
 

@@ -11,11 +11,11 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
-from datascaler.children import end_with_parent
 from datascaler.errors import BadInputError, DatascalerError, StoppedError
 from datascaler.score.summary import ScoreSummary, merged
 from datascaler.spec.score import ScoreSpec
 from datascaler.stop import held_back, listen
+from datascaler.tools.child_processes import end_with_parent
 
 Answer = ScoreSummary | DatascalerError | StoppedError
 """Of a process."""

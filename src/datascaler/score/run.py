@@ -15,7 +15,6 @@ import pyarrow as pa
 from datascaler.data.pool import Shard
 from datascaler.data.score_table import Footer, count_table, finished_footer, table_url
 from datascaler.progress import progress
-from datascaler.score.ahead import run_ahead
 from datascaler.score.decoders import Decoders, decoders, result_of
 from datascaler.score.feed import Batch, Done, End, Gone, feed
 from datascaler.score.part import my_shards, raise_for_unreadable, tables_folder
@@ -25,6 +24,7 @@ from datascaler.score.shard import ScoredBatch, StartedBatch, finish_batch, star
 from datascaler.score.summary import ScoreSummary
 from datascaler.score.work import Work, load_work
 from datascaler.spec.score import ScoreSpec
+from datascaler.tools.prefetch import run_ahead
 
 _BATCHES_AHEAD = 2
 _NO_COLUMNS = pa.schema([])

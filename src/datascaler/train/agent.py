@@ -19,9 +19,9 @@ from torch.distributed.elastic.rendezvous.registry import get_rendezvous_handler
 from torch.distributed.launcher.api import LaunchConfig
 from torch.distributed.run import config_from_args
 
-from datascaler.children import own_pid
 from datascaler.errors import BadInputError, ConfigError, DivergedError, StoppedByUserError, StoppedError
 from datascaler.stop import held_back
+from datascaler.tools.child_processes import own_pid
 
 _PERMANENT = {2, ConfigError.exit_code, BadInputError.exit_code, DivergedError.exit_code}
 _STOPPED = {StoppedError.exit_code, StoppedByUserError.exit_code}

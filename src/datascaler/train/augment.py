@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from datascaler.data.images import decode_pixels
-from datascaler.data.randomness import uniforms
 from datascaler.spec.train import Decoder
+from datascaler.tools.philox import uniforms
 
 CROP_AREA = (0.9, 1.0)
 _ASPECT = (3 / 4, 4 / 3)

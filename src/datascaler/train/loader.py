@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from datascaler.children import begin_worker, fork_server
 from datascaler.errors import DatascalerError, TryAgainError
+from datascaler.tools.child_processes import begin_worker, fork_server
 
 Part = TypeVar("Part")
 

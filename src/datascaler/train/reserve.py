@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 
-from datascaler.data.randomness import uniforms
 from datascaler.data.samples import Sample
 from datascaler.data.stand_ins import Supply, is_usable
 from datascaler.errors import BadInputError
+from datascaler.tools.philox import uniforms
 
 RESERVE_SAMPLES = 1024
 """36 MB at DataComp's size."""

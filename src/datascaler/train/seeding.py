@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import torch
 
-from datascaler.data.randomness import uniforms
+from datascaler.tools.philox import uniforms
 
 _PURPOSE = 1
 """Purpose 0 of (seed, draw) is the random crop."""

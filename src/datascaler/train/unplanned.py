@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 
 from datascaler import storage
 from datascaler.data.pool import Shard
-from datascaler.data.randomness import hashed, shuffled, uniforms
 from datascaler.data.samples import Sample
 from datascaler.data.uid_filter import UidFilter
 from datascaler.data.uids import UID_DTYPE
 from datascaler.errors import ConfigError
+from datascaler.tools.philox import hashed, shuffled, uniforms
 from datascaler.train.reserve import Drawn, EpochDraws
 from datascaler.train.tar_stream import usable_samples
 

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from datascaler import storage
 from datascaler.data.array_file import encode_array, read_array
-from datascaler.data.in_order import in_order
 from datascaler.data.pool import Shard, pool_digest
 from datascaler.errors import ConfigError
 from datascaler.progress import progress
 from datascaler.score.captions.entries import Entries
 from datascaler.score.captions.rows import read_caption_rows
+from datascaler.tools.ordered_map import in_order
 
 _FOLDER = "metaclip_counts"
 

@@ -7,11 +7,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datascaler.data.randomness import shuffled
 from datascaler.errors import ConfigError
 from datascaler.progress import progress
 from datascaler.score.embeddings.source import EmbeddingSource, read_blocks, require_width
 from datascaler.score.embeddings.vectors import device
+from datascaler.tools.philox import shuffled
 
 _SHARD_ORDER, _ROW_ORDER = 1, 2
 """Purposes of random numbers."""

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from datascaler.data.randomness import shuffled
 from datascaler.score.embeddings.vectors import nearest, unit
+from datascaler.tools.philox import shuffled
 
 ITERATIONS = 20
 _FIRST_CENTROIDS = 3

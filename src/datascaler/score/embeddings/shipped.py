@@ -6,7 +6,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datascaler import storage
-from datascaler.data.in_order import in_order
 from datascaler.data.metadata import find_metadata, read_metadata, usable_columns
 from datascaler.data.parquet import cast_column
 from datascaler.data.pool import Shard
@@ -14,6 +13,7 @@ from datascaler.data.score_table import vectors_url
 from datascaler.data.shard_list import frozen_shards, require_pool_unchanged
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.score.embeddings.source import EmbeddingSource, versions
+from datascaler.tools.ordered_map import in_order
 
 _MODELS = {"l14": "ViT-L-14 openai", "b32": "ViT-B-32 openai"}
 _READERS = 16

@@ -5,13 +5,13 @@ from functools import partial
 import pyarrow as pa
 
 from datascaler import storage
-from datascaler.data.in_order import in_order
 from datascaler.data.pool import Shard, is_version
 from datascaler.data.score_table import Footer, read_footer, read_table, table_url, vectors_url
 from datascaler.data.shard_list import frozen_shards, read_frozen_shards
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.score.embeddings.source import IDENTITY, EmbeddingSource, versions
 from datascaler.score.part import tables_folder
+from datascaler.tools.ordered_map import in_order
 
 _READERS = 16
 _TOLERANCE = 0.02

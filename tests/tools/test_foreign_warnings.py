@@ -15,12 +15,12 @@ import pytest
 import torch
 from PIL import Image
 
-from datascaler.data.foreign_warnings import WRONG_RESULTS, WrongResult, heard, refuse_wrong_results
 from datascaler.data.images import ImageDecodeError, decode_rgb
 from datascaler.errors import ConfigError
 from datascaler.models.arch import register_configs
 from datascaler.models.load import load_clip
 from datascaler.models.tokenize import tokenizer_for
+from datascaler.tools.foreign_warnings import WRONG_RESULTS, WrongResult, heard, refuse_wrong_results
 from tests.natural import encoded, natural_picture
 from tests.tiny_clip import save_local_dir, tiny_clip_model
 

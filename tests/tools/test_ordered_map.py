@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 
-from datascaler.data.in_order import in_order
+from datascaler.tools.ordered_map import in_order
 
 
 @pytest.mark.parametrize("num_workers", [1, 3, 16])

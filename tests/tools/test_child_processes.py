@@ -31,12 +31,12 @@ child.join()
 HEAD = """
 import multiprocessing, os, signal, subprocess, sys, time
 from pathlib import Path
-from datascaler import children
+from datascaler.tools import child_processes as children
 
 CHILD = '''
 import os, signal, time
 from pathlib import Path
-from datascaler import children
+from datascaler.tools import child_processes as children
 children.end_with_parent()
 Path(os.environ["UP"]).write_text(str(os.getpid()))
 time.sleep(600)

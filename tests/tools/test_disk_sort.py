@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from datascaler.data.sort_on_disk import DiskSort
-from datascaler.data.sort_rows import row_order
+from datascaler.tools.disk_sort import DiskSort
+from datascaler.tools.sort_rows import row_order
 
 RUN_ROWS = 50
 UIDS = ["u8", "u8"]

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datascaler.data.in_order import in_order
-from datascaler.data.sort_rows import Columns, row_order
-from datascaler.data.sorted_run import Run, Slice, load, write_run
+from datascaler.tools.ordered_map import in_order
+from datascaler.tools.sort_rows import Columns, row_order
+from datascaler.tools.sorted_run import Run, Slice, load, write_run
 
 RUN_ROWS = 1 << 21
 """Rows that are collected, sorted and written together: 2 M uids are 32 MB, about 100 MB while they are sorted."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from datascaler.data.randomness import shuffled, uniforms
+from datascaler.tools.philox import shuffled, uniforms
 
 
 def test_the_sequences_are_pinned() -> None:

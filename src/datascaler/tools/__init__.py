@@ -1,0 +1,1 @@
+"""Tools that know nothing of pools or models: threads, processes, sorting on disk, random numbers."""
