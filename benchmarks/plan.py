@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 
 from benchmarks.verdict import verdict
 from datascaler import storage
-from datascaler.data.pool import Shard
-from datascaler.data.score_table import Footer, publish_table, table_url
-from datascaler.data.uids import sort_order, uid_pairs
+from datascaler.data.pool.shards import Shard
+from datascaler.data.pool.uids import sort_order, uid_pairs
+from datascaler.data.tables.score_table import Footer, publish_table, table_url
 
 UID_BYTES = 16
 LIMITS = {"bytes_per_pool_sample": 0.25, "build_seconds_10m": 60.0, "open_ms": 50.0, "private_kb_per_process": 0}
@@ -37,9 +37,9 @@ BUILD = """
 import sys, time
 from pathlib import Path
 from benchmarks.plan import pool_of
-from datascaler.data.build_plan import build_plan
-from datascaler.data.plan import write_plan
-from datascaler.data.subset import read_subset
+from datascaler.data.plan.build import build_plan
+from datascaler.data.plan.plan import write_plan
+from datascaler.data.subset.subset import read_subset
 folder, shards, rows = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 began, used = time.perf_counter(), time.process_time()
 plan, coverage = build_plan(pool_of(shards, rows), str(folder / "tables"), read_subset(str(folder / "subset.npy")))
@@ -49,7 +49,7 @@ print(time.perf_counter() - began, time.process_time() - used, coverage.present)
 OPEN = """
 import sys, time
 from pathlib import Path
-from datascaler.data.plan import open_plan
+from datascaler.data.plan.plan import open_plan
 began = time.perf_counter()
 plan = open_plan(Path(sys.argv[1]))
 print(1000 * (time.perf_counter() - began))
@@ -57,7 +57,7 @@ print(1000 * (time.perf_counter() - began))
 MAP = """
 import sys
 from pathlib import Path
-from datascaler.data.plan import open_plan
+from datascaler.data.plan.plan import open_plan
 plan = open_plan(Path(sys.argv[1]))
 print(sum(int(array.sum()) for array in plan.arrays.values()), flush=True)
 sys.stdin.read()

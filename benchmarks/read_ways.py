@@ -21,9 +21,9 @@ import webdataset as wds
 from open_clip import image_transform
 
 from datascaler import storage
-from datascaler.data.plan import match_shards, open_plan
-from datascaler.data.pool import find_shards
-from datascaler.data.samples import Sample
+from datascaler.data.plan.plan import match_shards, open_plan
+from datascaler.data.pool.samples import Sample
+from datascaler.data.pool.shards import find_shards
 from datascaler.spec.train import Decoder
 from datascaler.train.augment import decode_crop
 from datascaler.train.feed import first_decoded

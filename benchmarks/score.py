@@ -16,9 +16,9 @@ from pathlib import Path
 
 from benchmarks.score_costs import Network, costs, scores_of
 from benchmarks.verdict import verdict
-from datascaler.data.images import decode_pixels
 from datascaler.data.mask_text import mask_text
-from datascaler.data.samples import read_samples
+from datascaler.data.pool.images import decode_pixels
+from datascaler.data.pool.samples import read_samples
 from datascaler.models.detection_model import load_detector
 
 AT_LEAST = {

@@ -26,9 +26,9 @@ from torch import Tensor
 
 from benchmarks.score_pool import SHARDS, captions_of
 from datascaler import storage
-from datascaler.data.images import decode_rgb
-from datascaler.data.samples import Sample, read_samples
-from datascaler.data.score_table import read_table
+from datascaler.data.pool.images import decode_rgb
+from datascaler.data.pool.samples import Sample, read_samples
+from datascaler.data.tables.score_table import read_table
 from datascaler.models.arch import register_configs
 from datascaler.models.load import load_clip
 from datascaler.models.tokenize import Tokenize

@@ -25,14 +25,14 @@ from numpy.typing import NDArray
 
 from benchmarks.verdict import verdict
 from datascaler import storage
-from datascaler.data.pool import Shard
-from datascaler.data.samples import BAD_IMAGE, OK
-from datascaler.data.score_table import Footer, publish_table, table_url
-from datascaler.data.scored_pool import TableScores
-from datascaler.data.select import select
-from datascaler.data.select_rule import SelectRule
-from datascaler.data.table_pass import each_batch
-from datascaler.data.uids import sort_order, uid_pairs
+from datascaler.data.pool.samples import BAD_IMAGE, OK
+from datascaler.data.pool.shards import Shard
+from datascaler.data.pool.uids import sort_order, uid_pairs
+from datascaler.data.select.rule import SelectRule
+from datascaler.data.select.scored_pool import TableScores
+from datascaler.data.select.select import select
+from datascaler.data.select.table_pass import each_batch
+from datascaler.data.tables.score_table import Footer, publish_table, table_url
 
 LIMITS = {"time_ratio": 1.5, "peak_mb": 1024}
 BAD_SHARE = 0.01

@@ -12,16 +12,16 @@ import numpy as np
 import torch
 
 from datascaler import storage
-from datascaler.data.array_file import encode_array, read_array
-from datascaler.data.build_plan import build_plan
-from datascaler.data.plan import open_plan, write_plan
-from datascaler.data.pool import Shard
-from datascaler.data.run_folder import RunSummary, finish_run, finished, read_run, run_url, start_run
-from datascaler.data.samples import Sample
-from datascaler.data.score_table import Footer, read_footer, read_listed_footer, read_table, write_table
-from datascaler.data.shard_list import frozen_shards, read_frozen_shards
-from datascaler.data.subset import FORMATS, read_recipe, read_subset, write_subset
-from datascaler.data.uids import uid_array
+from datascaler.data.plan.build import build_plan
+from datascaler.data.plan.plan import open_plan, write_plan
+from datascaler.data.pool.samples import Sample
+from datascaler.data.pool.shard_list import frozen_shards, read_frozen_shards
+from datascaler.data.pool.shards import Shard
+from datascaler.data.pool.uids import uid_array
+from datascaler.data.runs.run_folder import RunSummary, finish_run, finished, read_run, run_url, start_run
+from datascaler.data.subset.subset import FORMATS, read_recipe, read_subset, write_subset
+from datascaler.data.tables.array_file import encode_array, read_array
+from datascaler.data.tables.score_table import Footer, read_footer, read_listed_footer, read_table, write_table
 from datascaler.errors import DatascalerError
 from datascaler.models.run_weights import (
     SavedCheckpoint,
@@ -30,8 +30,8 @@ from datascaler.models.run_weights import (
     read_checkpoint,
     sound_checkpoints,
 )
-from tests.data.tables import uids_of
-from tests.data.test_plan import pool_of, sorted_uids, wanted_from
+from tests.data.made_tables import uids_of
+from tests.data.plan.test_plan import pool_of, sorted_uids, wanted_from
 from tests.train.runs import tiny_spec
 
 Case = tuple[Path, Callable[[], Any]]

@@ -18,7 +18,7 @@ from datascaler.cli.main import cli, main
 from datascaler.cli.options import COUNT, FRACTION, TRUTH, list_of
 from datascaler.cli.submit_options import SubmitCommand
 from datascaler.cli.verb_group import VerbGroup
-from datascaler.data.run_folder import RunSummary, finish_run, run_url, start_run
+from datascaler.data.runs.run_folder import RunSummary, finish_run, run_url, start_run
 from datascaler.errors import ConfigError
 from datascaler.spec.train import TrainSpec, datacomp_recipe
 from tests.train.runs import tiny_spec

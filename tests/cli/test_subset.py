@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from datascaler.cli.main import cli
-from datascaler.data import make_subset
-from datascaler.data.subset import read_recipe, read_subset
-from datascaler.data.uids import uid_hex
+from datascaler.data.pool.uids import uid_hex
+from datascaler.data.select import make_subset
+from datascaler.data.subset.subset import read_recipe, read_subset
 from tests.data.scored_folder import UIDS, score_pool
 
 CLIP, DFN = "clip-x-00000000", "dfn-y-11111111"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from datascaler.data.block_cache import BlockCache
+from datascaler.data.read.cache import BlockCache
 
 
 def content_of(key: str) -> bytes:

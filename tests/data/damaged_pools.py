@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from datascaler.data.pool import Shard, find_shards
+from datascaler.data.pool.shards import Shard, find_shards
 from tests.data.plain_tar import PlainSample, plain_samples
 
 ROWS = 8

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datascaler import storage
-from tests.data.tables import uids_of
+from tests.data.made_tables import uids_of
 
 CAPTIONS = (
     "a photo of a dog on the beach",

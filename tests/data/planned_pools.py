@@ -11,18 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datascaler.data.block_cache import BlockCache
-from datascaler.data.build_plan import build_plan
-from datascaler.data.index import index_pool
-from datascaler.data.order import Order
-from datascaler.data.plan import Plan, match_shards
-from datascaler.data.pool import Shard, find_shards
-from datascaler.data.reader import Reader
-from datascaler.data.samples import Sample
-from datascaler.data.uids import sort_order, uid_array, uid_of
+from datascaler.data.plan.build import build_plan
+from datascaler.data.plan.plan import Plan, match_shards
+from datascaler.data.pool.samples import Sample
+from datascaler.data.pool.shards import Shard, find_shards
+from datascaler.data.pool.uids import sort_order, uid_array, uid_of
+from datascaler.data.read.cache import BlockCache
+from datascaler.data.read.order import Order
+from datascaler.data.read.reader import Reader
+from datascaler.data.tables.index import index_pool
 from datascaler.storage import identity
+from tests.data.read.test_order import reference_draws
 from tests.data.tars import members_of, shard_of
-from tests.data.test_order import reference_draws
 
 STREAMS = 5
 """Divides neither the pools nor the batches of these tests."""

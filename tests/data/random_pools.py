@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datascaler.data.pool import Shard, find_shards
-from datascaler.data.uids import is_uid, sort_order, uid_array
+from datascaler.data.pool.shards import Shard, find_shards
+from datascaler.data.pool.uids import is_uid, sort_order, uid_array
 from tests.data.tars import picture, read_with_webdataset
 
 FORMATS = (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)

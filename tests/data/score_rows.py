@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from datascaler.data.samples import BAD_IMAGE, OK
-from datascaler.data.scored_pool import ScoredPool, TableScores
-from datascaler.data.select import Selection, select
-from datascaler.data.select_rule import SelectRule
-from datascaler.data.uids import uid_hex
-from tests.data.tables import add_table, uids_of
+from datascaler.data.pool.samples import BAD_IMAGE, OK
+from datascaler.data.pool.uids import uid_hex
+from datascaler.data.select.rule import SelectRule
+from datascaler.data.select.scored_pool import ScoredPool, TableScores
+from datascaler.data.select.select import Selection, select
+from tests.data.made_tables import add_table, uids_of
 
 NAN = float("nan")
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 from fractions import Fraction
 
 from datascaler import storage
-from datascaler.data.samples import OK, Sample
-from datascaler.data.score_table import index_footer, table_url, write_table
-from datascaler.data.select_rule import SelectRule
-from datascaler.data.shard_list import frozen_shards
-from datascaler.data.uids import split_uid
-from tests.data.tables import uids_of
+from datascaler.data.pool.samples import OK, Sample
+from datascaler.data.pool.shard_list import frozen_shards
+from datascaler.data.pool.uids import split_uid
+from datascaler.data.select.rule import SelectRule
+from datascaler.data.tables.score_table import index_footer, table_url, write_table
+from tests.data.made_tables import uids_of
 
 UIDS = sorted(uids_of(30))
 

@@ -7,9 +7,9 @@ import numpy as np
 from click.testing import CliRunner, Result
 
 from datascaler.cli.main import cli
-from datascaler.data.subset import write_subset
-from datascaler.data.uids import uid_array
-from tests.data.tables import uids_of
+from datascaler.data.pool.uids import uid_array
+from datascaler.data.subset.subset import write_subset
+from tests.data.made_tables import uids_of
 
 UIDS = sorted(uids_of(40))
 OFTEN = sorted([*UIDS, UIDS[1], UIDS[1], UIDS[30]])

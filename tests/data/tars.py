@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
-from datascaler.data.uids import uid_of
+from datascaler.data.pool.uids import uid_of
 
 
 def picture(number: int = 0, format_: str = "PNG", size: tuple[int, int] = (12, 9), mode: str = "RGB") -> bytes:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from datascaler.data import build_plan as build_plan_module
-from datascaler.data.block_cache import BlockCache
-from datascaler.data.plan import Plan
-from datascaler.data.read_block import BlockReader
+from datascaler.data.plan import build as build_plan_module
+from datascaler.data.plan.plan import Plan
+from datascaler.data.read.cache import BlockCache
+from datascaler.data.read.read_block import BlockReader
 from tests.data.planned_pools import Pool, planned, tar_pool, uid_of_number
 from tests.data.tars import members_of
 

@@ -10,8 +10,8 @@ from collections import Counter
 import pytest
 from PIL import Image
 
-from datascaler.data import build_plan as build_plan_module
-from datascaler.data.order import Order
+from datascaler.data.plan import build as build_plan_module
+from datascaler.data.read.order import Order
 from tests.data.planned_pools import Pool, number_of, overwrite_unseen, seeded, tar_pool, uid_of_number
 from tests.data.tars import members_of
 

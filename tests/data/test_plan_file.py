@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from datascaler.data import build_plan as build_plan_module
-from datascaler.data.build_plan import build_plan
-from datascaler.data.plan import match_shards, open_plan, write_plan
-from datascaler.data.plan_arrays import PlanArrays
-from datascaler.data.pool import Shard, pool_digest
-from datascaler.data.shard_rows import ShardRows
+from datascaler.data.plan import build as build_plan_module
+from datascaler.data.plan.arrays import PlanArrays
+from datascaler.data.plan.build import build_plan
+from datascaler.data.plan.plan import match_shards, open_plan, write_plan
+from datascaler.data.plan.shard_rows import ShardRows
+from datascaler.data.pool.shards import Shard, pool_digest
 from datascaler.errors import ConfigError
-from tests.data.tables import shard_named
-from tests.data.test_plan import kept_in, pool_of, sorted_uids, wanted_from
+from tests.data.made_tables import shard_named
+from tests.data.plan.test_plan import kept_in, pool_of, sorted_uids, wanted_from
 
 
 def _is_mapped(array: object) -> bool:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from datascaler.data import build_plan as build_plan_module
-from datascaler.data.build_plan import build_plan
-from datascaler.data.index import index_pool
-from datascaler.data.plan import Plan, open_plan, write_plan
-from datascaler.data.pool import find_shards
-from datascaler.data.score_table import read_table, table_url
+from datascaler.data.plan import build as build_plan_module
+from datascaler.data.plan.build import build_plan
+from datascaler.data.plan.plan import Plan, open_plan, write_plan
+from datascaler.data.pool.shards import find_shards
+from datascaler.data.tables.index import index_pool
+from datascaler.data.tables.score_table import read_table, table_url
 from tests.data.random_pools import RandomPool, random_pool, sorted_pairs
 
 
@@ -77,7 +77,7 @@ def test_rows_blocks_and_ranges_agree_with_a_loop(
 def test_a_sample_too_long_for_its_range_reaches_to_the_end_of_its_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("datascaler.data.plan_arrays._LONGEST_UNITS", 8)
+    monkeypatch.setattr("datascaler.data.plan.arrays._LONGEST_UNITS", 8)
     monkeypatch.setattr(build_plan_module, "BLOCK_BYTES", 4096)
     pool = random_pool(tmp_path / "pool", seed=3)
     uids = [next(uid for uid in rows if uid) for rows in pool.rows if any(rows)]

@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from datascaler.data.hex_uids import digits_of_uids, uids_of_digits
-from datascaler.data.multiset import count_repeats, distinct_counts
-from datascaler.data.subset import FORMATS, open_subset, read_subset, subset_digest, write_subset
-from datascaler.data.uids import UID_DTYPE, uid_array, uid_hex
+from datascaler.data.pool.hex_uids import digits_of_uids, uids_of_digits
+from datascaler.data.pool.uids import UID_DTYPE, uid_array, uid_hex
+from datascaler.data.subset.multiset import count_repeats, distinct_counts
+from datascaler.data.subset.subset import FORMATS, open_subset, read_subset, subset_digest, write_subset
 from datascaler.errors import ConfigError
-from tests.data.tables import uids_of
+from tests.data.made_tables import uids_of
 
 UIDS = sorted(uids_of(100))
 REPEATED = sorted([*UIDS, UIDS[0], UIDS[7], UIDS[7], UIDS[99]])
@@ -91,7 +91,7 @@ def test_a_sorted_array_is_mapped_not_read(tmp_path: Path) -> None:
 def test_text_as_editors_leave_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, lines_at_a_time: int
 ) -> None:
-    monkeypatch.setattr("datascaler.data.subset_text._LINES_AT_A_TIME", lines_at_a_time)
+    monkeypatch.setattr("datascaler.data.subset.text_format._LINES_AT_A_TIME", lines_at_a_time)
     (tmp_path / "a.txt").write_bytes(text.encode())
     assert uid_hex(read_subset(f"{tmp_path}/a.txt")) == UIDS
 
@@ -104,7 +104,7 @@ def test_text_as_editors_leave_it(
 def test_a_wrong_line_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, line: str, lines_at_a_time: int
 ) -> None:
-    monkeypatch.setattr("datascaler.data.subset_text._LINES_AT_A_TIME", lines_at_a_time)
+    monkeypatch.setattr("datascaler.data.subset.text_format._LINES_AT_A_TIME", lines_at_a_time)
     lines = list(UIDS)
     lines[number - 1] = line
     (tmp_path / "a.txt").write_text("\n".join(lines), encoding="utf-8")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from datascaler import storage
-from datascaler.data.run_folder import find_runs
+from datascaler.data.runs.run_folder import find_runs
 from datascaler.demo.make_data import make_data
 from datascaler.demo.recipe import Recipe
 from tests.e2e.launcher import Launcher

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from datascaler import storage
-from datascaler.data.pool import find_shards
+from datascaler.data.pool.shards import find_shards
 from tests.e2e.cluster import Cluster
 from tests.e2e.data import Data
 from tests.e2e.launcher import Launcher

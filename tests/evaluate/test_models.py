@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from datascaler import storage
 from datascaler.cli.main import cli
-from datascaler.data.run_folder import run_url
+from datascaler.data.runs.run_folder import run_url
 from datascaler.errors import BadInputError, ConfigError, PartlyFailedError
 from datascaler.models.run_weights import newest_checkpoint
 from datascaler.spec.train import TrainSpec

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from datascaler import storage
-from datascaler.data.score_table import read_footer, read_table, vectors_url
+from datascaler.data.tables.score_table import read_footer, read_table, vectors_url
 from datascaler.models.load import load_clip
 from datascaler.models.loaded import LoadedClip
 from datascaler.score.embeddings.vectors import log_sums, nearest, unit

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from datascaler.cli.main import cli
-from datascaler.data.score_table import read_table
+from datascaler.data.tables.score_table import read_table
 from datascaler.errors import ConfigError, DatascalerError
 from datascaler.models.arch import register_configs
 from datascaler.models.load import load_clip

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from datascaler import storage
-from datascaler.data import samples as status
+from datascaler.data.pool import samples as status
 from datascaler.score.summary import ScoreSummary
 from datascaler.spec.score import ScoreSpec
 from tests.data.tars import members_of, picture, shard_of

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from datascaler.data.score_table import read_table
+from datascaler.data.tables.score_table import read_table
 from datascaler.models.arch import register_configs
 from datascaler.score.run import score
 from tests.data.tars import members_of, shard_of

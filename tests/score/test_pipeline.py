@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from datascaler import storage
-from datascaler.data.pool import Shard
-from datascaler.data.samples import BAD_IMAGE, NOT_FINITE, OK, Sample
-from datascaler.data.score_table import Footer, read_footer, read_table, vectors_url
+from datascaler.data.pool.samples import BAD_IMAGE, NOT_FINITE, OK, Sample
+from datascaler.data.pool.shards import Shard
+from datascaler.data.tables.score_table import Footer, read_footer, read_table, vectors_url
 from datascaler.errors import ConfigError, StorageError, TryAgainError
 from datascaler.models.pixels import WholeTransform
 from datascaler.score import work as work_module

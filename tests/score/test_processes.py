@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from datascaler import storage
-from datascaler.data.score_table import read_table
+from datascaler.data.tables.score_table import read_table
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.score.processes import score_in_processes
 from datascaler.score.run import score

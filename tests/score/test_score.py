@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from datascaler import storage
-from datascaler.data.pool import Shard
-from datascaler.data.samples import DAMAGED_TAR, NOT_FINITE, OK, Sample
-from datascaler.data.score_table import read_footer, read_table
-from datascaler.data.shard_list import require_pool_unchanged
-from datascaler.data.uids import join_uid, uid_of
+from datascaler.data.pool.samples import DAMAGED_TAR, NOT_FINITE, OK, Sample
+from datascaler.data.pool.shard_list import require_pool_unchanged
+from datascaler.data.pool.shards import Shard
+from datascaler.data.pool.uids import join_uid, uid_of
+from datascaler.data.tables.score_table import read_footer, read_table
 from datascaler.errors import BadInputError, ConfigError, DatascalerError
 from datascaler.models.load import load_clip, weights_hash
 from datascaler.score import part as part_module

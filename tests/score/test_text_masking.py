@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from datascaler.data.pool import Shard
-from datascaler.data.samples import BAD_IMAGE, OK, Sample
-from datascaler.data.score_table import Footer, publish_table, rows_table, table_url
+from datascaler.data.pool.samples import BAD_IMAGE, OK, Sample
+from datascaler.data.pool.shards import Shard
+from datascaler.data.tables.score_table import Footer, publish_table, rows_table, table_url
 from datascaler.errors import ConfigError
 from datascaler.score.choose_edit import choose_edit
 from datascaler.score.image_edit import SCORE, ImageEdit

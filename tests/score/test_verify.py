@@ -13,8 +13,8 @@ from PIL import Image
 
 from datascaler import storage
 from datascaler.cli.main import cli
-from datascaler.data.samples import BAD_IMAGE
-from datascaler.data.score_table import publish_table, read_table
+from datascaler.data.pool.samples import BAD_IMAGE
+from datascaler.data.tables.score_table import publish_table, read_table
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.score.run import score
 from datascaler.score.verify import verify

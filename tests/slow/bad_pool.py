@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from datascaler import storage
-from datascaler.data import samples as status
-from datascaler.data.uids import uid_of
+from datascaler.data.pool import samples as status
+from datascaler.data.pool.uids import uid_of
 from tests.data.tars import tar_of
 
 Members = dict[str, bytes]

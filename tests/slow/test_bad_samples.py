@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from datascaler.data.samples import OK
-from datascaler.data.score_table import read_table
+from datascaler.data.pool.samples import OK
+from datascaler.data.tables.score_table import read_table
 from tests.slow.bad_pool import make_bad_pool
 from tests.tiny_clip import save_local_dir
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from datascaler.data.run_folder import finished, run_url, start_run
+from datascaler.data.runs.run_folder import finished, run_url, start_run
 from tests.train.elastic import Cluster
 from tests.train.runs import BATCH, checkpoint_of, make_pool, metrics_of, tiny_spec
 from tests.train.test_interrupted import saved_steps

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from datascaler import storage
-from datascaler.data.samples import OK
-from datascaler.data.score_runs import find_score_runs
-from datascaler.data.score_table import Footer, read_table
+from datascaler.data.pool.samples import OK
+from datascaler.data.tables.progress import find_score_runs
+from datascaler.data.tables.score_table import Footer, read_table
 from tests.data.tars import members_of, picture, shard_of
 from tests.tiny_clip import save_local_dir
 

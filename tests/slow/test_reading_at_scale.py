@@ -9,14 +9,14 @@ import pytest
 from PIL import Image
 
 from datascaler import storage
-from datascaler.data.build_plan import build_plan
-from datascaler.data.index import index_pool
-from datascaler.data.order import MAX_STREAMS, Order
-from datascaler.data.plan import Plan, match_shards, open_plan, write_plan
-from datascaler.data.pool import Shard, find_shards
-from datascaler.data.reader import Reader
-from datascaler.data.uids import uid_of
-from datascaler.data.write_tar import TarWriter
+from datascaler.data.plan.build import build_plan
+from datascaler.data.plan.plan import Plan, match_shards, open_plan, write_plan
+from datascaler.data.pool.shards import Shard, find_shards
+from datascaler.data.pool.uids import uid_of
+from datascaler.data.pool.write_tar import TarWriter
+from datascaler.data.read.order import MAX_STREAMS, Order
+from datascaler.data.read.reader import Reader
+from datascaler.data.tables.index import index_pool
 from datascaler.train.batches import BatchSource, iterate_batches
 from datascaler.train.planned import Planned
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from datascaler import storage
 from datascaler.cli.main import cli
-from datascaler.data.pool_rows import PoolSample
-from datascaler.data.score_table import read_table
-from datascaler.data.write_pool import write_pool
+from datascaler.data.make.write_pool import write_pool
+from datascaler.data.pool.pool_rows import PoolSample
+from datascaler.data.tables.score_table import read_table
 from tests.reading_network import ARCH, Pair, draw_pairs, train_reader
 
 _PAIRS, _SEED = 400, 1

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from datascaler import storage
 from datascaler.cli.main import cli
-from datascaler.data.parquet import read_parquet
+from datascaler.data.pool.parquet import read_parquet
 from tests.real_pictures import EMOJI_COUNT, digits_folder, emoji_folder
 
 DIGITS = 1797

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from datascaler import storage
-from datascaler.data.run_folder import find_runs, finished, read_run
-from datascaler.data.score_table import read_table
-from datascaler.data.subset import read_recipe, read_subset
-from datascaler.data.write_evalset import write_classification_set
+from datascaler.data.make.write_evalset import write_classification_set
+from datascaler.data.runs.run_folder import find_runs, finished, read_run
+from datascaler.data.subset.subset import read_recipe, read_subset
+from datascaler.data.tables.score_table import read_table
 from datascaler.demo.draw import CLASS_NAMES
 from datascaler.demo.pairs import draw_evalset
 from datascaler.train.run import train

@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from datascaler import storage
-from datascaler.data.run_folder import run_url
+from datascaler.data.runs.run_folder import run_url
 from datascaler.models.run_weights import newest_checkpoint, read_checkpoint
 from datascaler.score.run import score
 from datascaler.spec.score import ScoreSpec

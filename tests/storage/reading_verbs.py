@@ -8,17 +8,17 @@ from itertools import islice
 from typing import Any
 
 from datascaler import PlanDataset, storage
-from datascaler.data.check_pool import check_pool
-from datascaler.data.describe_subset import describe_plan, describe_subset
-from datascaler.data.index import index_part
-from datascaler.data.make_subset import make_subset
-from datascaler.data.materialize import materialize
-from datascaler.data.pool import find_shards
-from datascaler.data.score_runs import find_score_runs
-from datascaler.data.score_table import read_table
-from datascaler.data.select_rule import SelectRule
-from datascaler.data.show_coverage import coverage_plan
-from datascaler.data.subset import read_subset
+from datascaler.data.materialize.materialize import materialize
+from datascaler.data.plan.show_coverage import coverage_plan
+from datascaler.data.pool.check import check_pool
+from datascaler.data.pool.shards import find_shards
+from datascaler.data.select.describe import describe_plan, describe_subset
+from datascaler.data.select.make_subset import make_subset
+from datascaler.data.select.rule import SelectRule
+from datascaler.data.subset.subset import read_subset
+from datascaler.data.tables.index import index_part
+from datascaler.data.tables.progress import find_score_runs
+from datascaler.data.tables.score_table import read_table
 from datascaler.errors import BadInputError
 from datascaler.evaluate.evalset import open_evalset
 from datascaler.score.run import score

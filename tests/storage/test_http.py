@@ -8,8 +8,8 @@ import pytest
 from huggingface_hub import HfFileSystem
 
 from datascaler import storage
-from datascaler.data.index import index_part
-from datascaler.data.pool import find_shards
+from datascaler.data.pool.shards import find_shards
+from datascaler.data.tables.index import index_part
 from datascaler.errors import ConfigError, NotFoundError, StorageError
 from datascaler.storage import retry
 from tests.data.tars import members_of, shard_of

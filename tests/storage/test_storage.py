@@ -8,7 +8,7 @@ import pytest
 import s3fs
 
 from datascaler import storage
-from datascaler.data.pool import find_shards
+from datascaler.data.pool.shards import find_shards
 from datascaler.errors import ConfigError, NotFoundError, StorageError
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from datascaler import storage
-from datascaler.data.run_folder import finished, run_url, start_run
-from datascaler.data.sweep_results import collect, sweep_results_url
+from datascaler.data.runs.run_folder import finished, run_url, start_run
+from datascaler.data.runs.sweep_results import collect, sweep_results_url
 from datascaler.errors import BadInputError, ConfigError, DatascalerError, StorageError
 from datascaler.spec.sweep import grid
 from datascaler.spec.train import TrainSpec

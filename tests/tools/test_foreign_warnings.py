@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from datascaler.data.images import ImageDecodeError, decode_rgb
+from datascaler.data.pool.images import ImageDecodeError, decode_rgb
 from datascaler.errors import ConfigError
 from datascaler.models.arch import register_configs
 from datascaler.models.load import load_clip

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 from datascaler import storage
-from datascaler.data.pool_rows import PoolSample
-from datascaler.data.write_pool import write_pool
-from datascaler.data.write_tar import TarWriter
+from datascaler.data.make.write_pool import write_pool
+from datascaler.data.pool.pool_rows import PoolSample
+from datascaler.data.pool.write_tar import TarWriter
 from datascaler.demo.pairs import draw_clean
 from datascaler.models.run_weights import newest_checkpoint, read_checkpoint
 from datascaler.spec.train import TrainSpec, datacomp_recipe

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from datascaler.data.run_folder import run_url
+from datascaler.data.runs.run_folder import run_url
 from datascaler.errors import ConfigError, DamagedError, StorageError
 from datascaler.models.optimizer import build_optimizer
 from datascaler.models.run_weights import fresh_model, newest_checkpoint, read_checkpoint

@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datascaler import PlanDataset
-from datascaler.data.images import decode_rgb
-from datascaler.data.plan import match_shards, open_plan
-from datascaler.data.pool import find_shards
+from datascaler.data.plan.plan import match_shards, open_plan
+from datascaler.data.pool.images import decode_rgb
+from datascaler.data.pool.shards import find_shards
 from datascaler.errors import ConfigError
 from datascaler.models.tokenize import tokenizer_for
 from datascaler.train.batches import BatchSource, iterate_batches

@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 from datascaler import storage
-from datascaler.data.run_folder import finished, run_url
+from datascaler.data.runs.run_folder import finished, run_url
 from datascaler.spec.train import TrainSpec
 from datascaler.train.run import train
 from tests.train.runs import (

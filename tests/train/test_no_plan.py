@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from datascaler import storage
-from datascaler.data.subset import write_subset
-from datascaler.data.uids import join_uid, sort_order, uid_array, uid_of
+from datascaler.data.pool.uids import join_uid, sort_order, uid_array, uid_of
+from datascaler.data.subset.subset import write_subset
 from datascaler.errors import BadInputError, ConfigError, StoppedError
 from datascaler.models.tokenize import tokenizer_for
 from datascaler.spec.train import TrainSpec

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from datascaler import storage
-from datascaler.data.subset import write_subset
-from datascaler.data.uids import join_uid, sort_order, uid_array, uid_of
+from datascaler.data.pool.uids import join_uid, sort_order, uid_array, uid_of
+from datascaler.data.subset.subset import write_subset
 from datascaler.train import unplanned
 from datascaler.train.open_data import opened_data
 from datascaler.train.unplanned import MOST_PASSES, passes_of, times_in_pass
+from tests.data.plan.test_copies import copies_in, expected_copies
 from tests.data.tars import members_of, shard_of
-from tests.data.test_copies import copies_in, expected_copies
 from tests.train.test_no_plan import one_process, unplanned_spec
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from datascaler.data.run_folder import finished, run_url
+from datascaler.data.runs.run_folder import finished, run_url
 from datascaler.errors import StoppedError
 from datascaler.train import step
 from datascaler.train.run import train

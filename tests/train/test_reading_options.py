@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from datascaler.data.run_folder import run_url
+from datascaler.data.runs.run_folder import run_url
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.train.run import train
 from tests.data.planned_pools import identity_is_size, overwrite_unseen

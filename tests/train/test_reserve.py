@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-from datascaler.data.samples import Sample
+from datascaler.data.pool.samples import Sample
 from datascaler.errors import BadInputError
 from datascaler.train.reserve import RESERVE_SAMPLES, EpochDraws
 from tests.data.tars import picture

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from datascaler import storage
-from datascaler.data.run_folder import RunSummary, finish_run, run_url, start_run
-from datascaler.data.select_runs import select_runs
+from datascaler.data.runs.run_folder import RunSummary, finish_run, run_url, start_run
+from datascaler.data.runs.select_runs import select_runs
 from datascaler.errors import ConfigError
 from datascaler.spec.train import TrainSpec
 from tests.train.runs import tiny_spec

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from datascaler import storage
-from datascaler.data.pool import Shard, find_shards
-from datascaler.data.samples import read_samples
+from datascaler.data.pool.samples import read_samples
+from datascaler.data.pool.shards import Shard, find_shards
 from datascaler.errors import ConfigError
 from datascaler.train import tar_stream
 from datascaler.train.tar_stream import usable_samples

@@ -57,7 +57,7 @@ class PipelineSteps:
 
     def best_point(self) -> list[str]:
         """The sweep's best point as words of `train`."""
-        from datascaler.data.sweep_results import collect
+        from datascaler.data.runs.sweep_results import collect
         from datascaler.spec.sweep import grid
 
         parsed = self._complete("sweep").parse()

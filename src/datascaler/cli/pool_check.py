@@ -39,7 +39,7 @@ def check(data_dir: str, decode: int | None, shards: int | None, num_workers: in
     datascaler pool check --data-dir s3://bucket/pool
     datascaler pool check --data-dir s3://bucket/pool --shards 100 --decode all --json > report.json
     """
-    from datascaler.data.check_pool import check_pool
+    from datascaler.data.pool.check import check_pool
 
     report = check_pool(data_dir, decode=decode, shards=shards, num_workers=num_workers)
     result = asdict(report)

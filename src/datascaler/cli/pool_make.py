@@ -46,8 +46,8 @@ def make(
     printf 'file,caption\\ncats/1.jpg,a cat on a sofa\\n' > captions.csv
     datascaler pool make --images-dir photos --captions captions.csv --output-dir s3://bucket/pool
     """
-    from datascaler.data.captions import CaptionColumns
-    from datascaler.data.make_pool import make_pool
+    from datascaler.data.make.captions import CaptionColumns
+    from datascaler.data.make.make_pool import make_pool
 
     written = make_pool(
         images_dir,

@@ -41,9 +41,9 @@ def make_evalset(
         --template "the digit {c}." --template "a scan of the digit {c}."
     datascaler pool make-evalset --images-dir photos --captions captions.csv --output-dir s3://bucket/eval/photos
     """
-    from datascaler.data.captions import CaptionColumns
-    from datascaler.data.make_evalset import make_classification_set, make_retrieval_set
-    from datascaler.data.write_evalset import DEFAULT_TEMPLATES
+    from datascaler.data.make.captions import CaptionColumns
+    from datascaler.data.make.make_evalset import make_classification_set, make_retrieval_set
+    from datascaler.data.make.write_evalset import DEFAULT_TEMPLATES
 
     if captions is None:
         written = make_classification_set(

@@ -182,9 +182,9 @@ def send_score(parsed: Mapping[str, Any], api: "Api", submission: "Submission", 
 def _freeze_shards(parsed: Mapping[str, Any]) -> None:
     """The list of shards is made once; from here if the pool can be seen from here, else by the first pod."""
     from datascaler.cluster.outlook import pool_line
-    from datascaler.data.metadata import find_metadata
-    from datascaler.data.pool import find_shards
-    from datascaler.data.shard_list import frozen_shards
+    from datascaler.data.pool.shard_list import frozen_shards
+    from datascaler.data.pool.shards import find_shards
+    from datascaler.data.tables.metadata import find_metadata
 
     metadata = parsed.get("from_metadata")
     pool, find = (metadata, find_metadata) if metadata else (parsed["data_dir"], find_shards)

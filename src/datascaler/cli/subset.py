@@ -41,7 +41,7 @@ def subset(output_dir: str, formats: str, subset_name: str | None, as_json: bool
     datascaler subset --output-dir s3://out --method clip --threshold 0.28
     datascaler subset --output-dir s3://out --mix zscore --score-name clip-l14 --score-name dfn-b16=0.5 --top 38M
     """
-    from datascaler.data.make_subset import make_subset
+    from datascaler.data.select.make_subset import make_subset
 
     method, score_name, mix = scores_of(choice)
     made = make_subset(

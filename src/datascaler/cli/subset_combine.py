@@ -31,7 +31,7 @@ def combine(operation: str, files: tuple[str, ...], output: str, overwrite: bool
     datascaler subset combine and clip.npy english.txt --output clip-english.npy
     datascaler subset combine minus pool.npy evalset-duplicates.npy --output clean.npy
     """
-    from datascaler.data.combine_subsets import combine_subsets
+    from datascaler.data.subset.combine import combine_subsets
 
     if len(files) < 2:
         raise click.UsageError(f"{operation} needs at least two subset files, got {len(files)}")

@@ -25,7 +25,7 @@ def convert(source: str, target: str, drop_repeats: bool, overwrite: bool, as_js
     datascaler subset convert best.txt s3://bucket/best.npy
     datascaler subset convert sampled.npy distinct.pkl --drop-repeats
     """
-    from datascaler.data.convert_subset import convert_subset
+    from datascaler.data.subset.convert import convert_subset
 
     made = convert_subset(source, target, drop_repeats=drop_repeats, overwrite=overwrite)
     print_result(asdict(made), as_json=as_json)

@@ -10,8 +10,8 @@ from datascaler.cli.verb_group import VerbGroup
 from datascaler.errors import ConfigError
 
 if TYPE_CHECKING:
-    from datascaler.data.mix_rule import MixRule
-    from datascaler.data.select_rule import SelectRule
+    from datascaler.data.select.mix_rule import MixRule
+    from datascaler.data.select.rule import SelectRule
 
 _FLAGS = (
     click.option("--method", help="Whose scores: clip, dfn; or random, a baseline. Not with --mix."),
@@ -61,7 +61,7 @@ class SubsetGroup(VerbGroup):
 
 
 def rule_of(options: dict[str, Any]) -> "SelectRule":
-    from datascaler.data.select_rule import SelectRule
+    from datascaler.data.select.rule import SelectRule
 
     if all(options[name] is None for name in ("fraction", "top", "threshold")):
         raise click.UsageError("Missing option '--fraction', '--top' or '--threshold'.")
@@ -70,7 +70,7 @@ def rule_of(options: dict[str, Any]) -> "SelectRule":
 
 def scores_of(options: dict[str, Any]) -> "tuple[str | None, str | None, MixRule | None]":
     """The method and its score name, or the mix."""
-    from datascaler.data.mix_rule import MixRule, parse_weights
+    from datascaler.data.select.mix_rule import MixRule, parse_weights
 
     method, names, kind = options["method"], options["score_names"], options["mix"]
     if kind:

@@ -53,7 +53,7 @@ def sample(
     \b
     datascaler subset sample --output-dir s3://out --method dfn --sampler scs --draws 128M
     """
-    from datascaler.data.make_sample import make_sample
+    from datascaler.data.select.sampler.make_sample import make_sample
 
     soft = sampler == "scs"
     if soft and max_repeats is not None:

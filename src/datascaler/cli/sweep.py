@@ -14,7 +14,7 @@ from datascaler.spec.sweep import grid
 from datascaler.spec.train import datacomp_recipe
 
 if TYPE_CHECKING:
-    from datascaler.data.sweep_results import SweepResult
+    from datascaler.data.runs.sweep_results import SweepResult
 
 
 @click.command()
@@ -46,7 +46,7 @@ def sweep(
     points = grid(datacomp_recipe(**with_recipe(options)), lrs or (), weight_decays or (), warmups or ())
 
     if collect:
-        from datascaler.data.sweep_results import collect as collect_points
+        from datascaler.data.runs.sweep_results import collect as collect_points
 
         result = show_finished(lambda: collect_points(points), partial(_show, as_json=as_json))
     else:

@@ -84,7 +84,7 @@ def with_recipe(options: dict[str, Any]) -> dict[str, Any]:
     options["min_width_mult"] = options["min_width_mult"] or options["width_mult"]
     subset_file = options["subset_file"]
     if subset_file and (options["method"] is None or options["fraction"] is None):
-        from datascaler.data.subset import read_recipe
+        from datascaler.data.subset.subset import read_recipe
 
         recipe = read_recipe(subset_file) or {}
         options["method"] = options["method"] or recipe.get("method", "subset")

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from datascaler import storage
-from datascaler.data.pool_rows import PoolSample
-from datascaler.data.uids import uid_of
-from datascaler.data.write_evalset import write_classification_set
-from datascaler.data.write_pool import write_pool
+from datascaler.data.make.write_evalset import write_classification_set
+from datascaler.data.make.write_pool import write_pool
+from datascaler.data.pool.pool_rows import PoolSample
+from datascaler.data.pool.uids import uid_of
 from datascaler.demo.captions import TEMPLATES
 from datascaler.demo.draw import CLASS_NAMES
 from datascaler.demo.pairs import DrawnPair, draw_clean, draw_evalset, draw_pool

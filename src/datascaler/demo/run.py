@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 from datascaler import storage
-from datascaler.data.make_subset import MadeSubset, make_subset
-from datascaler.data.run_folder import RunSummary
-from datascaler.data.score_source import RANDOM
-from datascaler.data.score_table import read_table, table_url
-from datascaler.data.select_rule import SelectRule
-from datascaler.data.shard_list import read_frozen_shards
-from datascaler.data.uids import join_uid
+from datascaler.data.pool.shard_list import read_frozen_shards
+from datascaler.data.pool.uids import join_uid
+from datascaler.data.runs.run_folder import RunSummary
+from datascaler.data.select.make_subset import MadeSubset, make_subset
+from datascaler.data.select.rule import SelectRule
+from datascaler.data.select.source import RANDOM
+from datascaler.data.tables.score_table import read_table, table_url
 from datascaler.demo.draw import CLASS_NAMES
 from datascaler.demo.make_data import DemoData, make_data
 from datascaler.demo.pictures import PoolScores, publish_pictures

@@ -9,7 +9,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from datascaler.data.images import ImageDecodeError, decode_rgb
+from datascaler.data.pool.images import ImageDecodeError, decode_rgb
 from datascaler.errors import DatascalerError
 from datascaler.evaluate.evalset import EvalSample
 from datascaler.models.decode_threads import decode_threads

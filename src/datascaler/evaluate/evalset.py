@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import IO, cast
 
 from datascaler import storage
-from datascaler.data.samples import IMAGE_SUFFIXES, split_name
-from datascaler.data.tar import Member, TarDamageError, walk_tar
-from datascaler.data.text_file import decode_text, split_lines
+from datascaler.data.pool.samples import IMAGE_SUFFIXES, split_name
+from datascaler.data.pool.tar import Member, TarDamageError, walk_tar
+from datascaler.data.pool.text_file import decode_text, split_lines
 from datascaler.errors import BadInputError, ConfigError, NotFoundError
 from datascaler.evaluate.data_identity import NO_DATA, DataIdentity, HashedFile, identify
 

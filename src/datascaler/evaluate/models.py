@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from datascaler import storage
-from datascaler.data.select_runs import select_runs
+from datascaler.data.runs.select_runs import select_runs
 from datascaler.errors import (
     BadInputError,
     ConfigError,

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from datascaler import storage
-from datascaler.data.pool import Shard, is_version
-from datascaler.data.samples import OK, Sample
-from datascaler.data.score_table import Footer, read_footer, read_table, table_url
-from datascaler.data.uids import join_uid
+from datascaler.data.pool.samples import OK, Sample
+from datascaler.data.pool.shards import Shard, is_version
+from datascaler.data.pool.uids import join_uid
+from datascaler.data.tables.score_table import Footer, read_footer, read_table, table_url
 from datascaler.errors import BadInputError, ConfigError, NotFoundError
 
 BOXES_COLUMN = "boxes"

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import torch.multiprocessing
 
-from datascaler.data.samples import Sample
+from datascaler.data.pool.samples import Sample
 from datascaler.errors import TryAgainError
 from datascaler.models.decode_threads import decode_threads
 from datascaler.score.prepare import Preparation, Prepared

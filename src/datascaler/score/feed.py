@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from datascaler.data.pool import Shard
-from datascaler.data.score_table import Footer
-from datascaler.data.stream_shard import stream_shard
+from datascaler.data.pool.shards import Shard
+from datascaler.data.read.stream_shard import stream_shard
+from datascaler.data.tables.score_table import Footer
 from datascaler.errors import BadInputError, NotFoundError
 from datascaler.score.decoders import Decoders
 from datascaler.score.image_edit import ImageEdit

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from datascaler.data.pool import Shard
-from datascaler.data.samples import Sample
+from datascaler.data.pool.samples import Sample
+from datascaler.data.pool.shards import Shard
 
 SCORE = "score"
 """Among the values of a row: its score, where no network is to give it one."""

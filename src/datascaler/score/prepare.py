@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from datascaler.data.images import ImageDecodeError, decode_pixels, decode_rgb
-from datascaler.data.samples import BAD_IMAGE, OK, Sample
+from datascaler.data.pool.images import ImageDecodeError, decode_pixels, decode_rgb
+from datascaler.data.pool.samples import BAD_IMAGE, OK, Sample
 from datascaler.models.loaded import LoadedClip
 from datascaler.models.pixels import SplitTransform, WholeTransform
 from datascaler.score.image_edit import ImageEdit

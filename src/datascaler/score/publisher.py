@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from datascaler import storage
-from datascaler.data.samples import OK
-from datascaler.data.score_table import Footer, publish_table, rows_table, vectors_url
+from datascaler.data.pool.samples import OK
+from datascaler.data.tables.score_table import Footer, publish_table, rows_table, vectors_url
 from datascaler.errors import NotFoundError
 from datascaler.score.shard import ScoredBatch
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from datascaler.data.pool import Shard
-from datascaler.data.score_table import Footer, count_table, finished_footer, table_url
+from datascaler.data.pool.shards import Shard
+from datascaler.data.tables.score_table import Footer, count_table, finished_footer, table_url
 from datascaler.progress import progress
 from datascaler.score.decoders import Decoders, decoders, result_of
 from datascaler.score.feed import Batch, Done, End, Gone, feed

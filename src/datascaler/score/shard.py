@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datascaler.data.samples import NOT_FINITE, OK, Sample
+from datascaler.data.pool.samples import NOT_FINITE, OK, Sample
 from datascaler.models.loaded import LoadedClip
 from datascaler.models.transfer import Arriving, to_host
 from datascaler.score.decoders import Decoders, result_of

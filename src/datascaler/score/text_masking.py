@@ -10,8 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from datascaler.data.mask_text import mask_text
-from datascaler.data.pool import Shard
-from datascaler.data.samples import Sample
+from datascaler.data.pool.samples import Sample
+from datascaler.data.pool.shards import Shard
 from datascaler.data.text_boxes import TextBox, as_numbers, covered_pixels, from_numbers
 from datascaler.models.text_detector import TextDetector
 from datascaler.score.box_tables import BOXES_COLUMN, DETECTOR_SETTING, NoteSource, RowNote

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from datascaler import storage
-from datascaler.data.pool import Shard, require_unchanged
-from datascaler.data.samples import DAMAGED_TAR, Sample, read_samples
-from datascaler.data.score_table import Footer, read_listed_footer, read_table, table_url
-from datascaler.data.uids import join_uid
+from datascaler.data.pool.samples import DAMAGED_TAR, Sample, read_samples
+from datascaler.data.pool.shards import Shard, require_unchanged
+from datascaler.data.pool.uids import join_uid
+from datascaler.data.tables.score_table import Footer, read_listed_footer, read_table, table_url
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.score.decoders import decoders
 from datascaler.score.part import my_shards, tables_folder

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from datascaler.data.pool import Shard
-from datascaler.data.score_table import Footer, footer_of
+from datascaler.data.pool.shards import Shard
+from datascaler.data.tables.score_table import Footer, footer_of
 from datascaler.models.load import load_clip
 from datascaler.models.loaded import LoadedClip
 from datascaler.score.choose_edit import choose_edit

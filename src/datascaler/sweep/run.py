@@ -4,8 +4,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from datascaler.data.run_folder import folder_fault, run_url
-from datascaler.data.sweep_results import SweepResult, collect
+from datascaler.data.runs.run_folder import folder_fault, run_url
+from datascaler.data.runs.sweep_results import SweepResult, collect
 from datascaler.errors import BadInputError, ConfigError, DamagedError, DatascalerError, DivergedError, StorageError
 from datascaler.spec.train import TrainSpec
 from datascaler.train.launch import ChildError, needs_torchrun, train_under_torchrun

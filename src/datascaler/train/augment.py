@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from datascaler.data.images import decode_pixels
+from datascaler.data.pool.images import decode_pixels
 from datascaler.spec.train import Decoder
 from datascaler.tools.philox import uniforms
 

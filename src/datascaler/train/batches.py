@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from datascaler import storage
-from datascaler.data.samples import Sample
+from datascaler.data.pool.samples import Sample
 from datascaler.models.tokenize import Tokenize, tokenizer_for
 from datascaler.spec.train import Decoder, StorageClient
 from datascaler.train.augment import decode_crop

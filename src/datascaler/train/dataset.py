@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from datascaler import storage
-from datascaler.data.images import decode_rgb
-from datascaler.data.plan import match_shards, open_plan
-from datascaler.data.pool import find_shards
-from datascaler.data.samples import Sample
+from datascaler.data.plan.plan import match_shards, open_plan
+from datascaler.data.pool.images import decode_rgb
+from datascaler.data.pool.samples import Sample
+from datascaler.data.pool.shards import find_shards
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.spec.train import Decoder, StorageClient
 from datascaler.train.augment import decode_crop

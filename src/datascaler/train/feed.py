@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
-from datascaler.data.images import ImageDecodeError
-from datascaler.data.samples import Sample
+from datascaler.data.pool.images import ImageDecodeError
+from datascaler.data.pool.samples import Sample
 
 Decoded = TypeVar("Decoded")
 

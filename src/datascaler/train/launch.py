@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from datascaler.data.run_folder import RunSummary, outcome
+from datascaler.data.runs.run_folder import RunSummary, outcome
 from datascaler.errors import DatascalerError, StoppedError, TryAgainError, first_line
 from datascaler.spec.train import TrainSpec
 

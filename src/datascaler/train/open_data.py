@@ -6,10 +6,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from datascaler import storage
-from datascaler.data.plan import match_shards, open_plan
-from datascaler.data.pool import find_shards, pool_digest
-from datascaler.data.subset import subset_digest
-from datascaler.data.uid_filter import UidFilter, save_filter
+from datascaler.data.plan.plan import match_shards, open_plan
+from datascaler.data.pool.shards import find_shards, pool_digest
+from datascaler.data.subset.subset import subset_digest
+from datascaler.data.subset.uid_filter import UidFilter, save_filter
 from datascaler.errors import ConfigError
 from datascaler.spec.train import TrainSpec
 from datascaler.train.distributed import World, on_main

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datascaler import storage
-from datascaler.data.block_cache import BlockCache
-from datascaler.data.order import Order
-from datascaler.data.plan import open_plan
-from datascaler.data.pool import Shard
-from datascaler.data.reader import Reader
-from datascaler.data.samples import Sample
+from datascaler.data.plan.plan import open_plan
+from datascaler.data.pool.samples import Sample
+from datascaler.data.pool.shards import Shard
+from datascaler.data.read.cache import BlockCache
+from datascaler.data.read.order import Order
+from datascaler.data.read.reader import Reader
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable
 
-from datascaler.data.run_folder import RunSummary, finish_run, run_url
+from datascaler.data.runs.run_folder import RunSummary, finish_run, run_url
 from datascaler.progress import progress
 from datascaler.spec.train import TrainSpec
 from datascaler.train.checkpoint import Checkpoints, Progress

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 
-from datascaler.data.samples import Sample
-from datascaler.data.stand_ins import Supply, is_usable
+from datascaler.data.pool.samples import Sample
+from datascaler.data.read.stand_ins import Supply, is_usable
 from datascaler.errors import BadInputError
 from datascaler.tools.philox import uniforms
 

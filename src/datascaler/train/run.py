@@ -5,7 +5,7 @@ from contextlib import ExitStack, closing
 from datetime import timedelta
 
 from datascaler import storage
-from datascaler.data.run_folder import RunSummary, no_datacomp_info, outcome, record_divergence, run_url, start_run
+from datascaler.data.runs.run_folder import RunSummary, no_datacomp_info, outcome, record_divergence, run_url, start_run
 from datascaler.errors import BadInputError, DivergedError
 from datascaler.models.build import BuiltClip, check_clip
 from datascaler.models.optimizer import build_optimizer

@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datascaler import storage
-from datascaler.data.pool import Shard
-from datascaler.data.samples import Sample
-from datascaler.data.uid_filter import UidFilter
-from datascaler.data.uids import UID_DTYPE
+from datascaler.data.pool.samples import Sample
+from datascaler.data.pool.shards import Shard
+from datascaler.data.pool.uids import UID_DTYPE
+from datascaler.data.subset.uid_filter import UidFilter
 from datascaler.errors import ConfigError
 from datascaler.tools.philox import hashed, shuffled, uniforms
 from datascaler.train.reserve import Drawn, EpochDraws

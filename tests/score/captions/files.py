@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from datascaler import storage
 from datascaler.cli.main import cli
-from datascaler.data.parquet import read_parquet
+from datascaler.data.pool.parquet import read_parquet
 
 LANGUAGE_MODEL = str(Path(__file__).parent / "tiny_language.bin")
 """fastText 0.9.2 trained on 16 short sentences each of English, German, French and Spanish (dim 6, minn 1, maxn 3,

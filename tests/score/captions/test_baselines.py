@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from datascaler.data.subset import read_subset
-from datascaler.data.uids import uid_hex
+from datascaler.data.pool.uids import uid_hex
+from datascaler.data.subset.subset import read_subset
 from tests.data.metadata_files import make_metadata
 from tests.score.captions import plain
 from tests.score.captions.files import LANGUAGE_MODEL, invoke, run_json

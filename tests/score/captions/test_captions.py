@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from datascaler import storage
-from datascaler.data.score_table import read_footer
-from datascaler.data.subset import read_subset
+from datascaler.data.subset.subset import read_subset
+from datascaler.data.tables.score_table import read_footer
 from datascaler.errors import BadInputError
 from tests.data.metadata_files import CAPTIONS, make_metadata, metadata_rows, write_metadata
 from tests.data.tars import members_of, shard_of

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from datascaler import storage
-from datascaler.data.subset import read_subset
+from datascaler.data.subset.subset import read_subset
 from datascaler.errors import ConfigError
 from datascaler.score.captions.entries import read_entries
 from tests.data.metadata_files import make_metadata

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from datascaler import storage
 from datascaler.cli.main import cli
-from datascaler.data.samples import BAD_IMAGE, OK, Sample
-from datascaler.data.score_table import index_footer, read_table, table_url, write_table
-from datascaler.data.shard_list import frozen_shards
-from datascaler.data.uids import split_uid
-from tests.data.tables import uids_of
+from datascaler.data.pool.samples import BAD_IMAGE, OK, Sample
+from datascaler.data.pool.shard_list import frozen_shards
+from datascaler.data.pool.uids import split_uid
+from datascaler.data.tables.score_table import index_footer, read_table, table_url, write_table
+from tests.data.made_tables import uids_of
 
 Matrix = NDArray[np.float64]
 SCORE_ID = "clip-tiny-00000000"

@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from datascaler import storage
-from datascaler.data.samples import BAD_IMAGE, NO_UID
+from datascaler.data.pool.samples import BAD_IMAGE, NO_UID
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.score.embeddings.npz_rows import open_vectors
 from datascaler.score.embeddings.source import NO_EMBEDDING
-from tests.data.tables import uids_of
+from tests.data.made_tables import uids_of
 from tests.score.embeddings.pools import (
     SCORE_ID,
     fails,

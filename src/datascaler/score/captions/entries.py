@@ -8,7 +8,7 @@ that takes some microseconds a caption, and no search automaton.
 import json
 from dataclasses import dataclass
 
-from datascaler.data.text_file import read_text_file, split_lines
+from datascaler.data.pool.text_file import read_text_file, split_lines
 from datascaler.errors import ConfigError
 
 

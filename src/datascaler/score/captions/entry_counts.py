@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datascaler import storage
-from datascaler.data.array_file import encode_array, read_array
-from datascaler.data.pool import Shard, pool_digest
+from datascaler.data.pool.shards import Shard, pool_digest
+from datascaler.data.tables.array_file import encode_array, read_array
 from datascaler.errors import ConfigError
 from datascaler.progress import progress
 from datascaler.score.captions.entries import Entries

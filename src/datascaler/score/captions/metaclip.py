@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from datascaler.data.scored_pool import random_scores
+from datascaler.data.select.scored_pool import random_scores
 from datascaler.score.captions.entries import Entries
 from datascaler.score.captions.rows import CaptionRows
 from datascaler.score.captions.rule import Judged

@@ -4,10 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datascaler.data.metadata import read_metadata, usable_columns
-from datascaler.data.parquet import cast_column
-from datascaler.data.pool import Shard
-from datascaler.data.samples import NO_SCORE, OK
+from datascaler.data.pool.parquet import cast_column
+from datascaler.data.pool.samples import NO_SCORE, OK
+from datascaler.data.pool.shards import Shard
+from datascaler.data.tables.metadata import read_metadata, usable_columns
 from datascaler.score.captions.rows import with_status
 
 

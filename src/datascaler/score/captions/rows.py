@@ -7,12 +7,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from datascaler.data.index import read_shard
-from datascaler.data.metadata import is_metadata, read_metadata, usable_columns
-from datascaler.data.parquet import cast_column
-from datascaler.data.pool import Shard
-from datascaler.data.samples import NO_CAPTION, OK
-from datascaler.data.score_table import rows_table
+from datascaler.data.pool.parquet import cast_column
+from datascaler.data.pool.samples import NO_CAPTION, OK
+from datascaler.data.pool.shards import Shard
+from datascaler.data.tables.index import read_shard
+from datascaler.data.tables.metadata import is_metadata, read_metadata, usable_columns
+from datascaler.data.tables.score_table import rows_table
 
 _COLUMNS = ("text", "original_width", "original_height")
 

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from datascaler.data.pool import Shard
-from datascaler.data.samples import NO_SIZE
+from datascaler.data.pool.samples import NO_SIZE
+from datascaler.data.pool.shards import Shard
 from datascaler.score.captions.rows import CaptionRows, read_caption_rows, with_status
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from datascaler.data.pool import Shard
-from datascaler.data.score_table import footer_of
-from datascaler.data.shard_list import read_frozen_shards
+from datascaler.data.pool.shard_list import read_frozen_shards
+from datascaler.data.pool.shards import Shard
+from datascaler.data.tables.score_table import footer_of
 from datascaler.score.captions.basic import BasicRule
 from datascaler.score.captions.english import EnglishRule
 from datascaler.score.captions.entries import read_entries

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from datascaler.data.text_file import read_list
+from datascaler.data.pool.text_file import read_list
 from datascaler.errors import ConfigError
 from datascaler.score.captions.language import LanguageDetector, is_english
 from datascaler.score.captions.rows import CaptionRows

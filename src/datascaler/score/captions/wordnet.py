@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from datascaler import storage
-from datascaler.data.text_file import decode_text, read_list, split_lines
+from datascaler.data.pool.text_file import decode_text, read_list, split_lines
 from datascaler.errors import ConfigError
 
 _PARTS = ("noun", "verb", "adj", "adv")

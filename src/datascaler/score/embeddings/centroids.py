@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from datascaler import storage
-from datascaler.data.array_file import encode_array, read_array
+from datascaler.data.tables.array_file import encode_array, read_array
 from datascaler.progress import progress
 from datascaler.score.embeddings.collect import collect
 from datascaler.score.embeddings.kmeans import spherical_kmeans

@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 
 from datascaler import storage
-from datascaler.data.pool import Shard, pool_digest
-from datascaler.data.score_table import Footer, footer_of
-from datascaler.data.scratch import scratch_folder
+from datascaler.data.pool.shards import Shard, pool_digest
+from datascaler.data.select.scratch import scratch_folder
+from datascaler.data.tables.score_table import Footer, footer_of
 from datascaler.score.embeddings.centroids import default_sample, shared_centroids
 from datascaler.score.embeddings.dedup import Deduplicated, DedupRule, deduplicate
 from datascaler.score.embeddings.image_based import image_based

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from datascaler.data.pool import Shard
+from datascaler.data.pool.shards import Shard
 from datascaler.errors import BadInputError, ConfigError, NotFoundError
 from datascaler.score.embeddings.source import (
     Block,

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datascaler import storage
-from datascaler.data.pool import Shard
-from datascaler.data.samples import OK
+from datascaler.data.pool.samples import OK
+from datascaler.data.pool.shards import Shard
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.score.embeddings.npz_rows import BLOCK_ROWS, open_vectors
 from datascaler.score.embeddings.vectors import device, unit

@@ -1,0 +1,1 @@
+"""Making pools and evaluation sets in DataComp's layout."""

@@ -1,0 +1,96 @@
+"""Folders of images -> evaluation sets: classification from `CLASS/img.*`, retrieval from images and captions."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+
+from datascaler import storage
+from datascaler.data.make.captions import CaptionColumns, CaptionTable
+from datascaler.data.make.make_pool import list_images
+from datascaler.data.make.write_evalset import (
+    DEFAULT_IMAGES_PER_SHARD,
+    DEFAULT_TEMPLATES,
+    EvalsetWritten,
+    write_classification_set,
+    write_retrieval_set,
+)
+from datascaler.data.pool.pool_rows import caption_fault, image_suffix
+from datascaler.data.pool.samples import IMAGE_SUFFIXES
+from datascaler.data.pool.text_file import read_text_file, split_lines
+from datascaler.errors import ConfigError
+from datascaler.progress import progress
+
+
+def make_classification_set(
+    images_dir: str,
+    output_dir: str,
+    *,
+    classnames: str | None = None,
+    templates: Sequence[str] = DEFAULT_TEMPLATES,
+    images_per_shard: int = DEFAULT_IMAGES_PER_SHARD,
+    overwrite: bool = False,
+) -> EvalsetWritten:
+    """The label of an image is the ordinal of its folder by name; `classnames` is a file whose lines are their names.
+
+    A blank line names a class too, as in DataComp's sets.
+    """
+    images = [(path, info) for path, info in list_images(images_dir).items() if _is_image(path) and "/" in path]
+    folders = sorted({path.split("/", 1)[0] for path, _ in images})
+    if not folders:
+        raise ConfigError(f"no CLASS/image files in {images_dir}: it needs one folder a class, with images in it")
+    names = _classnames(classnames, folders)
+    labels = {folder: label for label, folder in enumerate(folders)}
+    with progress(len(images), "evaluation set", "image") as bar:
+
+        def items() -> Iterator[tuple[bytes, str, int]]:
+            for path, info in images:
+                encoded = storage.read_bytes(info.url)
+                yield encoded, image_suffix(encoded), labels[path.split("/", 1)[0]]
+                bar.update()
+
+        return write_classification_set(
+            output_dir, items(), names, templates, images_per_shard=images_per_shard, overwrite=overwrite
+        )
+
+
+def make_retrieval_set(
+    images_dir: str,
+    captions: str,
+    output_dir: str,
+    *,
+    columns: CaptionColumns | None = None,
+    images_per_shard: int = DEFAULT_IMAGES_PER_SHARD,
+    overwrite: bool = False,
+) -> EvalsetWritten:
+    """Several rows of the table may name the same image: those are its captions, in the table's order."""
+    images = list_images(images_dir)
+    texts: dict[str, list[str]] = {}
+    for row in CaptionTable(captions, columns):
+        fault = caption_fault(row.caption) or ("" if row.file in images else f"not found in {images_dir}")
+        if fault or row.caption is None:
+            # A query without its answer would make the score wrong without a word.
+            raise ConfigError(f"{captions}, image {row.file!r}: {fault}")
+        texts.setdefault(row.file, []).append(row.caption)
+    with progress(len(texts), "evaluation set", "image") as bar:
+
+        def items() -> Iterator[tuple[bytes, str, list[str]]]:
+            for path, lines in texts.items():
+                encoded = storage.read_bytes(images[path].url)
+                yield encoded, image_suffix(encoded), lines
+                bar.update()
+
+        return write_retrieval_set(output_dir, items(), images_per_shard=images_per_shard, overwrite=overwrite)
+
+
+def _is_image(path: str) -> bool:
+    return PurePosixPath(path).suffix.lower().lstrip(".") in IMAGE_SUFFIXES
+
+
+def _classnames(url: str | None, folders: list[str]) -> list[str]:
+    if url is None:
+        return [folder.replace("_", " ") for folder in folders]
+    names = [line.strip() for line in split_lines(read_text_file(url)[0])]
+    if len(names) != len(folders):
+        raise ConfigError(
+            f"{url} has {len(names)} class names for {len(folders)} folders ({', '.join(folders[:5])} ...)"
+        )
+    return names

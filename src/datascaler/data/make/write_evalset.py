@@ -1,0 +1,168 @@
+"""Write an evaluation set in DataComp's webdataset layout; test/nshards.txt, the manifest, is written last.
+
+OUT/classnames.txt                            one a line; the line number is the label
+OUT/zeroshot_classification_templates.txt     one a line, with {c} where the class name goes
+OUT/dataset_type.txt                          "retrieval"; absent for classification
+OUT/test/0.tar ...                            s0000000.png + s0000000.cls (or .txt: a caption a line)
+OUT/test/nshards.txt
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TypeVar
+
+from datascaler import storage
+from datascaler.data.pool.images import ImageDecodeError, decode_rgb
+from datascaler.data.pool.pool_rows import STORED_FORMATS
+from datascaler.data.pool.write_tar import TarWriter
+from datascaler.errors import ConfigError
+
+DEFAULT_TEMPLATES = ("a photo of a {c}.",)
+DEFAULT_IMAGES_PER_SHARD = 10_000
+Truth = TypeVar("Truth")
+SUFFIXES = (*STORED_FORMATS.values(), "jpeg")
+
+
+@dataclass(frozen=True, slots=True)
+class EvalsetWritten:
+    output_dir: str
+    shards: int
+    images: int
+    classes: int
+    """0 for retrieval."""
+    captions: int
+    """0 for classification."""
+    failures: dict[str, int]
+    """Why an image was left out -> how many were."""
+
+
+@dataclass(slots=True)
+class _Tally:
+    images: int = 0
+    captions: int = 0
+    failures: dict[str, int] = field(default_factory=dict)
+
+    def fail(self, message: str) -> None:
+        reason = message.partition(":")[0]
+        self.failures[reason] = self.failures.get(reason, 0) + 1
+
+
+def write_classification_set(
+    output_dir: str,
+    items: Iterable[tuple[bytes, str, int]],
+    classnames: Sequence[str],
+    templates: Sequence[str] = DEFAULT_TEMPLATES,
+    *,
+    images_per_shard: int = DEFAULT_IMAGES_PER_SHARD,
+    overwrite: bool = False,
+) -> EvalsetWritten:
+    """Items are (encoded image, suffix, label); an image that does not decode is left out and counted."""
+    names = [_joined(name) for name in classnames]
+    lines = [_one_line(template, "template") for template in templates]
+    for template in lines:
+        if "{c}" not in template:
+            raise ConfigError(f"a template needs the placeholder {{c}} for the class name, got {template!r}")
+    if not any(names) or not lines:
+        raise ConfigError("an evaluation set needs at least one class with a name and one template")
+
+    def label_member(label: int) -> tuple[str, bytes]:
+        if not 0 <= label < len(names):
+            raise ConfigError(f"labels go from 0 to {len(names) - 1}, the number of class names, got {label}")
+        return "cls", str(label).encode()
+
+    tally = _Tally()
+    _start(output_dir, images_per_shard, overwrite)
+    storage.publish_text(storage.join(output_dir, "classnames.txt"), "\n".join(names) + "\n")
+    storage.publish_text(storage.join(output_dir, "zeroshot_classification_templates.txt"), "\n".join(lines) + "\n")
+    shards = _write_shards(output_dir, _members(items, label_member, tally), images_per_shard)
+    _finish(output_dir, shards)
+    return EvalsetWritten(output_dir, shards, tally.images, len(names), 0, tally.failures)
+
+
+def write_retrieval_set(
+    output_dir: str,
+    items: Iterable[tuple[bytes, str, Sequence[str]]],
+    *,
+    images_per_shard: int = DEFAULT_IMAGES_PER_SHARD,
+    overwrite: bool = False,
+) -> EvalsetWritten:
+    """Items are (encoded image, suffix, its captions)."""
+    tally = _Tally()
+
+    def caption_member(captions: Sequence[str]) -> tuple[str, bytes]:
+        lines = [_one_line(caption, "caption") for caption in captions]
+        if not lines:
+            raise ConfigError("an image of a retrieval set needs at least one caption")
+        tally.captions += len(lines)
+        return "txt", "\n".join(lines).encode()
+
+    _start(output_dir, images_per_shard, overwrite)
+    storage.publish_text(storage.join(output_dir, "dataset_type.txt"), "retrieval\n")
+    shards = _write_shards(output_dir, _members(items, caption_member, tally), images_per_shard)
+    _finish(output_dir, shards)
+    return EvalsetWritten(output_dir, shards, tally.images, 0, tally.captions, tally.failures)
+
+
+def _members(
+    items: Iterable[tuple[bytes, str, Truth]], truth_member: Callable[[Truth], tuple[str, bytes]], tally: _Tally
+) -> Iterator[dict[str, bytes]]:
+    for image, suffix, truth in items:
+        if suffix.lower() not in SUFFIXES:
+            tally.fail(f"not jpg, png or webp: {suffix or 'unknown format'}")
+            continue
+        try:
+            decode_rgb(image)
+        except ImageDecodeError as error:
+            tally.fail(f"image does not decode: {error}")
+            continue
+        truth_suffix, content = truth_member(truth)
+        tally.images += 1
+        yield {suffix.lower(): image, truth_suffix: content}
+
+
+def _write_shards(output_dir: str, samples: Iterator[dict[str, bytes]], images_per_shard: int) -> int:
+    shard = number = 0
+    first = next(samples, None)
+    if first is None:
+        raise ConfigError(f"there are no images to write to {output_dir}")
+    while first is not None:
+        with storage.publish(storage.join(output_dir, "test", f"{shard}.tar")) as file, TarWriter(file) as tar:
+            tar.add_sample(f"s{number:07d}", first)
+            number += 1
+            for members in islice(samples, images_per_shard - 1):
+                tar.add_sample(f"s{number:07d}", members)
+                number += 1
+        shard += 1
+        first = next(samples, None)
+    return shard
+
+
+def _start(output_dir: str, images_per_shard: int, overwrite: bool) -> None:
+    if images_per_shard < 1:
+        raise ConfigError(f"images-per-shard must be at least 1, got {images_per_shard}")
+    if storage.list_files(output_dir, recursive=True) and not overwrite:
+        raise ConfigError(f"{output_dir} is not empty; choose a new --output-dir, or add --overwrite")
+    storage.check_writable(output_dir)
+    # Without its manifest the old set is no set; its tars beyond the new last one must not look like part of it.
+    for info in storage.list_files(storage.join(output_dir, "test")):
+        storage.remove(info.url)
+    for name in ("dataset_type.txt", "classnames.txt", "zeroshot_classification_templates.txt"):
+        if storage.exists(storage.join(output_dir, name)):
+            storage.remove(storage.join(output_dir, name))
+
+
+def _finish(output_dir: str, shards: int) -> None:
+    storage.publish_text(storage.join(output_dir, "test", "nshards.txt"), f"{shards}\n")
+
+
+def _one_line(text: str, what: str) -> str:
+    line = _joined(text)
+    if not line:
+        raise ConfigError(f"an empty {what} can't be written")
+    return line
+
+
+def _joined(text: str) -> str:
+    """These files have a line an entry, so a line break inside one becomes a space."""
+    return " ".join(text.split())

@@ -1,0 +1,1 @@
+"""A subset as tars of its own."""

@@ -1,0 +1,1 @@
+"""Plans: which rows of which shard to train on, and where they lie."""

@@ -1,0 +1,74 @@
+"""The plan of a subset that somebody asks about: one that is there, or one compiled from what is known of the pool."""
+
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datascaler import storage
+from datascaler.data.plan.build import compile_plan
+from datascaler.data.plan.plan import Plan, match_shards, read_plan
+from datascaler.data.plan.shard_rows import UnusableLogError, has_all_logs, has_all_tables, rows_of_log, rows_of_table
+from datascaler.data.pool.shards import Shard, pool_digest
+from datascaler.data.subset.subset import base_of, read_recipe, subset_digest
+from datascaler.data.tables.index import index_folder
+from datascaler.errors import ConfigError
+
+
+def given_plan(plan_url: str, subset_url: str, uids: NDArray[np.void], shards: list[Shard] | None) -> Plan:
+    """A plan that was named. Raises ConfigError where it is of another subset or, where shards are given, pool."""
+    plan = read_plan(plan_url)
+    if shards is not None:
+        match_shards(plan, shards)
+    if plan.subset_digest != subset_digest(uids):
+        raise ConfigError(f"the plan {plan_url} was made for another subset than {subset_url}")
+    return plan
+
+
+def url_beside(subset_url: str) -> str:
+    return base_of(subset_url) + ".plan"
+
+
+def plan_beside(subset_url: str, uids: NDArray[np.void], shards: list[Shard]) -> Plan | None:
+    """The plan beside a subset, if it was made for just these uids and shards by this version."""
+    url = url_beside(subset_url)
+    try:
+        plan = read_plan(url) if storage.exists(url) else None
+    except ConfigError:
+        return None
+    fits = plan and plan.subset_digest == subset_digest(uids) and plan.pool_digest == pool_digest(shards)
+    return plan if fits else None
+
+
+def known_plan(
+    subset_url: str, uids: NDArray[np.void], shards: list[Shard], *, output_dir: str | None = None
+) -> Plan | None:
+    """The plan beside the subset, else one from the recipe's score tables, from any scores or index of this pool in
+    `output_dir`, or from the logs beside the shards; None where nothing is known. Nothing is written.
+    """
+    plan = plan_beside(subset_url, uids, shards)
+    if plan:
+        return plan
+    for folder in _table_folders(subset_url, shards, output_dir):
+        if has_all_tables(folder, shards):
+            return compile_plan(shards, partial(rows_of_table, folder), uids)[0]
+    if has_all_logs(shards):
+        try:
+            return compile_plan(shards, rows_of_log, uids)[0]
+        except UnusableLogError:
+            return None
+    return None
+
+
+def tables_of_recipe(subset_url: str, shards: list[Shard]) -> str | None:
+    """The score tables that a subset was chosen by, if they are of this pool."""
+    recipe = read_recipe(subset_url) or {}
+    return recipe.get("tables") if recipe.get("pool_digest") == pool_digest(shards) else None
+
+
+def _table_folders(subset_url: str, shards: list[Shard], output_dir: str | None) -> list[str]:
+    folders = [tables] if (tables := tables_of_recipe(subset_url, shards)) else []
+    if output_dir:
+        folders += storage.list_folders(storage.join(output_dir, "scores"))
+        folders.append(index_folder(output_dir, shards))
+    return folders

@@ -1,0 +1,78 @@
+"""A plan for a pool and a subset that have none yet, by whatever is cheapest of what is known about the pool."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datascaler import storage
+from datascaler.data.plan.build import Coverage, build_plan, compile_plan
+from datascaler.data.plan.plan import Plan, read_plan, write_plan
+from datascaler.data.plan.shard_rows import UnusableLogError, has_all_logs, has_all_tables, rows_of_log
+from datascaler.data.pool.shards import Shard, pool_digest
+from datascaler.data.subset.subset import subset_digest
+from datascaler.data.tables.index import index_folder, index_pool
+from datascaler.errors import ConfigError
+
+_LOGS = (
+    "the parquet files beside the shards, which do not say where samples lie: shards are read whole "
+    "(`datascaler pool index` lets them be read in pieces)"
+)
+
+
+def cached_plan(
+    output_dir: str,
+    shards: list[Shard],
+    uids: NDArray[np.void] | None,
+    *,
+    tables: str | None = None,
+    num_workers: int = 4,
+    say: Callable[[str], None] = lambda _: None,
+) -> str:
+    """The URL of the plan of (shards, uids) in `output_dir/plans/`, made now unless an earlier run did.
+
+    `uids` is `u8,u8`, ascending, repeats allowed; None keeps everything. `tables` is a folder of score tables of this
+    pool, if one is known. `num_workers` shards are read at a time where the pool must be indexed. `say` is told what
+    the plan was made from.
+    """
+    digest = subset_digest(uids) if uids is not None else "all"
+    url = storage.join(output_dir, "plans", f"{pool_digest(shards)}-{digest}.plan")
+    if not _is_there(url):
+        storage.check_writable(output_dir)
+        (plan, _), source = _made(output_dir, shards, uids, tables, num_workers, say)
+        write_plan(url, plan)
+        say(f"plan      made from {source}")
+    return url
+
+
+def _made(
+    output_dir: str,
+    shards: list[Shard],
+    uids: NDArray[np.void] | None,
+    tables: str | None,
+    num_workers: int,
+    say: Callable[[str], None],
+) -> tuple[tuple[Plan, Coverage], str]:
+    """The plan, and the words for what it was made from."""
+    if tables and has_all_tables(tables, shards):
+        return build_plan(shards, tables, uids), f"the score tables in {tables}"
+    index = index_folder(output_dir, shards)
+    if not has_all_tables(index, shards):
+        if has_all_logs(shards):
+            try:
+                return compile_plan(shards, rows_of_log, uids), _LOGS
+            except UnusableLogError as error:
+                say(f"plan      {error}; the shards themselves are read")
+        index_pool(shards, index, num_workers)
+    return build_plan(shards, index, uids), f"the index tables in {index}"
+
+
+def _is_there(url: str) -> bool:
+    """Whether a plan of this version is there; one of an older version is made anew."""
+    if not storage.exists(url):
+        return False
+    try:
+        read_plan(url)
+    except ConfigError:
+        return False
+    return True

@@ -1,0 +1,108 @@
+"""What a plan needs to know of a shard: whose its rows are, which can be used, and where they lie.
+
+Score tables and index tables say it exactly. The log that img2dataset leaves beside each shard of a DataComp pool says
+it without an offset, and costs no pass over the tars.
+"""
+
+import binascii
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from datascaler import storage
+from datascaler.data.pool.parquet import read_parquet
+from datascaler.data.pool.pool_rows import SUCCESS
+from datascaler.data.pool.samples import DAMAGED_TAR, OK
+from datascaler.data.pool.shards import Shard, is_version
+from datascaler.data.pool.tar import BLOCK_BYTES as TAR_BLOCK_BYTES
+from datascaler.data.tables.score_table import read_table, table_url
+from datascaler.errors import ConfigError, NotFoundError
+
+_UID_DIGITS = 32
+_SMALLEST_SAMPLE_BYTES = 2 * 2 * TAR_BLOCK_BYTES
+"""An image and a json, each a header and a block of content."""
+
+
+class UnusableLogError(Exception):
+    """The log beside a shard can't stand for its tar; the text says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRows:
+    """n samples in tar order."""
+
+    high: NDArray[np.uint64]
+    low: NDArray[np.uint64]
+    usable: NDArray[np.bool_]
+    starts: NDArray[np.int64] | None = None
+    """Bytes from the start of the tar; None where nobody has looked into it."""
+    ends: NDArray[np.int64] | None = None
+
+
+def rows_of_table(folder: str, shard: Shard) -> ShardRows:
+    """Read the rows of the shard's score or index table. Raises ConfigError for a table of another version of it.
+
+    The row that a damaged tar ends with stands for no sample, so it is none of the plan's: no block reaches into it.
+    """
+    url = table_url(folder, shard)
+    table, footer = read_table(url, ["uid_high", "uid_low", "status", "offset", "length"])
+    if not is_version(shard, footer.size, footer.etag):
+        raise ConfigError(f"the table of {shard.name} in {folder} was made from another version of the shard")
+    if table.num_rows and table["status"][-1].as_py() == DAMAGED_TAR:
+        table = table.slice(0, table.num_rows - 1)
+    starts = table["offset"].to_numpy().astype(np.int64)
+    ends = starts + table["length"].to_numpy().astype(np.int64)
+    if (starts % TAR_BLOCK_BYTES).any() or (starts[1:] < ends[:-1]).any():
+        raise ConfigError(f"{url} holds offsets that no tar can have: remove it and make it anew")
+    usable = pc.equal(table["status"], OK).to_numpy()
+    return ShardRows(table["uid_high"].to_numpy(), table["uid_low"].to_numpy(), usable, starts, ends)
+
+
+def has_all_tables(folder: str, shards: Iterable[Shard]) -> bool:
+    there = {info.url for info in storage.list_files(folder, ".parquet", recursive=True)}
+    return all(table_url(folder, shard) in there for shard in shards)
+
+
+def rows_of_log(shard: Shard) -> ShardRows:
+    """From the parquet that img2dataset wrote beside the tar: its successes, in the file's order, are the samples.
+
+    Raises UnusableLogError where there is none or it can't be of this tar.
+    """
+    url = _log_url(shard)
+    try:
+        table = read_parquet(url, ["status", "uid"])
+        uids = _uids(table.filter(pc.equal(table["status"], SUCCESS))["uid"])
+    except NotFoundError:
+        raise UnusableLogError(f"there is no {url}") from None
+    except MemoryError:
+        raise
+    except (ConfigError, ValueError, pa.ArrowException) as error:
+        raise UnusableLogError(f"{url} can't be used ({error})") from error
+    if len(uids) * _SMALLEST_SAMPLE_BYTES > shard.size:
+        raise UnusableLogError(f"{url} lists {len(uids):,} samples, more than its tar of {shard.size:,} bytes can hold")
+    return ShardRows(uids[:, 0], uids[:, 1], np.ones(len(uids), dtype=bool))
+
+
+def has_all_logs(shards: Iterable[Shard]) -> bool:
+    wanted = {_log_url(shard) for shard in shards}
+    folders = {storage.parent(url) for url in wanted}
+    return wanted <= {info.url for folder in folders for info in storage.list_files(folder, ".parquet")}
+
+
+def _log_url(shard: Shard) -> str:
+    return shard.url.removesuffix(".tar") + ".parquet"
+
+
+def _uids(column: pa.ChunkedArray) -> NDArray[np.uint64]:
+    """Hex digits -> [n, 2]. Raises ValueError for anything else than 32 of them."""
+    texts = column.cast(pa.large_string()).combine_chunks()
+    if texts.null_count or not pc.all(pc.equal(pc.binary_length(texts), _UID_DIGITS), min_count=0).as_py():
+        raise ValueError("a success without a uid of 32 hex digits")
+    _, _, digits = texts.buffers()
+    start = texts.offset * _UID_DIGITS
+    used = memoryview(digits or b"")[start : start + len(texts) * _UID_DIGITS]
+    return np.frombuffer(binascii.unhexlify(used), ">u8").astype(np.uint64).reshape(-1, 2)

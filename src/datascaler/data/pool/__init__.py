@@ -1,0 +1,1 @@
+"""Pools: shards, tars and their samples, images, uids, and the check of all that."""

@@ -1,0 +1,121 @@
+"""Encoded bytes -> RGB image, as DataComp's own preparation does it."""
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from datascaler.data.pool.flatten import flatten
+from datascaler.data.pool.jpeg import jpeg_pixels
+from datascaler.errors import DatascalerError, TryAgainError, first_line
+from datascaler.tools.foreign_warnings import WrongResult, heard
+
+MAX_PIXELS = 100_000_000
+"""A pool image has at most 512 x 512; this only stops decompression bombs."""
+MAX_ASPECT = 1000
+"""Longer side over shorter. Resizing the shorter side to 224 would make gigabytes of a line of pixels."""
+_SPARE_BYTES, _BYTES_PER_PIXEL = 64 << 20, 12
+"""The memory that a sound picture needs to be decoded: three forms of it at a time, and what others take meanwhile."""
+_NEEDED_FORMATS = {"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"}
+_JPEG_FORMATS = ("JPEG", "MPO")
+"""An MPO is a JPEG with more pictures after the first, which counts."""
+
+
+class ImageDecodeError(DatascalerError):
+    """These bytes are not an image that Pillow can read whole."""
+
+
+def decode_rgb(encoded: bytes | memoryview) -> Image.Image:
+    """Decode to RGB, bit-equal to Pillow's; transparency is flattened on white (img2dataset's rule for DataComp).
+
+    Orientation in EXIF and colour profiles are ignored, as open_clip and img2dataset do.
+    An animation is its first frame. Raises ImageDecodeError.
+    """
+    decoded = _decode(encoded)
+    return decoded if isinstance(decoded, Image.Image) else Image.fromarray(decoded)
+
+
+def decode_pixels(encoded: bytes | memoryview) -> NDArray[np.uint8]:
+    """The same as decode_rgb, as a writable uint8 [height, width, 3]."""
+    decoded = _decode(encoded)
+    return np.array(decoded) if isinstance(decoded, Image.Image) else decoded
+
+
+def is_of_machine(error: Exception) -> bool:
+    """Whether this says something of the machine, and nothing of the bytes: Pillow's own errors have no errno."""
+    return isinstance(error, MemoryError | ImportError) or (isinstance(error, OSError) and error.errno is not None)
+
+
+def _decode(encoded: bytes | memoryview) -> Image.Image | NDArray[np.uint8]:
+    """The picture in whichever form is at hand.
+
+    Where memory runs out, libraries may say anything, that a sound file is broken too. So what fails is tried again
+    where there is memory for a sound picture, and broken only if it fails then. Raises TryAgainError where there isn't.
+    """
+    try:
+        return _try_to_decode(encoded)
+    except (ImageDecodeError, MemoryError):
+        _require_memory(encoded)
+    try:
+        return _try_to_decode(encoded)
+    except MemoryError as error:
+        raise ImageDecodeError("it asks for more memory than a picture of its size takes") from error
+
+
+def _require_memory(encoded: bytes | memoryview) -> None:
+    size = "unknown size"
+    try:
+        with heard(), Image.open(io.BytesIO(encoded)) as image:
+            size = f"{image.width} x {image.height} pixels"
+            pixels = min(image.width * image.height, MAX_PIXELS)
+    except UnidentifiedImageError:
+        pixels = 0
+    except Exception:  # some formats are decoded in part when they are opened
+        pixels = MAX_PIXELS
+    try:
+        np.empty(_SPARE_BYTES + _BYTES_PER_PIXEL * pixels, np.uint8)
+    except MemoryError as error:
+        raise TryAgainError(
+            f"no memory is left to decode an image of {size}: lower --num-workers or give more memory"
+        ) from error
+
+
+def _try_to_decode(encoded: bytes | memoryview) -> Image.Image | NDArray[np.uint8]:
+    try:
+        with heard() as warned:
+            # Reads the header, which is little work, so a file is refused or not whatever decodes it afterwards.
+            image = Image.open(io.BytesIO(encoded))
+            _refuse_bombs(image.width, image.height)
+            if image.format in _JPEG_FORMATS:
+                pixels = jpeg_pixels(encoded, image.width, image.height)
+                if pixels is not None:
+                    return pixels
+            image.load()
+            flat = flatten(image)
+            _refuse_wrong(image.format, warned)
+            return flat
+    except (ImageDecodeError, MemoryError):
+        raise
+    except UnidentifiedImageError as error:
+        if not Image.OPEN.keys() >= _NEEDED_FORMATS:
+            raise TryAgainError("Pillow's readers could not be loaded: give more memory, or install it anew") from error
+        raise ImageDecodeError("not an image format that Pillow knows") from error
+    except Exception as error:  # Pillow's plugins raise nearly anything on malformed input
+        if is_of_machine(error):
+            raise TryAgainError(f"no image can be decoded on this machine: {first_line(error)}") from error
+        raise ImageDecodeError(f"{type(error).__name__}: {error}") from error
+
+
+def _refuse_wrong(image_format: str | None, warned: list[tuple[str, WrongResult]]) -> None:
+    """Pillow reads on where it had to leave something out."""
+    for message, why in warned:
+        if why.image_format in ("", image_format):
+            raise ImageDecodeError(f"{why.meaning} ({message})")
+
+
+def _refuse_bombs(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise ImageDecodeError(f"{width} x {height} pixels: more than {MAX_PIXELS} are refused")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise ImageDecodeError(f"{width} x {height} pixels: sides of more than {MAX_ASPECT}:1 are refused")

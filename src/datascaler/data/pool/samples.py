@@ -1,0 +1,168 @@
+"""Members of a DataComp shard -> samples: image, caption and uid, or the reason why not."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import IO
+
+from datascaler.data.pool.tar import Member, TarDamageError, walk_tar
+from datascaler.data.pool.uids import is_uid, split_uid
+
+IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff")
+
+OK = "ok"
+NO_IMAGE = "no image"
+EMPTY_IMAGE = "empty image"
+BAD_IMAGE = "image does not decode"
+NO_CAPTION = "no caption"
+BAD_CAPTION = "caption is not UTF-8"
+BAD_JSON = "json does not parse"
+NO_UID = "no uid"
+DAMAGED_TAR = "tar damaged here"
+NOT_FINITE = "score is not finite"
+NO_SIZE = "no original size"
+NO_SCORE = "no score in the metadata"
+
+_LARGEST_SIDE = 1 << 31
+
+
+@dataclass(slots=True)
+class Sample:
+    """One row of a shard. Its row id is its ordinal in the tar, whatever its status."""
+
+    row: int
+    key: str
+    offset: int
+    """Byte of the shard where its first header starts."""
+    length: int
+    """Bytes to the end of its last member, padding included."""
+    uid: tuple[int, int] = (0, 0)
+    image: bytes = b""
+    caption: str = ""
+    status: str = OK
+    detail: str = ""
+    """What exactly was wrong, for people."""
+    original_size: tuple[int, int] = (0, 0)
+    """Width and height of the image as it was downloaded, as the json has them; zeros where it does not."""
+
+
+@dataclass(slots=True)
+class Group:
+    """The members of a sample, by suffix."""
+
+    key: str
+    members: dict[str, Member] = field(default_factory=dict)
+
+
+def read_samples(file: IO[bytes], base: int = 0, first_row: int = 0) -> Iterator[Sample]:
+    """Every sample from the file's position on, in tar order; nothing is decoded.
+
+    A damaged archive ends with one row of status DAMAGED_TAR, after every sample before the fault. The sample that the
+    fault cut is that row.
+    """
+    return samples_of(walk_tar(file, base), base, first_row)
+
+
+def samples_of(members: Iterable[Member], base: int = 0, first_row: int = 0) -> Iterator[Sample]:
+    """The samples of an archive's members, which end with TarDamageError where it is damaged."""
+    row = first_row
+    group: Group | None = None
+    end = base
+    try:
+        for member in members:
+            key, suffix = split_name(member.name)
+            if group is not None and (key != group.key or suffix in group.members):
+                yield sample_of(row, group)
+                row += 1
+                group = None
+            group = group or Group(key)
+            group.members[suffix] = member
+            end = member.end
+    except TarDamageError as damage:
+        # A group that is not whole belongs to the sample that the fault cut: one row for both.
+        start, key = end, ""
+        if group is not None:
+            sample = sample_of(row, group)
+            if sample.status == OK:
+                yield sample
+                row += 1
+            else:
+                start, key = sample.offset, sample.key
+        yield Sample(row=row, key=key, offset=start, length=end - start, status=DAMAGED_TAR, detail=str(damage))
+        return
+    if group is not None:
+        yield sample_of(row, group)
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """webdataset's rule: the key ends at the first dot after the last slash; the suffix is lower-cased."""
+    folder, slash, base = name.rpartition("/")
+    stem, _, suffix = base.partition(".")
+    return folder + slash + stem, suffix.lower()
+
+
+def sample_of(row: int, group: Group) -> Sample:
+    """A sample and its status; nothing is decoded."""
+    members = list(group.members.values())
+    sample = Sample(row=row, key=group.key, offset=members[0].offset, length=members[-1].end - members[0].offset)
+    record = _read_json(sample, group.members.get("json"))
+    uid = record.get("uid")
+    if is_uid(uid):
+        sample.uid = split_uid(str(uid))
+    elif sample.status == OK:
+        sample.status, sample.detail = NO_UID, f"uid in json: {uid!r}"
+    sample.original_size = _original_size(record)
+    _read_image(sample, group.members)
+    _read_caption(sample, group.members.get("txt"), record)
+    return sample
+
+
+def _read_json(sample: Sample, member: Member | None) -> dict[str, object]:
+    if member is None:
+        return {}
+    try:
+        record = json.loads(member.data)
+    except (ValueError, RecursionError) as error:
+        sample.status, sample.detail = BAD_JSON, str(error)
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _original_size(record: dict[str, object]) -> tuple[int, int]:
+    width, height = record.get("original_width"), record.get("original_height")
+    # A json may hold an integer of any size.
+    if isinstance(width, int) and isinstance(height, int) and 0 < width < _LARGEST_SIDE and 0 < height < _LARGEST_SIDE:
+        return width, height
+    return 0, 0
+
+
+def _read_image(sample: Sample, members: dict[str, Member]) -> None:
+    member = next((members[suffix] for suffix in IMAGE_SUFFIXES if suffix in members), None)
+    if member is None:
+        _fault(sample, NO_IMAGE, f"members: {', '.join(members)}")
+    elif not member.data:
+        _fault(sample, EMPTY_IMAGE, member.name)
+    else:
+        sample.image = member.data
+
+
+def _read_caption(sample: Sample, member: Member | None, record: dict[str, object]) -> None:
+    if member is None:
+        caption = record.get("caption")
+        if not isinstance(caption, str):
+            _fault(sample, NO_CAPTION, "neither a txt member nor a caption in the json")
+        elif any("\ud800" <= letter <= "\udfff" for letter in caption):
+            _fault(sample, BAD_CAPTION, "json escapes half a character")
+        else:
+            sample.caption = caption
+        return
+    try:
+        sample.caption = member.data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        _fault(sample, BAD_CAPTION, str(error))
+
+
+def _fault(sample: Sample, status: str, detail: str) -> None:
+    """Keep the first fault that was found."""
+    if sample.status == OK:
+        sample.status, sample.detail = status, detail

@@ -1,0 +1,45 @@
+"""A remote shard read from its start to its end by several requests at a time: one alone gets a part of the line."""
+
+from collections.abc import Callable, Iterator
+from typing import IO, cast
+
+from datascaler import storage
+from datascaler.data.pool.samples import Sample, read_samples
+from datascaler.data.pool.shards import Shard, require_unchanged
+from datascaler.data.tables.index import read_shard
+from datascaler.tools.ordered_map import in_order
+
+_BLOCK_BYTES = 8 << 20
+_REQUESTS = 3
+"""Up to three times as many blocks are in memory."""
+
+
+def stream_shard(
+    shard: Shard,
+    block_bytes: int = _BLOCK_BYTES,
+    read: Callable[[IO[bytes]], Iterator[Sample]] = read_samples,
+) -> Iterator[Sample]:
+    """The samples of a shard, in tar order, as `read_shard` gives them. `read` takes them from its bytes.
+
+    Raises ConfigError where it is not the shard that was pinned, before the first sample or after the last.
+    """
+    if storage.is_local(shard.url):
+        yield from read_shard(shard, read)
+        return
+    require_unchanged(shard)
+    yield from read(cast("IO[bytes]", _Blocks(shard, block_bytes)))
+    require_unchanged(shard)
+
+
+class _Blocks:
+    """As much of a binary file as reading a tar from its start needs."""
+
+    def __init__(self, shard: Shard, block_bytes: int) -> None:
+        def fetch(start: int) -> bytes:
+            return storage.read_bytes(shard.url, start, min(start + block_bytes, shard.size))
+
+        self._blocks = in_order(fetch, range(0, shard.size, block_bytes), _REQUESTS)
+
+    def read(self, _: int) -> bytes:
+        """The next block, whatever its size; nothing at the end."""
+        return next(self._blocks, b"")

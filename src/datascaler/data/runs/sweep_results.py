@@ -1,0 +1,81 @@
+"""What came of the points of a sweep: `sweep-*.json` beside them, best first. Needs nothing that trains."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+
+from datascaler import storage
+from datascaler.data.runs.run_folder import divergence, finished_run, run_url
+from datascaler.errors import ConfigError, DatascalerError, StorageError
+from datascaler.spec.train import TrainSpec
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPoint:
+    lr: float
+    weight_decay: float
+    warmup_steps: int
+    run: str
+    train_loss: float | None
+    """None for a point that failed or is not complete."""
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepResult:
+    points: list[SweepPoint]
+    """Best first; those without a loss last."""
+    results: str
+    """URL of the same as JSON."""
+    unfinished: int = 0
+    """Points that are neither complete nor diverged: trained again, they may still change the ranking."""
+
+    @property
+    def best(self) -> SweepPoint:
+        return self.points[0]
+
+
+def collect(specs: Sequence[TrainSpec], failures: Mapping[str, str] | None = None) -> SweepResult:
+    """Rank the points as they are now, and publish the ranking.
+
+    failures: why points ended without a loss, by the URLs of their runs, where their folders don't say it.
+
+    Raises DatascalerError if none is complete, with the result as `finished`.
+    """
+    found = [_point_of(spec, (failures or {}).get(run_url(spec), "")) for spec in specs]
+    unfinished = sum(is_unfinished for _, is_unfinished in found)
+    points = [point for point, _ in found]
+    points.sort(key=lambda point: math.inf if point.train_loss is None else point.train_loss)
+    url = sweep_results_url(specs)
+    storage.publish_record(url, {"points": [asdict(point) for point in points]})
+    if points[0].train_loss is None:
+        error = DatascalerError(f"no point of the sweep is complete; the first: {points[0].failure}")
+        raise error.after(SweepResult(points, url, unfinished))
+    return SweepResult(points, url, unfinished)
+
+
+def _point_of(spec: TrainSpec, failure: str) -> tuple[SweepPoint, bool]:
+    """What its folder says of a point, and whether it is neither complete nor diverged."""
+    loss, is_unfinished = None, False
+    try:
+        summary = finished_run(spec)
+        if summary:
+            loss, failure = summary.train_loss, ""
+        else:
+            diverged = divergence(run_url(spec))
+            is_unfinished = diverged is None
+            failure = diverged or failure or "not complete"
+    except (ConfigError, StorageError) as error:
+        failure, is_unfinished = str(error), True
+    return SweepPoint(spec.lr, spec.weight_decay, spec.warmup_steps, run_url(spec), loss, failure), is_unfinished
+
+
+def sweep_results_url(specs: Sequence[TrainSpec]) -> str:
+    """Where the ranking of a sweep goes. Sweeps of other points, or of another length, lie beside it."""
+    first = specs[0]
+    points = sorted(spec.folder for spec in specs)
+    digest = sha256(json.dumps(points).encode()).hexdigest()[:8]
+    name = f"sweep-n{first.train_num_samples}-s{first.seed}-{digest}.json"
+    return storage.join(storage.parent(run_url(first)), name)

@@ -1,0 +1,1 @@
+"""Selection: scores of a whole pool -> the subset that is kept."""

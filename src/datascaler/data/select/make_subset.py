@@ -1,0 +1,142 @@
+"""Scores -> a subset file, its recipe and its plan."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datascaler import __version__, storage
+from datascaler.data.plan.build import Coverage, build_plan
+from datascaler.data.plan.plan import write_plan
+from datascaler.data.pool.shard_list import read_frozen_shards
+from datascaler.data.pool.shards import Shard, pool_digest
+from datascaler.data.select.mix_rule import MixRule
+from datascaler.data.select.rule import SelectRule
+from datascaler.data.select.scratch import scratch_folder
+from datascaler.data.select.select import Selection, select
+from datascaler.data.select.source import RANDOM, ScoreSource, mixed_source, one_source
+from datascaler.data.subset.subset import FORMATS, read_recipe, write_subset
+from datascaler.data.tables.metadata import is_metadata
+from datascaler.errors import ConfigError
+from datascaler.progress import progress
+from datascaler.spec.numbers import format_fraction
+
+LARGEST_SET = 50_000_000
+"""Uids in a `.pkl` or `.trie`, which are made of Python strings in memory: some 10 GB at this size."""
+_SETS = ("pkl", "trie")
+
+
+@dataclass(frozen=True, slots=True)
+class MadeSubset:
+    files: list[str]
+    plan: str | None
+    """None where DataComp's metadata was scored: training makes the plan when it sees the pool's tars."""
+    recipe: dict[str, Any]
+    coverage: Coverage | None
+    """None where there is no plan."""
+
+
+def make_subset(
+    output_dir: str,
+    rule: SelectRule,
+    *,
+    method: str | None = None,
+    score_name: str | None = None,
+    mix: MixRule | None = None,
+    formats: Sequence[str] = ("npy", "pkl"),
+    name: str | None = None,
+    seed: int = 0,
+) -> MadeSubset:
+    """Keep what `rule` names of the pool that was scored into `output_dir`, by one `method`'s scores or by a `mix`.
+
+    Writes `<output_dir>/subsets/<name>.npy` (and other formats), `.json` (the recipe) and `.plan`; the name defaults to
+    `<method>-f<fraction>`, `-top<rows>` or `-t<threshold>`. Sorts on local disk, below TMPDIR: some 32 bytes a kept
+    row. Raises ConfigError for a bad format, while shards are unscored, and where nothing would be kept.
+    """
+    unknown = set(formats) - set(FORMATS)
+    if unknown:
+        raise ConfigError(f"unknown subset format {sorted(unknown)[0]!r}; known: {', '.join(FORMATS)}")
+    source = _source(output_dir, method, score_name, mix, seed)
+    shards = source.shards
+    base = storage.join(output_dir, "subsets", name or _default_name(source.method, rule, seed))
+    _refuse_other_scores(base, source)
+    with scratch_folder() as scratch:
+        with progress((source.measure_passes + rule.passes) * len(shards), "subset", unit="table") as bar:
+            pool = source.open(scratch, bar.update)
+            selection = select(
+                pool, rule, scratch, on_table=bar.update, check_size=lambda rows: _refuse_large_sets(rows, formats)
+            )
+        uids = selection.uids
+        recipe = _recipe(selection, rule, source, len(uids))
+        plan_url, coverage = publish_plan(base, shards, source.tables, uids)
+        files = write_subset(base, uids, recipe, formats)
+    return MadeSubset(files=files, plan=plan_url, recipe=recipe, coverage=coverage)
+
+
+def publish_plan(
+    base: str, shards: list[Shard], tables: str, uids: NDArray[np.void]
+) -> tuple[str | None, Coverage | None]:
+    """Write `<base>.plan` for a pool of tars; None for a pool of metadata, which knows of no tar."""
+    if any(is_metadata(shard) for shard in shards):
+        return None, None
+    plan, coverage = build_plan(shards, tables, uids)
+    write_plan(f"{base}.plan", plan)
+    return f"{base}.plan", coverage
+
+
+def _source(output_dir: str, method: str | None, score_name: str | None, mix: MixRule | None, seed: int) -> ScoreSource:
+    shards = read_frozen_shards(output_dir)
+    if mix is None and method is not None:
+        return one_source(output_dir, shards, method, score_name, seed)
+    if mix is None or method is not None or score_name is not None:
+        raise ConfigError("give a method (and its score name, if it has several) or a mix of scores, not both")
+    return mixed_source(output_dir, shards, mix)
+
+
+def _default_name(method: str, rule: SelectRule, seed: int) -> str:
+    return f"{method}-{rule.short_name}" + (f"-s{seed}" if method == RANDOM else "")
+
+
+def _refuse_other_scores(base: str, source: ScoreSource) -> None:
+    """The default name does not say which of a method's models chose; a subset of another is not overwritten."""
+    recipe = read_recipe(f"{base}.npy")
+    if recipe and recipe.get("score_id") != source.score_id:
+        raise ConfigError(
+            f"{base}.json was made from the scores {recipe.get('score_id')}, not {source.score_id}: "
+            "choose a --subset-name"
+        )
+
+
+def _refuse_large_sets(rows: int, formats: Sequence[str]) -> None:
+    sets = [name for name in formats if name in _SETS]
+    if sets and rows > LARGEST_SET:
+        raise ConfigError(
+            f"{rows:,} uids are too many for .{sets[0]}, which is made of Python strings in memory (at most "
+            f"{LARGEST_SET:,}): use --formats npy, which training reads as well"
+        )
+
+
+def _recipe(selection: Selection, rule: SelectRule, source: ScoreSource, kept_uids: int) -> dict[str, Any]:
+    # What training names its runs after: a top or a threshold keeps a fraction too.
+    fraction = rule.fraction or Fraction(selection.kept, selection.rows)
+    return {
+        "method": source.method,
+        # As --fraction takes it: a decimal where that is exact, else a/b.
+        "fraction": format_fraction(fraction).replace("-", "/"),
+        **rule.recipe,
+        "threshold": selection.threshold,
+        "rows": selection.rows,
+        "usable": selection.usable,
+        "kept_rows": selection.kept,
+        "kept_uids": kept_uids,
+        "ties": selection.ties,
+        "kept_ties": selection.kept_ties,
+        "score_id": source.score_id,
+        **source.recipe,
+        "tables": source.tables,
+        "pool_digest": pool_digest(source.shards),
+        "code_version": __version__,
+    }

@@ -1,0 +1,1 @@
+"""Samplers: scores -> a subset with repeats."""

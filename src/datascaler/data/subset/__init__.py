@@ -1,0 +1,1 @@
+"""Subset files: their formats, and subsets made of other subsets."""

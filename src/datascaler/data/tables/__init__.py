@@ -1,0 +1,1 @@
+"""Tables that are known of a pool: scores, indexes, DataComp's metadata, and how far they are."""

@@ -1,0 +1,115 @@
+"""Index tables: what a score table knows of a shard, without a score. They serve pools that nobody has scored."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import IO
+
+from datascaler import storage
+from datascaler.data.pool.samples import DAMAGED_TAR, Sample, read_samples
+from datascaler.data.pool.shard_list import frozen_shards, require_pool_unchanged
+from datascaler.data.pool.shards import Shard, pool_digest, require_unchanged
+from datascaler.data.tables.score_table import (
+    Footer,
+    count_table,
+    finished_footer,
+    index_footer,
+    table_url,
+    write_table,
+)
+from datascaler.errors import BadInputError, ConfigError, NotFoundError
+from datascaler.progress import progress
+from datascaler.tools.ordered_map import in_order
+
+_EXAMPLES = 5
+
+
+@dataclass(slots=True)
+class IndexSummary:
+    """Counts over the shards that were asked for."""
+
+    tables: str
+    """Folder of the index tables."""
+    shards: int = 0
+    skipped: int = 0
+    """Shards whose table was there already; their rows are counted too."""
+    rows: int = 0
+    ok: int = 0
+    bad: dict[str, int] = field(default_factory=dict)
+    """Rows by status."""
+    damaged: list[str] = field(default_factory=list)
+    """Shards that can be followed to some point only; what lies before it is indexed."""
+
+    def add(self, footer: Footer, *, skipped: bool) -> None:
+        count_table(self, footer)
+        self.skipped += skipped
+        if DAMAGED_TAR in footer.bad:
+            self.damaged.append(footer.shard)
+
+
+def index_part(data_dir: str, output_dir: str, *, index: int = 0, count: int = 1, num_workers: int = 4) -> IndexSummary:
+    """Index the shards index, index + count, ... of a pool, as `output_dir/shards.parquet` lists it.
+
+    Raises as `index_pool` does, and ConfigError for a pool that changed since its list was frozen.
+    """
+    if count < 1 or not 0 <= index < count:
+        raise ConfigError(f"index must be in 0..count - 1, got {index} of {count}")
+    storage.check_writable(output_dir)
+    shards = frozen_shards(output_dir, data_dir)
+    mine = shards[index::count]
+    require_pool_unchanged(mine, data_dir)
+    return index_pool(mine, index_folder(output_dir, shards), num_workers)
+
+
+def index_folder(output_dir: str, shards: Sequence[Shard]) -> str:
+    """Where the index tables of a pool are, given all of its shards."""
+    return storage.join(output_dir, "index", pool_digest(shards))
+
+
+def index_pool(shards: Sequence[Shard], folder: str, num_workers: int = 4) -> IndexSummary:
+    """Write the index table of every shard that has none yet. No image is decoded.
+
+    Raises BadInputError, after all other shards are done, if some are gone or have a damaged table.
+    """
+    if num_workers < 1:
+        raise ConfigError(f"num-workers must be at least 1, got {num_workers}")
+    summary = IndexSummary(folder)
+    gone: list[NotFoundError | BadInputError] = []
+    with progress(len(shards), "index", unit="shard") as bar:
+        for done in in_order(partial(_index_shard, folder=folder), shards, num_workers):
+            if isinstance(done, NotFoundError | BadInputError):
+                gone.append(done)
+            else:
+                footer, skipped = done
+                summary.add(footer, skipped=skipped)
+            bar.update()
+    if gone:
+        what = "are gone" if all(isinstance(error, NotFoundError) for error in gone) else "are gone or damaged"
+        examples = "; ".join(str(error) for error in gone[:_EXAMPLES])
+        raise BadInputError(f"{len(gone)} of {len(shards)} shards {what}, the others are indexed: {examples}").after(
+            summary
+        )
+    return summary
+
+
+def read_shard(shard: Shard, read: Callable[[IO[bytes]], Iterator[Sample]] = read_samples) -> Iterator[Sample]:
+    """The samples of a shard, in tar order. Raises ConfigError where it is not the one pinned, before or after them."""
+    require_unchanged(shard)
+    with storage.translated_errors(shard.url), storage.open_read(shard.url) as file:
+        yield from read(file)
+    require_unchanged(shard)
+
+
+def _index_shard(shard: Shard, folder: str) -> tuple[Footer, bool] | NotFoundError | BadInputError:
+    """The footer of the shard's table, and whether it was there already."""
+    url, footer = table_url(folder, shard), index_footer(shard)
+    samples = []
+    try:
+        if found := finished_footer(url, footer, overwrite=False):
+            return found, True
+        for sample in read_shard(shard):
+            sample.image, sample.caption = b"", ""
+            samples.append(sample)
+    except (NotFoundError, BadInputError) as error:
+        return error
+    return write_table(url, footer, samples), False

@@ -1,0 +1,142 @@
+"""Evaluation sets in DataComp's webdataset layout."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from datascaler import storage
+from datascaler.data.make.make_evalset import make_classification_set, make_retrieval_set
+from datascaler.data.make.write_evalset import write_classification_set, write_retrieval_set
+from datascaler.errors import ConfigError
+from tests.data.tars import picture, read_with_webdataset
+
+
+@pytest.fixture
+def classes(tmp_path: Path) -> Path:
+    """Three of hot_dog, two of apple; and files that are no images of a class."""
+    folder = tmp_path / "classes"
+    for number in range(3):
+        (folder / "hot_dog" / "deep").mkdir(parents=True, exist_ok=True)
+        (folder / "hot_dog" / "deep" / f"{number}.png").write_bytes(picture(number))
+    (folder / "apple").mkdir()
+    (folder / "apple" / "a.JPG").write_bytes(picture(7, "JPEG"))
+    (folder / "apple" / "b.webp").write_bytes(picture(8, "WEBP"))
+    (folder / "apple" / "notes.txt").write_text("none")
+    (folder / "loose.png").write_bytes(picture(9))
+    return folder
+
+
+def members(tar: bytes) -> dict[str, bytes]:
+    with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
+        return {info.name: archive.extractfile(info).read() for info in archive}  # type: ignore[union-attr]
+
+
+def test_classification_from_folders(classes: Path, tmp_path: Path) -> None:
+    target = tmp_path / "set"
+    written = make_classification_set(str(classes), str(target), images_per_shard=2)
+    assert (written.shards, written.images, written.classes, written.failures) == (3, 5, 2, {})
+    assert (target / "classnames.txt").read_text() == "apple\nhot dog\n"
+    assert (target / "zeroshot_classification_templates.txt").read_text() == "a photo of a {c}.\n"
+    assert (target / "test/nshards.txt").read_text().strip() == "3"
+    assert not (target / "dataset_type.txt").exists()
+    assert sorted(path.name for path in (target / "test").iterdir()) == ["0.tar", "1.tar", "2.tar", "nshards.txt"]
+    assert members((target / "test/0.tar").read_bytes()) == {
+        "s0000000.cls": b"0",
+        "s0000000.jpg": picture(7, "JPEG"),
+        "s0000001.cls": b"0",
+        "s0000001.webp": picture(8, "WEBP"),
+    }
+    assert list(members((target / "test/2.tar").read_bytes())) == ["s0000004.cls", "s0000004.png"]
+    samples = read_with_webdataset(*(target / f"test/{shard}.tar" for shard in range(3)))
+    assert [sample["cls"] for sample in samples] == [b"0", b"0", b"1", b"1", b"1"]
+
+
+def test_class_names_and_templates_of_ones_own(classes: Path, tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("a fruit \n a sausage\n")
+    templates = ["a {c}.", "two\nlines of {c}"]
+    make_classification_set(
+        str(classes), str(tmp_path / "set"), classnames=str(tmp_path / "names.txt"), templates=templates
+    )
+    assert (tmp_path / "set/classnames.txt").read_text() == "a fruit\na sausage\n"
+    assert (tmp_path / "set/zeroshot_classification_templates.txt").read_text() == "a {c}.\ntwo lines of {c}\n"
+    for text, found in (("only one\n", 1), ("a fruit\n\na sausage\n", 3)):
+        (tmp_path / "names.txt").write_text(text)
+        with pytest.raises(ConfigError, match=f"has {found} class names for 2 folders"):
+            make_classification_set(str(classes), str(tmp_path / "other"), classnames=str(tmp_path / "names.txt"))
+    with pytest.raises(ConfigError, match=r"needs the placeholder \{c\}"):
+        make_classification_set(str(classes), str(tmp_path / "other"), templates=["a photo"])
+    with pytest.raises(ConfigError, match="at least one class with a name and one template"):
+        make_classification_set(str(classes), str(tmp_path / "other"), templates=[])
+
+
+def test_images_that_do_not_decode_are_left_out_and_counted(classes: Path, tmp_path: Path) -> None:
+    (classes / "apple" / "c.png").write_bytes(b"no picture")
+    (classes / "apple" / "d.gif").write_bytes(picture(1, "GIF"))
+    written = make_classification_set(str(classes), str(tmp_path / "set"))
+    assert written.images == 5
+    assert written.failures == {"not jpg, png or webp": 2}
+    cut = picture(1, size=(64, 64))[:-60]
+    written = write_classification_set(str(tmp_path / "cut"), [(cut, "png", 0), (picture(), "png", 0)], ["a"])
+    assert (written.images, written.failures) == (1, {"image does not decode": 1})
+
+
+def test_folders_without_classes(classes: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="one folder a class"):
+        make_classification_set(str(classes / "hot_dog" / "deep"), str(tmp_path / "set"))
+    with pytest.raises(ConfigError, match="no files in"):
+        make_classification_set(str(tmp_path / "nowhere"), str(tmp_path / "set"))
+
+
+def test_an_old_set_is_replaced_only_when_told(classes: Path, tmp_path: Path) -> None:
+    target = str(tmp_path / "set")
+    make_classification_set(str(classes), target, images_per_shard=1)
+    with pytest.raises(ConfigError, match="is not empty; choose a new --output-dir, or add --overwrite"):
+        make_classification_set(str(classes), target)
+    write_retrieval_set(target, [(picture(), "png", ["a"])], overwrite=True)
+    names = sorted(str(path.relative_to(target)) for path in (tmp_path / "set").rglob("*") if path.is_file())
+    assert names == ["dataset_type.txt", "test/0.tar", "test/nshards.txt"]
+
+
+def test_the_writer_checks_labels_and_sizes(tmp_path: Path) -> None:
+    for label in (-1, 2):
+        with pytest.raises(ConfigError, match=f"labels go from 0 to 1, .* got {label}"):
+            write_classification_set(f"{tmp_path}/set{label}", [(picture(), "png", label)], ["a", "b"])
+        assert not storage.exists(f"{tmp_path}/set{label}/test/nshards.txt")
+    with pytest.raises(ConfigError, match="no images"):
+        write_classification_set(f"{tmp_path}/none", [], ["a"])
+    with pytest.raises(ConfigError, match="images-per-shard must be at least 1, got 0"):
+        write_classification_set(f"{tmp_path}/none", [], ["a"], images_per_shard=0)
+    with pytest.raises(ConfigError, match="at least one class with a name"):
+        write_classification_set(f"{tmp_path}/none", [], [" "])
+    # A blank name is a class, so that those after it keep their labels.
+    write_classification_set(f"{tmp_path}/blank", [(picture(), "png", 2)], ["a", " ", "c"])
+    assert storage.read_text(f"{tmp_path}/blank/classnames.txt") == "a\n\nc\n"
+
+
+def test_retrieval_from_images_and_captions(classes: Path, tmp_path: Path, s3_url: str) -> None:
+    table = tmp_path / "captions.csv"
+    table.write_text('file,caption\nloose.png,first\napple/b.webp,other\nloose.png,"second\nof two lines"\n')
+    target = f"{s3_url}/set"
+    written = make_retrieval_set(str(classes), str(table), target)
+    assert (written.images, written.captions, written.classes) == (2, 3, 0)
+    assert storage.read_text(f"{target}/dataset_type.txt").strip() == "retrieval"
+    assert members(storage.read_bytes(f"{target}/test/0.tar")) == {
+        "s0000000.png": picture(9),
+        "s0000000.txt": b"first\nsecond of two lines",
+        "s0000001.txt": b"other",
+        "s0000001.webp": picture(8, "WEBP"),
+    }
+
+
+@pytest.mark.parametrize(("row", "message"), [("nowhere.png,x", "not found"), ("loose.png,", "no caption")])
+def test_a_query_without_its_answer_is_refused(row: str, message: str, classes: Path, tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text(f"file,caption\n{row}\n")
+    with pytest.raises(ConfigError, match=message):
+        make_retrieval_set(str(classes), str(tmp_path / "c.csv"), str(tmp_path / "set"))
+
+
+def test_an_image_without_captions_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="at least one caption"):
+        write_retrieval_set(str(tmp_path / "set"), [(picture(), "png", [])])
