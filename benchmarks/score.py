@@ -16,10 +16,10 @@ from pathlib import Path
 
 from benchmarks.score_costs import Network, costs, scores_of
 from benchmarks.verdict import verdict
-from datascaler.data.mask_text import mask_text
 from datascaler.data.pool.images import decode_pixels
 from datascaler.data.pool.samples import read_samples
-from datascaler.models.detection_model import load_detector
+from datascaler.score.tmars.detection_model import load_detector
+from datascaler.score.tmars.mask import mask_text
 
 AT_LEAST = {
     "pipeline_vs_forward_b32": 0.90,

@@ -32,7 +32,7 @@ from datascaler.data.tables.score_table import read_table
 from datascaler.models.arch import register_configs
 from datascaler.models.load import load_clip
 from datascaler.models.tokenize import Tokenize
-from datascaler.score.run import score
+from datascaler.score.score_pool import score
 from datascaler.spec.score import ScoreSpec
 
 Cosines = dict[str, float]

@@ -7,7 +7,7 @@ import pytest
 from datascaler import storage
 from datascaler.errors import StoppedError
 from datascaler.models.run_weights import newest_checkpoint
-from datascaler.score.run import score
+from datascaler.score.score_pool import score
 from datascaler.train import run as run_module
 from datascaler.train.recorder import Recorder
 from datascaler.train.run import train

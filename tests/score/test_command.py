@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from datascaler import storage
 from datascaler.cli.main import cli
 from datascaler.errors import ConfigError, StorageError
-from datascaler.score.run import score
+from datascaler.score.score_pool import score
 from tests.data.tars import shard_of
 from tests.s3_server import S3Server
 from tests.score.pools import BAD, SHARDS, content_in, good, make_pool, only_folder, spec_of, tables_in

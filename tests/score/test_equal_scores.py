@@ -11,7 +11,7 @@ from PIL import Image
 
 from datascaler.data.tables.score_table import read_table
 from datascaler.models.arch import register_configs
-from datascaler.score.run import score
+from datascaler.score.score_pool import score
 from tests.data.tars import members_of, shard_of
 from tests.natural import encoded, natural_picture
 from tests.score.pools import make_pool, spec_of

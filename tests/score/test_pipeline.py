@@ -21,13 +21,13 @@ from datascaler.data.pool.shards import Shard
 from datascaler.data.tables.score_table import Footer, read_footer, read_table, vectors_url
 from datascaler.errors import ConfigError, StorageError, TryAgainError
 from datascaler.models.pixels import WholeTransform
-from datascaler.score import work as work_module
-from datascaler.score.decoders import decoders, result_of
-from datascaler.score.image_edit import SCORE
-from datascaler.score.prepare import Preparation, preparation_for
-from datascaler.score.publisher import FinishedShard, Publisher
-from datascaler.score.run import score
-from datascaler.score.shard import ScoredBatch, batches_of, finish_batch, start_batch
+from datascaler.score import scorer as work_module
+from datascaler.score.pipeline.decoders import decoders, result_of
+from datascaler.score.pipeline.image_edit import SCORE
+from datascaler.score.pipeline.prepare import Preparation, preparation_for
+from datascaler.score.pipeline.publisher import FinishedShard, Publisher
+from datascaler.score.pipeline.shard import ScoredBatch, batches_of, finish_batch, start_batch
+from datascaler.score.score_pool import score
 from datascaler.tools.prefetch import run_ahead
 from tests.score.pools import BAD, content_in, good, make_pool, spec_of
 from tests.tiny_clip import tiny_loaded_clip

@@ -15,7 +15,7 @@ from datascaler import storage
 from datascaler.data.tables.score_table import read_table
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.score.processes import score_in_processes
-from datascaler.score.run import score
+from datascaler.score.score_pool import score
 from datascaler.score.summary import ScoreSummary
 from tests.score.pools import SHARDS, make_pool, spec_of, tables_in
 

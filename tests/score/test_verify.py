@@ -16,12 +16,12 @@ from datascaler.cli.main import cli
 from datascaler.data.pool.samples import BAD_IMAGE
 from datascaler.data.tables.score_table import publish_table, read_table
 from datascaler.errors import BadInputError, ConfigError
-from datascaler.score.run import score
+from datascaler.score.score_pool import score
 from datascaler.score.verify import verify
 from datascaler.spec.score import ScoreSpec, TextOptions
 from tests.data.tars import shard_of
 from tests.score.pools import DAMAGED, SHARDS, good, make_pool, spec_of, tables_in
-from tests.score.test_text_masking import written
+from tests.score.tmars.test_edit import written
 from tests.tiny_clip import save_local_dir
 
 COLUMNS = ["uid_high", "uid_low", "key", "offset", "length", "status", "score"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from datascaler.score.run import score
+from datascaler.score.score_pool import score
 from tests.data.tars import members_of, picture, shard_of
 from tests.score.pools import content_in, make_pool, spec_of
 from tests.tiny_clip import save_local_dir
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 _SCORE = """
 import resource, sys
-from datascaler.score.run import score
+from datascaler.score.score_pool import score
 from tests.score.pools import spec_of
 
 pool, out, model, spare = sys.argv[1:]

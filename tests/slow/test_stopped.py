@@ -21,7 +21,7 @@ import torch
 from datascaler import storage
 from datascaler.data.runs.run_folder import run_url
 from datascaler.models.run_weights import newest_checkpoint, read_checkpoint
-from datascaler.score.run import score
+from datascaler.score.score_pool import score
 from datascaler.spec.score import ScoreSpec
 from datascaler.spec.train import TrainSpec
 from datascaler.train.run import train

@@ -7,8 +7,8 @@ from collections.abc import Hashable
 import numpy as np
 import pytest
 
-from datascaler.data.text_boxes import covered_pixels
-from datascaler.models.detection_model import load_detector
+from datascaler.score.tmars.boxes import covered_pixels
+from datascaler.score.tmars.detection_model import load_detector
 from tests.planted_text import PHOTOGRAPHS, photograph, planted_texts
 
 PICTURES = 300

@@ -21,7 +21,7 @@ from datascaler.data.tables.progress import find_score_runs
 from datascaler.data.tables.score_table import read_table
 from datascaler.errors import BadInputError
 from datascaler.evaluate.evalset import open_evalset
-from datascaler.score.run import score
+from datascaler.score.score_pool import score
 from datascaler.train.unplanned import Unplanned
 from tests.data.tars import shard_of
 from tests.evaluate.sets import labelled, write_set

@@ -42,6 +42,6 @@ def run(common: dict[str, Any], from_metadata: str | None, **options: Any) -> "S
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
 
-    from datascaler.score.captions.run import score_captions
+    from datascaler.score.captions.score_captions import score_captions
 
     return score_captions(spec, note)

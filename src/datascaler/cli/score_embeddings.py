@@ -51,6 +51,6 @@ def run(common: dict[str, Any], **options: Any) -> "ScoreSummary":
         raise click.UsageError("--arch chooses among the embeddings that DataComp ships; --embeddings names its own")
     spec = EmbeddingSpec(**{**common, "data_dir": common["data_dir"] or ""}, **options)
 
-    from datascaler.score.embeddings.run import score_embeddings
+    from datascaler.score.embeddings.score_embeddings import score_embeddings
 
     return score_embeddings(spec, note)

@@ -75,6 +75,6 @@ def run(
         note(f"scoring in {processes} processes, one for each accelerator")
         return score_in_processes(spec, processes)
 
-    from datascaler.score.run import score
+    from datascaler.score.score_pool import score
 
     return score(spec, note)

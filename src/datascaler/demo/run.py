@@ -26,7 +26,7 @@ from datascaler.demo.pictures import PoolScores, publish_pictures
 from datascaler.demo.recipe import Recipe
 from datascaler.evaluate.models import evaluate_model
 from datascaler.evaluate.tasks import load_tasks
-from datascaler.score.run import score
+from datascaler.score.score_pool import score
 from datascaler.spec.scales import DEMO
 from datascaler.spec.score import ScoreSpec
 from datascaler.spec.train import TrainSpec

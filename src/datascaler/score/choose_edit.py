@@ -1,10 +1,10 @@
 """What a method does to pictures before they are scored: nothing, or T-MARS with a detector or with boxes on file."""
 
-from datascaler.models.detection_model import load_detector
-from datascaler.score.box_tables import NoteSource, detector_of_tables
-from datascaler.score.image_edit import ImageEdit
-from datascaler.score.part import tables_folder
-from datascaler.score.text_masking import FindText, MaskText
+from datascaler.score.pipeline.image_edit import ImageEdit
+from datascaler.score.tmars.detection_model import load_detector
+from datascaler.score.tmars.edit import FindText, MaskText
+from datascaler.score.tmars.tables import NoteSource, detector_of_tables
+from datascaler.score.worker_shards import tables_folder
 from datascaler.spec.score import TextOptions
 
 

@@ -62,7 +62,7 @@ def _score_part(spec: ScoreSpec, number: int, answer: Connection) -> None:
     # A Ctrl-C goes to all processes of a terminal; the one above tells this one, once it knows what it means.
     listen([signal.SIGTERM])
     try:
-        from datascaler.score.run import score
+        from datascaler.score.score_pool import score
 
         answer.send(score(spec))
     except (DatascalerError, StoppedError) as error:

@@ -13,11 +13,11 @@ from datascaler.data.pool.shards import Shard, require_unchanged
 from datascaler.data.pool.uids import join_uid
 from datascaler.data.tables.score_table import Footer, read_listed_footer, read_table, table_url
 from datascaler.errors import BadInputError, ConfigError
-from datascaler.score.decoders import decoders
-from datascaler.score.part import my_shards, tables_folder
-from datascaler.score.prepare import preparation_for
-from datascaler.score.shard import score_samples
-from datascaler.score.work import load_work
+from datascaler.score.pipeline.decoders import decoders
+from datascaler.score.pipeline.prepare import preparation_for
+from datascaler.score.pipeline.shard import score_samples
+from datascaler.score.scorer import load_work
+from datascaler.score.worker_shards import my_shards, tables_folder
 from datascaler.spec.score import ScoreSpec
 
 TOLERANCES = {"": 1e-4, "float32": 1e-4}

@@ -10,7 +10,7 @@ from datascaler.data.pool.shards import Shard, is_version
 from datascaler.data.tables.score_table import Footer, read_footer, read_table, table_url, vectors_url
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.score.embeddings.source import IDENTITY, EmbeddingSource, versions
-from datascaler.score.part import tables_folder
+from datascaler.score.worker_shards import tables_folder
 from datascaler.tools.ordered_map import in_order
 
 _READERS = 16

@@ -15,14 +15,14 @@ import pyarrow as pa
 from datascaler.data.pool.shards import Shard
 from datascaler.data.tables.score_table import Footer, count_table, finished_footer, table_url
 from datascaler.progress import progress
-from datascaler.score.decoders import Decoders, decoders, result_of
-from datascaler.score.feed import Batch, Done, End, Gone, feed
-from datascaler.score.part import my_shards, raise_for_unreadable, tables_folder
-from datascaler.score.prepare import preparation_for
-from datascaler.score.publisher import FinishedShard, Publisher, has_vectors
-from datascaler.score.shard import ScoredBatch, StartedBatch, finish_batch, start_batch
+from datascaler.score.pipeline.decoders import Decoders, decoders, result_of
+from datascaler.score.pipeline.feed import Batch, Done, End, Gone, feed
+from datascaler.score.pipeline.prepare import preparation_for
+from datascaler.score.pipeline.publisher import FinishedShard, Publisher, has_vectors
+from datascaler.score.pipeline.shard import ScoredBatch, StartedBatch, finish_batch, start_batch
+from datascaler.score.scorer import Work, load_work
 from datascaler.score.summary import ScoreSummary
-from datascaler.score.work import Work, load_work
+from datascaler.score.worker_shards import my_shards, raise_for_unreadable, tables_folder
 from datascaler.spec.score import ScoreSpec
 from datascaler.tools.prefetch import run_ahead
 

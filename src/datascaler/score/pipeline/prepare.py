@@ -12,7 +12,7 @@ from datascaler.data.pool.images import ImageDecodeError, decode_pixels, decode_
 from datascaler.data.pool.samples import BAD_IMAGE, OK, Sample
 from datascaler.models.loaded import LoadedClip
 from datascaler.models.pixels import SplitTransform, WholeTransform
-from datascaler.score.image_edit import ImageEdit
+from datascaler.score.pipeline.image_edit import ImageEdit
 
 Values = Mapping[str, Any]
 

@@ -19,8 +19,8 @@ from datascaler.score.captions.metadata_scores import metadata_score_table
 from datascaler.score.captions.rule import CaptionRule, rule_table
 from datascaler.score.captions.text_based import by_wordnet, by_words
 from datascaler.score.naming import settings_id
-from datascaler.score.part import my_shards, score_shards
 from datascaler.score.summary import ScoreSummary
+from datascaler.score.worker_shards import my_shards, score_shards
 from datascaler.spec.score_captions import METADATA_METHODS, CaptionSpec
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datascaler import storage
-from datascaler.data.text_boxes import TextBox
 from datascaler.errors import ConfigError
-from datascaler.models.text_regions import BoxRule, boxes_of_map
+from datascaler.score.tmars.boxes import TextBox
+from datascaler.score.tmars.regions import BoxRule, boxes_of_map
 
 _MULTIPLE = 32
 """The network halves its input five times."""

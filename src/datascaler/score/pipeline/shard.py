@@ -19,9 +19,9 @@ from torch import Tensor
 from datascaler.data.pool.samples import NOT_FINITE, OK, Sample
 from datascaler.models.loaded import LoadedClip
 from datascaler.models.transfer import Arriving, to_host
-from datascaler.score.decoders import Decoders, result_of
-from datascaler.score.image_edit import SCORE
-from datascaler.score.prepare import Prepared, Values
+from datascaler.score.pipeline.decoders import Decoders, result_of
+from datascaler.score.pipeline.image_edit import SCORE
+from datascaler.score.pipeline.prepare import Prepared, Values
 
 _BATCHES_AHEAD = 2
 

@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 
 from datascaler import storage
 from datascaler.errors import ConfigError
-from datascaler.models.text_detector import MAX_SIDE, OnnxTextDetector
-from datascaler.models.text_regions import BoxRule
+from datascaler.score.tmars.detector import MAX_SIDE, OnnxTextDetector
+from datascaler.score.tmars.regions import BoxRule
 
 _PACKAGE, _FILE = "rapidocr", "models/PP-OCRv6_det_small.onnx"
 """Its wheel carries the network of PaddleOCR; the package itself is never imported."""

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from datascaler.data.text_boxes import TextBox
+from datascaler.score.tmars.boxes import TextBox
 
 _MIN_THICKNESS = 3
 """Pixels of the map. Thinner regions are edges and noise."""

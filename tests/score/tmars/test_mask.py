@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from datascaler.data.mask_text import mask_text
-from datascaler.data.text_boxes import TextBox, as_numbers, covered_pixels, from_numbers
+from datascaler.score.tmars.boxes import TextBox, as_numbers, covered_pixels, from_numbers
+from datascaler.score.tmars.mask import mask_text
 
 
 def box(left: float, top: float, right: float, bottom: float, confidence: float = 0.9) -> TextBox:

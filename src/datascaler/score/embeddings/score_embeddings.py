@@ -25,8 +25,8 @@ from datascaler.score.embeddings.source import EmbeddingSource
 from datascaler.score.embeddings.stored import source_of_scores
 from datascaler.score.embeddings.targets import VectorFile, read_vectors
 from datascaler.score.naming import settings_id
-from datascaler.score.part import score_shards
 from datascaler.score.summary import ScoreSummary
+from datascaler.score.worker_shards import score_shards
 from datascaler.spec.score_embeddings import FILE_OPTIONS, METHOD_OPTIONS, EmbeddingSpec
 
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from datascaler.data.text_boxes import TextBox, covered_pixels, fill_box
+from datascaler.score.tmars.boxes import TextBox, covered_pixels, fill_box
 
 _RING = 0.25
 """Thickness of the ring whose mean colour fills a box, in heights of the box."""

@@ -9,11 +9,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from datascaler.data.text_boxes import TextBox, covered_pixels
 from datascaler.errors import ConfigError
-from datascaler.models.detection_model import load_detector
-from datascaler.models.text_detector import MAX_SIDE, OnnxTextDetector
-from datascaler.models.text_regions import BoxRule, boxes_of_map
+from datascaler.score.tmars.boxes import TextBox, covered_pixels
+from datascaler.score.tmars.detection_model import load_detector
+from datascaler.score.tmars.detector import MAX_SIDE, OnnxTextDetector
+from datascaler.score.tmars.regions import BoxRule, boxes_of_map
 
 
 @pytest.fixture(scope="module")

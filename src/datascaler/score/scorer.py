@@ -7,8 +7,8 @@ from datascaler.data.tables.score_table import Footer, footer_of
 from datascaler.models.load import load_clip
 from datascaler.models.loaded import LoadedClip
 from datascaler.score.choose_edit import choose_edit
-from datascaler.score.image_edit import ImageEdit
 from datascaler.score.naming import score_id_of, settings_id
+from datascaler.score.pipeline.image_edit import ImageEdit
 from datascaler.spec.score import ScoreSpec
 
 

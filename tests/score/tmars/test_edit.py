@@ -15,9 +15,9 @@ from datascaler.data.pool.shards import Shard
 from datascaler.data.tables.score_table import Footer, publish_table, rows_table, table_url
 from datascaler.errors import ConfigError
 from datascaler.score.choose_edit import choose_edit
-from datascaler.score.image_edit import SCORE, ImageEdit
-from datascaler.score.part import tables_folder
-from datascaler.score.text_masking import NO_BOXES
+from datascaler.score.pipeline.image_edit import SCORE, ImageEdit
+from datascaler.score.tmars.edit import NO_BOXES
+from datascaler.score.worker_shards import tables_folder
 from datascaler.spec.score import TextOptions
 
 SHARD = Shard(url="pool/0.tar", name="0.tar", size=10240, etag="e")

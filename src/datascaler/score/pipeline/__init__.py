@@ -1,0 +1,1 @@
+"""From tars to scored rows: reading ahead, decoding, the network's batches, publishing."""
