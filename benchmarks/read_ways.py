@@ -25,9 +25,9 @@ from datascaler.data.plan.plan import match_shards, open_plan
 from datascaler.data.pool.samples import Sample
 from datascaler.data.pool.shards import find_shards
 from datascaler.spec.train import Decoder
-from datascaler.train.augment import decode_crop
-from datascaler.train.feed import first_decoded
-from datascaler.train.planned import Planned
+from datascaler.train.loading.augment import decode_crop
+from datascaler.train.loading.feed import first_decoded
+from datascaler.train.loading.planned import Planned
 
 SIDE = 224
 BATCH_SIZE = 256

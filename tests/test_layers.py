@@ -35,7 +35,7 @@ LIGHT = {"spec", "errors", "stop", "cli", "datascaler", "__main__"}
 
 
 def part_of(module: str) -> str:
-    """datascaler.train.run -> train"""
+    """datascaler.train.train_clip -> train"""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else "datascaler"
 

@@ -17,7 +17,7 @@ from datascaler.data.runs.run_folder import run_url
 from datascaler.errors import BadInputError, ConfigError, PartlyFailedError
 from datascaler.models.run_weights import newest_checkpoint
 from datascaler.spec.train import TrainSpec
-from datascaler.train.run import train
+from datascaler.train.train_clip import train
 from tests.evaluate.sets import labelled, write_set
 from tests.train.runs import BATCH, make_pool, tiny_spec
 

@@ -8,9 +8,9 @@ from datascaler import storage
 from datascaler.errors import StoppedError
 from datascaler.models.run_weights import newest_checkpoint
 from datascaler.score.score_pool import score
-from datascaler.train import run as run_module
+from datascaler.train import train_clip as run_module
 from datascaler.train.recorder import Recorder
-from datascaler.train.run import train
+from datascaler.train.train_clip import train
 from tests.score.pools import spec_of
 from tests.train.runs import differing_weights, make_pool, metrics_of, only_run, run_cli, tiny_spec
 

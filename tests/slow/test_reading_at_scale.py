@@ -17,8 +17,8 @@ from datascaler.data.pool.write_tar import TarWriter
 from datascaler.data.read.order import MAX_STREAMS, Order
 from datascaler.data.read.reader import Reader
 from datascaler.data.tables.index import index_pool
-from datascaler.train.batches import BatchSource, iterate_batches
-from datascaler.train.planned import Planned
+from datascaler.train.loading.batches import BatchSource, iterate_batches
+from datascaler.train.loading.planned import Planned
 
 pytestmark = pytest.mark.slow
 

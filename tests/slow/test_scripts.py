@@ -17,7 +17,7 @@ from datascaler.data.subset.subset import read_recipe, read_subset
 from datascaler.data.tables.score_table import read_table
 from datascaler.demo.draw import CLASS_NAMES
 from datascaler.demo.pairs import draw_evalset
-from datascaler.train.run import train
+from datascaler.train.train_clip import train
 from tests.train.runs import ARCH, make_pool, tiny_spec
 
 SCRIPTS = Path(__file__).parent.parent.parent / "scripts"

@@ -24,7 +24,7 @@ from datascaler.models.run_weights import newest_checkpoint, read_checkpoint
 from datascaler.score.score_pool import score
 from datascaler.spec.score import ScoreSpec
 from datascaler.spec.train import TrainSpec
-from datascaler.train.run import train
+from datascaler.train.train_clip import train
 from tests.evaluate.sets import labelled, write_set
 from tests.stopping import Command, marked, stops
 from tests.tiny_clip import save_local_dir

@@ -14,9 +14,9 @@ from datascaler.data.runs.sweep_results import collect, sweep_results_url
 from datascaler.errors import BadInputError, ConfigError, DatascalerError, StorageError
 from datascaler.spec.sweep import grid
 from datascaler.spec.train import TrainSpec
-from datascaler.sweep import run as sweep_module
-from datascaler.sweep.run import sweep
-from datascaler.train.run import train
+from datascaler.sweep import sweep_runs as sweep_module
+from datascaler.sweep.sweep_runs import sweep
+from datascaler.train.train_clip import train
 from tests.train.runs import BATCH, make_pool, metrics_of, start_cli, tiny_spec
 from tests.train.test_processes import free_port
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from datascaler import storage
 from datascaler.data.runs.run_folder import finished, run_url
 from datascaler.spec.train import TrainSpec
-from datascaler.train.run import train
+from datascaler.train.train_clip import train
 from tests.train.runs import (
     BATCH,
     checkpoint_of,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from datascaler.train.run import train
+from datascaler.train.train_clip import train
 from tests.train.elastic import Cluster
 from tests.train.runs import tiny_spec
 

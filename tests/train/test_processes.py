@@ -10,7 +10,7 @@ import pytest
 from datascaler.data.runs.run_folder import finished, run_url
 from datascaler.errors import StoppedError
 from datascaler.train import step
-from datascaler.train.run import train
+from datascaler.train.train_clip import train
 from tests.train.runs import (
     BATCH,
     STEPS,

@@ -26,10 +26,10 @@ from datascaler.data.subset.subset import write_subset
 from datascaler.errors import BadInputError, ConfigError, DatascalerError, DivergedError, StorageError
 from datascaler.models.load import load_clip
 from datascaler.spec.train import TrainSpec
-from datascaler.train import run as run_module
-from datascaler.train.batches import Batch, BatchSource, iterate_batches
+from datascaler.train import train_clip as run_module
 from datascaler.train.checkpoint import Checkpoints, Progress
-from datascaler.train.run import train
+from datascaler.train.loading.batches import Batch, BatchSource, iterate_batches
+from datascaler.train.train_clip import train
 from tests.train.runs import (
     ARCH,
     BATCH,

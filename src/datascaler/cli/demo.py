@@ -21,8 +21,8 @@ def demo(output_dir: str, as_json: bool) -> None:
     datascaler demo --output-dir demo-output
     """
     from datascaler import storage
+    from datascaler.demo.make_demo import run_demo
     from datascaler.demo.recipe import Recipe
-    from datascaler.demo.run import run_demo
 
     result = asdict(run_demo(output_dir, Recipe(), note))
     summary = storage.join(output_dir, "summary.json")

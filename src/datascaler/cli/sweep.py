@@ -50,7 +50,7 @@ def sweep(
 
         result = show_finished(lambda: collect_points(points), partial(_show, as_json=as_json))
     else:
-        from datascaler.sweep.run import sweep as run
+        from datascaler.sweep.sweep_runs import sweep as run
 
         result = show_finished(lambda: run(points, nproc_per_node, note), partial(_show, as_json=as_json))
     if result.unfinished:

@@ -35,7 +35,7 @@ def train(nproc_per_node: int, as_json: bool, **options: Any) -> None:
     if needs_torchrun(nproc_per_node):
         summary = train_under_torchrun(spec, own_arguments(), nproc_per_node)
     else:
-        from datascaler.train.run import train as run
+        from datascaler.train.train_clip import train as run
 
         summary = run(spec, shlex.join(["datascaler", *own_arguments()]), note)
     if summary:

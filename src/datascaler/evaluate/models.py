@@ -12,7 +12,7 @@ from datascaler.errors import (
     PartlyFailedError,
     TryAgainError,
 )
-from datascaler.evaluate.run import evaluate
+from datascaler.evaluate.evaluate_tasks import evaluate
 from datascaler.evaluate.summary import EvalSummary
 from datascaler.models.load import load_clip
 

@@ -11,8 +11,8 @@ from datascaler.errors import DivergedError
 from datascaler.models.optimizer import set_learning_rate
 from datascaler.spec.train import TrainSpec
 from datascaler.stop import stop_requested
-from datascaler.train.batches import Batch
 from datascaler.train.distributed import World, sum_gradients, sum_numbers
+from datascaler.train.loading.batches import Batch
 from datascaler.train.loss import backward_in_pieces, backward_whole, encoder
 
 MAX_LOGIT_SCALE = math.log(100)

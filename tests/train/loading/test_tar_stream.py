@@ -11,8 +11,8 @@ from datascaler import storage
 from datascaler.data.pool.samples import read_samples
 from datascaler.data.pool.shards import Shard, find_shards
 from datascaler.errors import ConfigError
-from datascaler.train import tar_stream
-from datascaler.train.tar_stream import usable_samples
+from datascaler.train.loading import tar_stream
+from datascaler.train.loading.tar_stream import usable_samples
 from tests.data.plain_tar import plain_samples
 from tests.data.tars import members_of, read_with_webdataset, shard_of, tar_of
 

@@ -13,14 +13,14 @@ from datascaler.models.roles import table_to_json
 from datascaler.models.run_weights import fresh_model
 from datascaler.spec.train import TrainSpec
 from datascaler.stop import deferred, stopped
-from datascaler.train.batches import BatchSource, iterate_batches
 from datascaler.train.checkpoint import Checkpoints, Progress
 from datascaler.train.distributed import World, joined_world, on_main, wait_to_leave
 from datascaler.train.estimate import seconds_per_step
 from datascaler.train.lease import Lease
+from datascaler.train.loading.batches import BatchSource, iterate_batches
+from datascaler.train.loading.replaced import JUDGED_DRAWS, JUDGED_DRAWS_UNMIXED, Replaced
 from datascaler.train.open_data import RunData, opened_data
 from datascaler.train.recorder import Recorder
-from datascaler.train.replaced import JUDGED_DRAWS, JUDGED_DRAWS_UNMIXED, Replaced
 from datascaler.train.schedule import learning_rate
 from datascaler.train.step import Step
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from datascaler.data.pool.images import ImageDecodeError, decode_rgb
 from datascaler.spec.train import Decoder
-from datascaler.train.augment import decode_crop, random_crop
+from datascaler.train.loading.augment import decode_crop, random_crop
 from tests.natural import encoded, natural_picture
 
 SIDE = 224
@@ -25,7 +25,7 @@ WAYS: list[Decoder] = ["bicubic", "fast"]
 
 FAST_CROP = """
 import sys
-from datascaler.train.augment import decode_crop
+from datascaler.train.loading.augment import decode_crop
 crop = decode_crop(sys.stdin.buffer.read(), 224, 0, 1, "fast")
 sys.stdout.buffer.write(crop.numpy().tobytes())
 """

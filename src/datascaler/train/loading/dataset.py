@@ -20,12 +20,12 @@ from datascaler.data.pool.samples import Sample
 from datascaler.data.pool.shards import find_shards
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.spec.train import Decoder, StorageClient
-from datascaler.train.augment import decode_crop
-from datascaler.train.dataset_loader import PlanLoader
-from datascaler.train.feed import first_decoded
-from datascaler.train.planned import Planned
-from datascaler.train.replaced import JUDGED_DRAWS, Replaced
-from datascaler.train.seeding import seeded
+from datascaler.train.loading.augment import decode_crop
+from datascaler.train.loading.dataset_loader import PlanLoader
+from datascaler.train.loading.feed import first_decoded
+from datascaler.train.loading.planned import Planned
+from datascaler.train.loading.replaced import JUDGED_DRAWS, Replaced
+from datascaler.train.loading.seeding import seeded
 
 Texts = Tensor | list[str]
 

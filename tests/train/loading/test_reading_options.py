@@ -8,7 +8,7 @@ import pytest
 
 from datascaler.data.runs.run_folder import run_url
 from datascaler.errors import BadInputError, ConfigError
-from datascaler.train.run import train
+from datascaler.train.train_clip import train
 from tests.data.planned_pools import identity_is_size, overwrite_unseen
 from tests.train.runs import BATCH, differing_weights, end_fork_server, make_pool, metrics_of, tiny_spec
 

@@ -32,7 +32,7 @@ from datascaler.spec.score import ScoreSpec
 from datascaler.spec.train import TrainSpec
 from datascaler.stop import held_back
 from datascaler.tools.child_processes import end_with_parent
-from datascaler.train.run import train
+from datascaler.train.train_clip import train
 
 
 @dataclass(frozen=True, slots=True)

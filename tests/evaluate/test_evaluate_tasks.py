@@ -12,8 +12,9 @@ import pytest
 
 from datascaler import storage
 from datascaler.errors import BadInputError, ConfigError
-from datascaler.evaluate import data_identity, run
-from datascaler.evaluate.run import evaluate
+from datascaler.evaluate import data_identity
+from datascaler.evaluate import evaluate_tasks as run
+from datascaler.evaluate.evaluate_tasks import evaluate
 from datascaler.evaluate.tasks import Task
 from tests.evaluate.sets import CLASSES, captioned, labelled, tar_of, task_of, write_set
 from tests.tiny_clip import tiny_loaded_clip

@@ -9,8 +9,8 @@ from torchvision.transforms.functional import pil_to_tensor, resized_crop
 from torchvision.transforms.v2 import InterpolationMode
 
 from datascaler.tools.philox import uniforms
-from datascaler.train import augment
-from datascaler.train.augment import random_crop
+from datascaler.train.loading import augment
+from datascaler.train.loading.augment import random_crop
 
 SIZES = [
     (512, 512),

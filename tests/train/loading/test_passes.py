@@ -9,12 +9,12 @@ import pytest
 from datascaler import storage
 from datascaler.data.pool.uids import join_uid, sort_order, uid_array, uid_of
 from datascaler.data.subset.subset import write_subset
-from datascaler.train import unplanned
+from datascaler.train.loading import unplanned
+from datascaler.train.loading.unplanned import MOST_PASSES, passes_of, times_in_pass
 from datascaler.train.open_data import opened_data
-from datascaler.train.unplanned import MOST_PASSES, passes_of, times_in_pass
 from tests.data.plan.test_copies import copies_in, expected_copies
 from tests.data.tars import members_of, shard_of
-from tests.train.test_no_plan import one_process, unplanned_spec
+from tests.train.loading.test_no_plan import one_process, unplanned_spec
 
 
 @pytest.mark.parametrize("passes", [1, 2, 5, 12, 64])

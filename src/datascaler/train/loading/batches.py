@@ -11,9 +11,9 @@ from datascaler import storage
 from datascaler.data.pool.samples import Sample
 from datascaler.models.tokenize import Tokenize, tokenizer_for
 from datascaler.spec.train import Decoder, StorageClient
-from datascaler.train.augment import decode_crop
-from datascaler.train.feed import Source, first_decoded
-from datascaler.train.loader import iterate_parts
+from datascaler.train.loading.augment import decode_crop
+from datascaler.train.loading.feed import Source, first_decoded
+from datascaler.train.loading.loader import iterate_parts
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from datascaler.tools.child_processes import begin_worker, fork_server
 Part = TypeVar("Part")
 
 _GRACE_SECONDS = 3.0
-_PRELOAD = ["datascaler.train.batches"]
+_PRELOAD = ["datascaler.train.loading.batches"]
 """Brings torch and open_clip, which take seconds, into the fork server."""
 
 

@@ -18,13 +18,14 @@ from datascaler.data.subset.subset import write_subset
 from datascaler.errors import BadInputError, ConfigError, StoppedError
 from datascaler.models.tokenize import tokenizer_for
 from datascaler.spec.train import TrainSpec
-from datascaler.train import run as run_module
-from datascaler.train import step, unplanned
-from datascaler.train.batches import Batch, BatchSource, iterate_batches
+from datascaler.train import step
+from datascaler.train import train_clip as run_module
 from datascaler.train.distributed import World
+from datascaler.train.loading import unplanned
+from datascaler.train.loading.batches import Batch, BatchSource, iterate_batches
+from datascaler.train.loading.unplanned import UnplannedFeed
 from datascaler.train.open_data import opened_data
-from datascaler.train.run import train
-from datascaler.train.unplanned import UnplannedFeed
+from datascaler.train.train_clip import train
 from tests.data.tars import members_of, shard_of
 from tests.train.runs import ARCH, BATCH, metrics_of, tiny_spec
 

@@ -27,8 +27,8 @@ from datascaler.data.pool.uids import UID_DTYPE
 from datascaler.data.subset.uid_filter import UidFilter
 from datascaler.errors import ConfigError
 from datascaler.tools.philox import hashed, shuffled, uniforms
-from datascaler.train.reserve import Drawn, EpochDraws
-from datascaler.train.tar_stream import usable_samples
+from datascaler.train.loading.reserve import Drawn, EpochDraws
+from datascaler.train.loading.tar_stream import usable_samples
 
 SHUFFLE_SAMPLES = 2048
 """In the buffer of each process: 70 MB at DataComp's size."""
