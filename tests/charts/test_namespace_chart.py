@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from datascaler.cluster.doctor import _NEEDED
+from datascaler.cluster.watch.doctor import _NEEDED
 from tests.charts.render import EXAMPLES, NAMESPACE_CHART, RUN_CHART, manifests, namespace_schema, refusal
 
 

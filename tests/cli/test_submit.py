@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from datascaler.cluster.names import VALUES
+from datascaler.cluster.kube.names import VALUES
 from tests.charts.render import RUN_CHART, run_helm
 from tests.cli.submitting import SMALLEST, command_of, objects_of, refused, submit, values_of
 

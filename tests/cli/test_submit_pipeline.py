@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from datascaler.cli.main import cli
 from datascaler.cli.submit_options import step_of
-from datascaler.cluster.pipeline import Pipeline
+from datascaler.cluster.act.pipeline import Pipeline
 from datascaler.spec.numbers import parse_fraction
 from tests.charts.render import helm
 from tests.cli.submitting import SMALLEST, command_of, objects_of, refused, submit, values_of

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from kubernetes import client
 
-from datascaler.cluster.api import Api
+from datascaler.cluster.kube.api import Api
 from tests.charts.render import helm
 from tests.cluster.replay import Answer, Query, Replay, recorded_run, serving
 from tests.cluster.submitting import JOBS, jobs

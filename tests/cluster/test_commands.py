@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from datascaler.cli.main import cli
-from datascaler.cluster.paths import path_of
+from datascaler.cluster.kube.paths import path_of
 from datascaler.errors import DatascalerError
 from tests.cluster.conftest import use_kubeconfig
 from tests.cluster.replay import Replay, recorded_answer, recorded_run
@@ -126,7 +126,7 @@ def test_ctrl_c_detaches_and_says_so(server: Replay, monkeypatch: pytest.MonkeyP
     def interrupt(_seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("datascaler.cluster.wait.time.sleep", interrupt)
+    monkeypatch.setattr("datascaler.cluster.watch.wait.time.sleep", interrupt)
     result = invoke("wait", "running")
     assert result.exit_code == 101
     said = "detached; ml/running goes on. Again: datascaler wait ml/running   End it: datascaler cancel ml/running"

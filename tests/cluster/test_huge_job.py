@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from datascaler.cluster.api import PAGE, Api
-from datascaler.cluster.look import find_runs, look
-from datascaler.cluster.state import State
-from datascaler.cluster.wait import summary_line
+from datascaler.cluster.kube.api import PAGE, Api
+from datascaler.cluster.watch.state import State
+from datascaler.cluster.watch.status import find_runs, look
+from datascaler.cluster.watch.wait import summary_line
 from tests.cluster.replay import Answer, Query, Replay, recorded
 
 WANTED = 10_000

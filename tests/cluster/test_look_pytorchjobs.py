@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from datascaler.cluster.api import Api
-from datascaler.cluster.look import find_runs, look
-from datascaler.cluster.paths import path_of
-from datascaler.cluster.state import RunState, State
-from datascaler.cluster.why import permanent_failure
+from datascaler.cluster.kube.api import Api
+from datascaler.cluster.kube.paths import path_of
+from datascaler.cluster.watch.reason import permanent_failure
+from datascaler.cluster.watch.state import RunState, State
+from datascaler.cluster.watch.status import find_runs, look
 from tests.cluster.replay import Replay, recorded, recorded_answer, recorded_run
-from tests.cluster.test_look import look_like
+from tests.cluster.watch.test_status import look_like
 
 RECORDED = datetime(2026, 11, 24, 12, 32, 30, tzinfo=UTC)
 """When the answers were taken."""

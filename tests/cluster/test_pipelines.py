@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from datascaler.cluster.api import Api
-from datascaler.cluster.cancel import cancel
-from datascaler.cluster.carry_out import carry_out
-from datascaler.cluster.retry import retry
-from datascaler.cluster.submission import describe_submission
+from datascaler.cluster.act.cancel import cancel
+from datascaler.cluster.act.retry import retry
+from datascaler.cluster.act.run_step import carry_out
+from datascaler.cluster.kube.api import Api
+from datascaler.cluster.submit.submission import describe_submission
 from datascaler.errors import ClusterError, PartlyFailedError, RunFailedError
 from tests.cli.submitting import command_of
 from tests.cluster.replay import Answer, Query, Replay

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from datascaler.cluster.run_values import require_urls
+from datascaler.cluster.submit.values import require_urls
 from datascaler.errors import ConfigError
 
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from datascaler.cluster.api import Api
-from datascaler.cluster.cancel import cancel
-from datascaler.cluster.names import VALUES
-from datascaler.cluster.paths import path_of
-from datascaler.cluster.scale import scale
+from datascaler.cluster.act.cancel import cancel
+from datascaler.cluster.act.scale import scale
+from datascaler.cluster.kube.api import Api
+from datascaler.cluster.kube.names import VALUES
+from datascaler.cluster.kube.paths import path_of
 from datascaler.errors import ClusterError, ConfigError, NotFinishedError, RunNotFoundError
 from tests.cluster.replay import Replay, recorded_run
 
@@ -113,7 +113,7 @@ def test_cancel_waits_until_nothing_is_left(server: Replay, api: Api, monkeypatc
     for pod in server.objects[PODS]:
         del pod["metadata"]["ownerReferences"]
     gone = [server.objects[SERVICES].clear, server.objects[PODS].clear]
-    monkeypatch.setattr("datascaler.cluster.cancel.time.sleep", lambda _seconds: gone.pop(0)())
+    monkeypatch.setattr("datascaler.cluster.act.cancel.time.sleep", lambda _seconds: gone.pop(0)())
     said: list[str] = []
     assert cancel(api, "ml", "running", say=said.append) == ["running"]
     assert server.requests("DELETE") == [(f"{JOBS}/running", {"propagationPolicy": "Foreground"}, None)]

@@ -8,7 +8,7 @@ import pytest
 from datascaler.cli.sweep import sweep
 from datascaler.cli.train import train
 from datascaler.cli.train_options import with_recipe
-from datascaler.cluster.run_values import sweep_values
+from datascaler.cluster.submit.values import sweep_values
 from datascaler.spec.sweep import grid
 from datascaler.spec.train import TrainSpec, datacomp_recipe
 

@@ -12,7 +12,7 @@ from datascaler.cli.output import print_result, print_table
 from datascaler.cli.run_argument import of_run
 
 if TYPE_CHECKING:
-    from datascaler.cluster.connect import Cluster
+    from datascaler.cluster.kube.connect import Cluster
 
 
 @click.command()
@@ -24,7 +24,7 @@ def describe(cluster: "Cluster", name: str, as_json: bool) -> None:
     \b
     datascaler describe team-a/score-clip-1f2e3d4c
     """
-    from datascaler.cluster.describe import describe as find
+    from datascaler.cluster.watch.describe import describe as find
 
     found = find(cluster.api, cluster.namespace, name)
     if as_json:

@@ -10,7 +10,7 @@ from datascaler.cli.options import json_option
 from datascaler.cli.run_argument import in_cluster
 
 if TYPE_CHECKING:
-    from datascaler.cluster.connect import Cluster
+    from datascaler.cluster.kube.connect import Cluster
 
 
 @click.command()
@@ -26,7 +26,7 @@ def doctor(cluster: "Cluster", data_dir: str | None, output_dir: str | None, as_
     \b
     datascaler doctor --namespace team-a --data-dir s3://pool --output-dir s3://out
     """
-    from datascaler.cluster.doctor import examine
+    from datascaler.cluster.watch.doctor import examine
 
     findings = []
     for finding in examine(cluster.api, cluster.namespace, data_dir, output_dir):

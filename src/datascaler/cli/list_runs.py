@@ -10,7 +10,7 @@ from datascaler.cli.output import note, print_result, print_table
 from datascaler.cli.run_argument import in_cluster
 
 if TYPE_CHECKING:
-    from datascaler.cluster.connect import Cluster
+    from datascaler.cluster.kube.connect import Cluster
 
 
 @click.command(name="list")
@@ -25,8 +25,8 @@ def list_runs(cluster: "Cluster", verb: str | None, as_json: bool) -> None:
     \b
     datascaler list --namespace team-a --verb train
     """
-    from datascaler.cluster import look
-    from datascaler.cluster.state import state_of
+    from datascaler.cluster.watch import status as look
+    from datascaler.cluster.watch.state import state_of
 
     states = [state_of(run) for run in look.list_runs(cluster.api, cluster.namespace)]
     states = [state for state in states if verb in (None, state.verb)]

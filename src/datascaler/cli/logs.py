@@ -13,7 +13,7 @@ from datascaler.cli.watching import follow_until_end
 from datascaler.errors import ConfigError, RunNotFoundError
 
 if TYPE_CHECKING:
-    from datascaler.cluster.logs import LogQuery
+    from datascaler.cluster.watch.logs import LogQuery
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -55,7 +55,7 @@ def logs(
     \b
     datascaler logs team-a/score-clip-1f2e3d4c --follow --index 3
     """
-    from datascaler.cluster.saved_logs import print_saved_logs
+    from datascaler.cluster.watch.saved_logs import print_saved_logs
 
     is_url = "://" in run
     if saved or is_url:
@@ -69,9 +69,9 @@ def logs(
     if follow and previous:
         raise ConfigError("--follow shows what is said now; leave out --previous")
 
-    from datascaler.cluster.logs import LogQuery, print_logs
-    from datascaler.cluster.look import find_runs
-    from datascaler.cluster.record import record_of
+    from datascaler.cluster.kube.record import record_of
+    from datascaler.cluster.watch.logs import LogQuery, print_logs
+    from datascaler.cluster.watch.status import find_runs
 
     cluster, name = find_cluster(run, namespace, context, kubeconfig)
     query = LogQuery(index=index, since_seconds=since, tail=tail, previous=previous)

@@ -12,9 +12,9 @@ from datascaler.cli.submit_options import Step, step_of
 from datascaler.cli.submit_run import make_request, train_spec
 
 if TYPE_CHECKING:
-    from datascaler.cluster.pipeline import Pipeline
-    from datascaler.cluster.submission import Submission
-    from datascaler.cluster.surroundings import Surroundings
+    from datascaler.cluster.act.pipeline import Pipeline
+    from datascaler.cluster.kube.surroundings import Surroundings
+    from datascaler.cluster.submit.submission import Submission
 
 STEPS = ("score", "subset", "sweep", "train", "eval")
 
@@ -31,9 +31,9 @@ class PipelineSteps:
 
     def describe(self, verb: str, best: Sequence[str] = ()) -> "Submission":
         """best: the words of a sweep's best point, for `train`."""
-        from datascaler.cluster.merge import merged
-        from datascaler.cluster.names import PIPELINE
-        from datascaler.cluster.request import describe_request
+        from datascaler.cluster.kube.merge import merged
+        from datascaler.cluster.kube.names import PIPELINE
+        from datascaler.cluster.submit.request import describe_request
 
         step = self._complete(verb, best)
         # A driver that is created suspended must not create its steps so too: nobody would start them.
@@ -48,7 +48,7 @@ class PipelineSteps:
 
     def outlook(self) -> Iterator[str]:
         """What each step will take; on the way every flag of every step is checked."""
-        from datascaler.cluster.outlook import outlook
+        from datascaler.cluster.submit.outlook import outlook
 
         yield f"pipeline  {self.namespace}/{self.pipeline.name}: {' -> '.join(self.pipeline.verbs)}"
         for verb in self.pipeline.verbs:
@@ -78,7 +78,7 @@ class PipelineSteps:
 
     def _complete(self, verb: str, best: Sequence[str] = ()) -> Step:
         """The step with what the pipeline gives it."""
-        from datascaler.cluster.pipeline import overlaid
+        from datascaler.cluster.act.pipeline import overlaid
 
         own, training = self.own[verb], self.own["train"]
         if verb == "sweep":

@@ -9,7 +9,7 @@ import click
 from datascaler.cli.usage import config_errors_are_usage_errors
 
 if TYPE_CHECKING:
-    from datascaler.cluster.connect import Cluster
+    from datascaler.cluster.kube.connect import Cluster
 
 WHERE = (
     click.option("--namespace", "-n", help="[default: the context's]"),
@@ -23,7 +23,7 @@ def in_cluster(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def connected(*, namespace: str | None, context: str | None, kubeconfig: str | None, **options: Any) -> Any:
-        from datascaler.cluster.connect import connect
+        from datascaler.cluster.kube.connect import connect
 
         return command(cluster=connect(namespace, context, kubeconfig), **options)
 
@@ -49,8 +49,8 @@ def where_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def find_cluster(run: str, namespace: str | None, context: str | None, kubeconfig: str | None) -> tuple["Cluster", str]:
     """The cluster, at the handle's namespace if it names one, and the run's name. Raises ConfigError, ClusterError."""
-    from datascaler.cluster.connect import connect
-    from datascaler.cluster.names import split_handle
+    from datascaler.cluster.kube.connect import connect
+    from datascaler.cluster.kube.names import split_handle
 
     own, name = split_handle(run)
     return connect(own or namespace, context, kubeconfig), name

@@ -12,7 +12,7 @@ from datascaler.cli.runs import show_runs
 from datascaler.cli.usage import config_errors_are_usage_errors
 
 if TYPE_CHECKING:
-    from datascaler.cluster.connect import Cluster
+    from datascaler.cluster.kube.connect import Cluster
 
 _SHOWN = 50
 
@@ -50,8 +50,8 @@ def _status_of_files(output_dir: str, *, as_json: bool) -> None:
 
 
 def _status_in_cluster(cluster: "Cluster", name: str, *, as_json: bool) -> None:
-    from datascaler.cluster.look import find_runs, look
-    from datascaler.cluster.wait import exit_code, summary_line
+    from datascaler.cluster.watch.status import find_runs, look
+    from datascaler.cluster.watch.wait import exit_code, summary_line
 
     states = look(cluster.api, find_runs(cluster.api, cluster.namespace, name))
     if as_json:

@@ -17,9 +17,9 @@ from datascaler.cli.submit_run import connect_as_asked, print_manifests, send_an
 from datascaler.stop import ctrl_c_interrupts
 
 if TYPE_CHECKING:
-    from datascaler.cluster.connect import Cluster
-    from datascaler.cluster.pipeline import Pipeline
-    from datascaler.cluster.submission import Submission
+    from datascaler.cluster.act.pipeline import Pipeline
+    from datascaler.cluster.kube.connect import Cluster
+    from datascaler.cluster.submit.submission import Submission
 
 
 def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -53,7 +53,7 @@ def submit_pipeline(**given: Any) -> None:
         --scale small --eval-data-dir s3://evalsets --score "--count 16" \\
         --train "--workers 4 --gpus 8 --use-mup --width-mult 0.1875" --eval "--count 4"
     """
-    from datascaler.cluster.merge import merged
+    from datascaler.cluster.kube.merge import merged
 
     if given["wait"] and (given["follow"] or given["form"]):
         raise click.UsageError("--wait drives the pipeline from here; leave out --follow and --output")
@@ -76,19 +76,19 @@ def submit_pipeline(**given: Any) -> None:
     if cluster is None:
         print_manifests(driver, given["form"] or "yaml")
     elif given["dry_run"] == "server":
-        from datascaler.cluster.send import rehearse
+        from datascaler.cluster.submit.create import rehearse
 
         rehearse(cluster.api, driver)
         print_manifests(driver, given["form"] or "yaml")
     else:
-        from datascaler.cluster.carry_out import send_anew
+        from datascaler.cluster.act.run_step import send_anew
 
         send_and_tell(cluster, driver, given, send_anew)
 
 
 def _drive(cluster: "Cluster", steps: PipelineSteps, given: Mapping[str, Any]) -> None:
     """Submit and await each step from here."""
-    from datascaler.cluster.carry_out import carry_out
+    from datascaler.cluster.act.run_step import carry_out
 
     here = f"{cluster.namespace}/{steps.pipeline.name}"
     deadline = time.monotonic() + given["timeout"] if given["timeout"] is not None else None
@@ -112,7 +112,7 @@ def _drive(cluster: "Cluster", steps: PipelineSteps, given: Mapping[str, Any]) -
 
 def _driver(given: Mapping[str, Any], steps: PipelineSteps) -> "Submission":
     """This very command with --wait, in a pod. The namespace's defaults are those of now, whatever becomes of them."""
-    from datascaler.cluster.request import Request, describe_request
+    from datascaler.cluster.submit.request import Request, describe_request
 
     arguments = [*_own_words(given), *steps.words()]
     for flag, values in (("--values", steps.shared), ("--defaults", steps.around.defaults)):
@@ -136,8 +136,8 @@ def _own_words(given: Mapping[str, Any]) -> list[str]:
 
 
 def _pipeline(given: Mapping[str, Any], own: Sequence[str]) -> "Pipeline":
-    from datascaler.cluster.names import check_name, default_name
-    from datascaler.cluster.pipeline import Pipeline
+    from datascaler.cluster.act.pipeline import Pipeline
+    from datascaler.cluster.kube.names import check_name, default_name
 
     return Pipeline(
         name=check_name(given["name"] or default_name("pipeline", given["scale"], [*_own_words(given), *own])),

@@ -13,17 +13,17 @@ from datascaler.errors import DatascalerError, StorageError
 
 if TYPE_CHECKING:
     from datascaler.cli.submit_options import Step
-    from datascaler.cluster.api import Api
-    from datascaler.cluster.connect import Cluster
-    from datascaler.cluster.request import Request
-    from datascaler.cluster.send import Sent
-    from datascaler.cluster.submission import Submission
-    from datascaler.cluster.surroundings import Surroundings
+    from datascaler.cluster.kube.api import Api
+    from datascaler.cluster.kube.connect import Cluster
+    from datascaler.cluster.kube.surroundings import Surroundings
+    from datascaler.cluster.submit.create import Sent
+    from datascaler.cluster.submit.request import Request
+    from datascaler.cluster.submit.submission import Submission
     from datascaler.spec.train import TrainSpec
 
 
 def submit_run(step: "Step") -> None:
-    from datascaler.cluster.request import describe_request
+    from datascaler.cluster.submit.request import describe_request
 
     verb, given, parsed = step.verb, step.given, step.parse()
     offline = given["dry_run"] == "client"
@@ -39,7 +39,7 @@ def submit_run(step: "Step") -> None:
     submission = describe_request(request, cluster.namespace, surroundings(cluster, given))
     show(submission, parsed, spec)
     if given["dry_run"] == "server":
-        from datascaler.cluster.send import rehearse
+        from datascaler.cluster.submit.create import rehearse
 
         rehearse(cluster.api, submission)
         print_manifests(submission, given["form"] or "yaml")
@@ -50,7 +50,7 @@ def submit_run(step: "Step") -> None:
 def make_request(
     verb: str, arguments: Sequence[str], parsed: Mapping[str, Any], given: Mapping[str, Any], spec: "TrainSpec | None"
 ) -> "Request":
-    from datascaler.cluster.request import Request
+    from datascaler.cluster.submit.request import Request
 
     return Request(
         verb=verb,
@@ -90,7 +90,7 @@ def train_spec(verb: str, parsed: Mapping[str, Any], *, offline: bool) -> "Train
 
 
 def without_cluster(given: Mapping[str, Any]) -> "Surroundings":
-    from datascaler.cluster.surroundings import Surroundings
+    from datascaler.cluster.kube.surroundings import Surroundings
 
     defaults = read_values(given["defaults"], "--defaults") if given["defaults"] else {}
     unknown = "whether it has the training operator is" if given["defaults"] else "its defaults and operator are"
@@ -99,7 +99,7 @@ def without_cluster(given: Mapping[str, Any]) -> "Surroundings":
 
 
 def connect_as_asked(given: Mapping[str, Any]) -> "Cluster":
-    from datascaler.cluster.connect import connect
+    from datascaler.cluster.kube.connect import connect
 
     return connect(given["namespace"], given["context"], given["kubeconfig"])
 
@@ -107,7 +107,7 @@ def connect_as_asked(given: Mapping[str, Any]) -> "Cluster":
 def surroundings(cluster: "Cluster", given: Mapping[str, Any]) -> "Surroundings":
     from dataclasses import replace
 
-    from datascaler.cluster.defaults import look_around
+    from datascaler.cluster.kube.defaults import look_around
 
     around = look_around(cluster.api, cluster.namespace)
     if given["defaults"]:
@@ -118,7 +118,7 @@ def surroundings(cluster: "Cluster", given: Mapping[str, Any]) -> "Surroundings"
 
 
 def show(submission: "Submission", parsed: Mapping[str, Any], spec: "TrainSpec | None") -> None:
-    from datascaler.cluster.outlook import outlook
+    from datascaler.cluster.submit.outlook import outlook
 
     for line in outlook(submission, parsed, spec):
         note(line)
@@ -143,9 +143,9 @@ def send_and_tell(
     how: "Callable[[Api, Submission, Callable[[str], None]], Sent] | None" = None,
 ) -> None:
     """stdout: the handle, or the manifests, or JSON. how: in place of `send`."""
-    from datascaler.cluster.names import handle
-    from datascaler.cluster.send import send
-    from datascaler.cluster.state import state_of
+    from datascaler.cluster.kube.names import handle
+    from datascaler.cluster.submit.create import send
+    from datascaler.cluster.watch.state import state_of
 
     sent = (how or send)(cluster.api, submission, note)
     here = handle(cluster.namespace, submission.name)
@@ -174,14 +174,14 @@ def send_and_tell(
 
 def send_score(parsed: Mapping[str, Any], api: "Api", submission: "Submission", say: "Callable[[str], None]") -> "Sent":
     """`send`; what is refused leaves no list of shards behind, which would tie the output folder to this pool."""
-    from datascaler.cluster.send import send
+    from datascaler.cluster.submit.create import send
 
     return send(api, submission, say, ready=lambda: _freeze_shards(parsed))
 
 
 def _freeze_shards(parsed: Mapping[str, Any]) -> None:
     """The list of shards is made once; from here if the pool can be seen from here, else by the first pod."""
-    from datascaler.cluster.outlook import pool_line
+    from datascaler.cluster.submit.outlook import pool_line
     from datascaler.data.pool.shard_list import frozen_shards
     from datascaler.data.pool.shards import find_shards
     from datascaler.data.tables.metadata import find_metadata

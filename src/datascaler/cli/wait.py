@@ -8,7 +8,7 @@ from datascaler.cli.run_argument import of_run
 from datascaler.cli.watching import wait_until_end
 
 if TYPE_CHECKING:
-    from datascaler.cluster.connect import Cluster
+    from datascaler.cluster.kube.connect import Cluster
 
 
 @click.command()

@@ -9,14 +9,14 @@ from datascaler.cli.output import note
 from datascaler.stop import ctrl_c_interrupts
 
 if TYPE_CHECKING:
-    from datascaler.cluster.connect import Cluster
-    from datascaler.cluster.logs import LogQuery
-    from datascaler.cluster.state import RunState
+    from datascaler.cluster.kube.connect import Cluster
+    from datascaler.cluster.watch.logs import LogQuery
+    from datascaler.cluster.watch.state import RunState
 
 
 def wait_until_end(cluster: "Cluster", name: str, timeout: float | None = None) -> None:
     """Ends the process with the exit code of the run's state."""
-    from datascaler.cluster.wait import wait_for
+    from datascaler.cluster.watch.wait import wait_for
 
     _stay(cluster, name, lambda: wait_for(cluster.api, cluster.namespace, name, timeout=timeout, say=note), timeout)
 
@@ -25,8 +25,8 @@ def follow_until_end(
     cluster: "Cluster", name: str, timeout: float | None = None, query: "LogQuery | None" = None
 ) -> None:
     """The same, with the pods' output on stdout."""
-    from datascaler.cluster.follow import follow_logs
-    from datascaler.cluster.logs import LogQuery
+    from datascaler.cluster.watch.follow import follow_logs
+    from datascaler.cluster.watch.logs import LogQuery
 
     asked = query or LogQuery()
     _stay(
@@ -38,7 +38,7 @@ def follow_until_end(
 
 
 def _stay(cluster: "Cluster", name: str, act: Callable[[], Sequence["RunState"]], timeout: float | None) -> None:
-    from datascaler.cluster.wait import exit_code, summary_line
+    from datascaler.cluster.watch.wait import exit_code, summary_line
 
     here = f"{cluster.namespace}/{name}"
     try:

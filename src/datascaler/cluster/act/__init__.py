@@ -1,0 +1,1 @@
+"""Changing what runs: cancel, retry, scale, and the steps of a pipeline."""

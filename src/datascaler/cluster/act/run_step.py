@@ -1,0 +1,85 @@
+"""One step of a pipeline: submitted, awaited, and made anew if it had failed before.
+
+What is finished is the only state, so the same pipeline, started again, goes on where it stopped.
+"""
+
+from collections.abc import Callable
+
+from datascaler.cluster.act.cancel import delete_runs
+from datascaler.cluster.kube.api import Api
+from datascaler.cluster.kube.paths import PYTORCHJOB
+from datascaler.cluster.submit.create import Sent, send
+from datascaler.cluster.submit.submission import Submission
+from datascaler.cluster.watch.state import RunState, State
+from datascaler.cluster.watch.status import find_runs, look
+from datascaler.cluster.watch.wait import exit_code, summary_line, wait_for
+from datascaler.errors import (
+    DatascalerError,
+    NotFinishedError,
+    PartlyFailedError,
+    RunCancelledError,
+    RunFailedError,
+    RunNotFoundError,
+)
+
+_ERRORS: dict[int, type[DatascalerError]] = {
+    100: RunFailedError,
+    101: NotFinishedError,
+    103: RunCancelledError,
+    104: PartlyFailedError,
+}
+_FAILED = (State.FAILED, State.PARTLY_FAILED)
+
+
+def carry_out(
+    api: Api,
+    namespace: str,
+    verb: str,
+    submission: Submission,
+    say: Callable[[str], None],
+    *,
+    timeout: float | None = None,
+) -> None:
+    """Submit a step and wait for it.
+
+    A sweep goes on when some of its points failed: diverging is an answer too, and the ranking is of the others.
+    Raises RunFailedError, PartlyFailedError or RunCancelledError if the step does not succeed, NotFinishedError if it
+    takes more than `timeout` seconds.
+    """
+    send_anew(api, submission, say)
+    ended = wait_for(api, namespace, submission.name, timeout=timeout, say=lambda line: say(f"{verb}: {line}"))
+    _end_what_starts_again(api, namespace, submission.name, ended, say)
+    code = exit_code(ended)
+    if code == 0 or (verb == "sweep" and any(state.state == State.SUCCEEDED for state in ended) and code != 101):
+        return
+    raise _ERRORS[code](
+        f"step {verb} ({namespace}/{submission.name}) did not succeed: {summary_line(ended)}; "
+        "when that is mended, the same submit goes on from here"
+    )
+
+
+def send_anew(api: Api, submission: Submission, say: Callable[[str], None] = lambda _: None) -> Sent:
+    """Submit; runs that are there and failed are made anew, and go on from what they have finished."""
+    sent = send(api, submission, say)
+    states = look(api, sent.present)
+    failed = [run for run, state in zip(sent.present, states, strict=True) if state.state in _FAILED]
+    if not failed:
+        return sent
+    say(f"{', '.join(run['metadata']['name'] for run in failed[:3])} had failed; starting again")
+    delete_runs(api, submission.namespace, failed, say=say)
+    again = send(api, submission, say)
+    return Sent(sent.created + again.created, again.present, sent.unqueued + again.unqueued)
+
+
+def _end_what_starts_again(
+    api: Api, namespace: str, name: str, ended: list[RunState], say: Callable[[str], None]
+) -> None:
+    """The operator starts a PyTorchJob again whose failure nothing will change: its GPUs are for others."""
+    failed = {state.name for state in ended if state.kind == PYTORCHJOB and state.state == State.FAILED}
+    if not failed:
+        return
+    try:
+        runs = find_runs(api, namespace, name)
+    except RunNotFoundError:
+        return
+    delete_runs(api, namespace, [run for run in runs if run["metadata"]["name"] in failed], say=say)

@@ -1,0 +1,56 @@
+"""Values -> manifests, by one call of `helm template`; the chart is the one source of every manifest."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from datascaler.cluster.kube.charts import RUN_CHART, chart_folder
+from datascaler.errors import ClusterError, ConfigError
+
+
+def helm_program() -> str:
+    """$DATASCALER_HELM, else the one on PATH, else the checkout's own."""
+    in_checkout = Path(__file__).parents[3] / ".tools" / "bin" / "helm"
+    found = os.environ.get("DATASCALER_HELM") or shutil.which("helm") or (in_checkout.exists() and str(in_checkout))
+    if not found:
+        raise ClusterError("helm is not on PATH; install helm 3.14 or newer (or name it in DATASCALER_HELM)")
+    return found
+
+
+def render(name: str, namespace: str, values: Mapping[str, Any], kubernetes: str | None = None) -> str:
+    """The manifests of a release as YAML text, comments and all.
+
+    kubernetes: the version to render for; helm's own idea of it if not given.
+    Raises ConfigError where the schema or the chart refuses a value.
+    """
+    command = [helm_program(), "template", name, str(chart_folder(RUN_CHART)), "--namespace", namespace]
+    command += ["--kube-version", kubernetes] if kubernetes else []
+    # JSON is YAML, and quick to write.
+    given = json.dumps(values)
+    try:
+        done = subprocess.run([*command, "--values", "-"], input=given, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise ClusterError(f"helm can't be started: {command[0]}: {error.strerror}") from error
+    if done.returncode:
+        raise ConfigError(f"the values of run {name} were refused: {_plain(done.stderr)}")
+    return done.stdout
+
+
+def objects_of(text: str) -> list[dict[str, Any]]:
+    """The rendered text as objects, in its order."""
+    import yaml
+
+    return [each for each in yaml.load_all(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if each]
+
+
+def _plain(message: str) -> str:
+    """What helm said against the values, without the path of the template and the words around it."""
+    lines = [line.strip() for line in message.removeprefix("Error: ").splitlines() if line.strip()]
+    against_schema = [line.removeprefix("- at ").removeprefix("- ") for line in lines if line.startswith("- ")]
+    said = against_schema or [line for line in lines if not line.startswith(("Use --debug", "level=", "time="))]
+    return "; ".join(re.sub(r"^execution error at \([^)]*\): (run \S+: )?", "", line) for line in said)

@@ -1,0 +1,53 @@
+"""What people want to know before they commit a cluster: samples, steps, GPUs and time."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from datascaler.cluster.kube.merge import Values
+from datascaler.cluster.submit.compute import a100_hours
+from datascaler.cluster.submit.submission import Submission, run_values_of
+from datascaler.spec.train import TrainSpec
+
+_DATACOMP_SHARD = 10_000
+"""Rows that DataComp's downloader gives to a shard; those that could not be downloaded are missing."""
+_GPU_VERBS = ("score", "train", "eval")
+
+
+def outlook(submission: Submission, params: Mapping[str, Any], spec: TrainSpec | None) -> Iterator[str]:
+    """Lines of `name  value`; spec is that of a training run, or what a sweep varies."""
+    runs = list(run_values_of(submission.values, submission.name).values())
+    pods = sum(_pods(run) for run in runs)
+    gpus = sum(_pods(run) * _gpus(run) for run in runs)
+    yield f"run       {submission.namespace}/{submission.name}" + (f", {len(runs):,} runs" if len(runs) > 1 else "")
+    if spec:
+        yield f"samples   {spec.train_num_samples:,} a run, in {spec.steps:,} steps of {spec.batch_size:,}"
+    resource = runs[0].get("gpu", {}).get("resource", "nvidia.com/gpu")
+    yield f"pods      {pods:,} at a time, {gpus:,} x {resource}" if gpus else f"pods      {pods:,} at a time, no GPU"
+    hours = a100_hours(spec) if spec else None
+    if hours is not None:
+        total = hours * len(runs)
+        spread = f", {_hours(total / gpus)} h on these GPUs if they are such" if gpus else ""
+        yield f"estimate  {_hours(total)} A100-hours by DataComp's record{spread}"
+    if runs[0].get("kind") in ("score", "eval") and params.get("count") == 1:
+        yield "note      one pod does it all; --count N shares the work among N"
+
+
+def pool_line(shards: int, gigabytes: float) -> str:
+    return (
+        f"pool      {shards:,} shards, {gigabytes:,.1f} GB; "
+        f"at most {shards * _DATACOMP_SHARD:,} samples if its shards are as DataComp's"
+    )
+
+
+def _pods(run: Values) -> int:
+    if run.get("kind") == "train":
+        return int(run.get("train", {}).get("workers", 1))
+    return int(run.get("parallelism") or run.get("completions") or 1)
+
+
+def _gpus(run: Values) -> int:
+    return int(run.get("gpu", {}).get("count", 1 if run.get("kind") in _GPU_VERBS else 0))
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"

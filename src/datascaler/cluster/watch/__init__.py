@@ -1,0 +1,1 @@
+"""How a run is doing: its state and the reason for it, its pods, events and logs."""
