@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from datascaler import storage
 from datascaler.cli.main import cli, main
 from datascaler.cli.options import COUNT, FRACTION, TRUTH, list_of
-from datascaler.cli.submit_options import SubmitCommand
+from datascaler.cli.submit.options import SubmitCommand
 from datascaler.cli.verb_group import VerbGroup
 from datascaler.data.runs.run_folder import RunSummary, finish_run, run_url, start_run
 from datascaler.errors import ConfigError

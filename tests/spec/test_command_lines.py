@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from datascaler.cli.subset import subset
+from datascaler.cli.subset.subset import subset
 from datascaler.cli.train import train
 from datascaler.cli.train_options import with_recipe
 from datascaler.errors import ConfigError

@@ -6,24 +6,24 @@ import sys
 import click
 
 from datascaler import __version__
-from datascaler.cli.cancel import cancel
+from datascaler.cli.cluster.cancel import cancel
+from datascaler.cli.cluster.describe import describe
+from datascaler.cli.cluster.doctor import doctor
+from datascaler.cli.cluster.list_runs import list_runs
+from datascaler.cli.cluster.logs import logs
+from datascaler.cli.cluster.retry import retry
+from datascaler.cli.cluster.scale import scale
+from datascaler.cli.cluster.status import status
+from datascaler.cli.cluster.wait import wait
 from datascaler.cli.demo import demo
-from datascaler.cli.describe import describe
-from datascaler.cli.doctor import doctor
 from datascaler.cli.evaluate import evaluate
-from datascaler.cli.list_runs import list_runs
-from datascaler.cli.logs import logs
-from datascaler.cli.pool import pool
-from datascaler.cli.retry import retry
+from datascaler.cli.pool.pool import pool
 from datascaler.cli.runs import runs
-from datascaler.cli.scale import scale
-from datascaler.cli.score import score
-from datascaler.cli.status import status
-from datascaler.cli.submit import submit
-from datascaler.cli.subset import subset
+from datascaler.cli.score.score import score
+from datascaler.cli.submit.submit import submit
+from datascaler.cli.subset.subset import subset
 from datascaler.cli.sweep import sweep
 from datascaler.cli.train import train
-from datascaler.cli.wait import wait
 from datascaler.errors import DatascalerError, StoppedError
 
 
@@ -58,7 +58,7 @@ def main() -> None:
     try:
         # torchrun's processes print through the one that started them.
         if os.environ.get("DATASCALER_LOG_DIR") and "LOCAL_RANK" not in os.environ:
-            from datascaler.log_copy import run_with_log_copy
+            from datascaler.cli.log_copy import run_with_log_copy
 
             sys.exit(run_with_log_copy(sys.argv[1:]))
         cli(prog_name="datascaler")

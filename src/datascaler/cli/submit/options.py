@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from datascaler.cli.cluster_options import flags_of, read_values, values_of_flags
+from datascaler.cli.cluster.run_argument import WHERE
 from datascaler.cli.evaluate import evaluate
 from datascaler.cli.options import json_option
-from datascaler.cli.run_argument import WHERE
-from datascaler.cli.score import score
-from datascaler.cli.subset import subset
+from datascaler.cli.score.score import score
+from datascaler.cli.submit.cluster_options import flags_of, read_values, values_of_flags
+from datascaler.cli.subset.subset import subset
 from datascaler.cli.sweep import sweep
 from datascaler.cli.train import train
 
@@ -74,7 +74,7 @@ class SubmitCommand(click.Command):
             formatter.write_dl([record for record in records if record])
 
     def _submit(self, **given: Any) -> None:
-        from datascaler.cli.submit_run import submit_run
+        from datascaler.cli.submit.run import submit_run
 
         submit_run(Step(self.verb, click.get_current_context(), dict(given)))
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from datascaler.cli.submit_options import Step, step_of
-from datascaler.cli.submit_run import make_request, train_spec
+from datascaler.cli.submit.options import Step, step_of
+from datascaler.cli.submit.run import make_request, train_spec
 
 if TYPE_CHECKING:
     from datascaler.cluster.act.pipeline import Pipeline

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from datascaler.cli.cluster.run_argument import of_run
 from datascaler.cli.output import note
-from datascaler.cli.run_argument import of_run
 
 if TYPE_CHECKING:
     from datascaler.cluster.kube.connect import Cluster

@@ -37,7 +37,7 @@ def materialize(
     \b
     datascaler subset materialize best.npy --data-dir s3://bucket/pool --output-dir s3://bucket/best
     """
-    from datascaler.data.materialize import materialize as write
+    from datascaler.data.materialize.materialize import materialize as write
 
     made = write(
         subset,

@@ -2,10 +2,10 @@
 
 import click
 
-from datascaler.cli.pool_check import check
-from datascaler.cli.pool_index import index
-from datascaler.cli.pool_make import make
-from datascaler.cli.pool_make_evalset import make_evalset
+from datascaler.cli.pool.check import check
+from datascaler.cli.pool.index import index
+from datascaler.cli.pool.make import make
+from datascaler.cli.pool.make_evalset import make_evalset
 
 
 @click.group()

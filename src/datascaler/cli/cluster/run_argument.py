@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from datascaler.cli.usage import config_errors_are_usage_errors
+from datascaler.cli.cluster.usage import config_errors_are_usage_errors
 
 if TYPE_CHECKING:
     from datascaler.cluster.kube.connect import Cluster

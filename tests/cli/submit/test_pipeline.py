@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from datascaler.cli.main import cli
-from datascaler.cli.submit_options import step_of
+from datascaler.cli.submit.options import step_of
 from datascaler.cluster.act.pipeline import Pipeline
 from datascaler.spec.numbers import parse_fraction
 from tests.charts.render import helm

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from datascaler.cli.cluster_options import flags_of, read_values, values_of_flags
 from datascaler.cli.options import FRACTION, json_option
 from datascaler.cli.output import note
-from datascaler.cli.pipeline_steps import STEPS, PipelineSteps, steps_of
-from datascaler.cli.submit_options import COMMON
-from datascaler.cli.submit_run import connect_as_asked, print_manifests, send_and_tell, surroundings, without_cluster
+from datascaler.cli.submit.cluster_options import flags_of, read_values, values_of_flags
+from datascaler.cli.submit.options import COMMON
+from datascaler.cli.submit.pipeline_steps import STEPS, PipelineSteps, steps_of
+from datascaler.cli.submit.run import connect_as_asked, print_manifests, send_and_tell, surroundings, without_cluster
 from datascaler.stop import ctrl_c_interrupts
 
 if TYPE_CHECKING:

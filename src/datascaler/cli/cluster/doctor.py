@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from datascaler.cli.cluster.run_argument import in_cluster
 from datascaler.cli.options import json_option
-from datascaler.cli.run_argument import in_cluster
 
 if TYPE_CHECKING:
     from datascaler.cluster.kube.connect import Cluster

@@ -7,9 +7,11 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from datascaler.cli import score_captions, score_embeddings, score_image
 from datascaler.cli.options import COUNT, index_options, json_option
 from datascaler.cli.output import print_result, show_finished
+from datascaler.cli.score import captions as score_captions
+from datascaler.cli.score import embeddings as score_embeddings
+from datascaler.cli.score import image as score_image
 from datascaler.errors import ConfigError
 from datascaler.spec.score import CAPTION_METHODS, EMBEDDING_METHODS, IMAGE_METHODS, METHODS, check_method
 from datascaler.spec.score_captions import METADATA_METHODS

@@ -6,14 +6,14 @@ import click
 
 from datascaler.cli.options import json_option
 from datascaler.cli.output import print_result
-from datascaler.cli.subset_baseline import baseline
-from datascaler.cli.subset_combine import combine
-from datascaler.cli.subset_convert import convert
-from datascaler.cli.subset_materialize import materialize
-from datascaler.cli.subset_options import SubsetGroup, choice_options, rule_of, scores_of
-from datascaler.cli.subset_result import coverage_lines
-from datascaler.cli.subset_sample import sample
-from datascaler.cli.subset_show import show
+from datascaler.cli.subset.baseline import baseline
+from datascaler.cli.subset.combine import combine
+from datascaler.cli.subset.convert import convert
+from datascaler.cli.subset.materialize import materialize
+from datascaler.cli.subset.options import SubsetGroup, choice_options, rule_of, scores_of
+from datascaler.cli.subset.result import coverage_lines
+from datascaler.cli.subset.sample import sample
+from datascaler.cli.subset.show import show
 
 
 @click.group(cls=SubsetGroup)

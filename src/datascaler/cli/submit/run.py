@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from datascaler.cli.cluster_options import read_values, values_of_flags
 from datascaler.cli.output import note
+from datascaler.cli.submit.cluster_options import read_values, values_of_flags
 from datascaler.errors import DatascalerError, StorageError
 
 if TYPE_CHECKING:
-    from datascaler.cli.submit_options import Step
+    from datascaler.cli.submit.options import Step
     from datascaler.cluster.kube.api import Api
     from datascaler.cluster.kube.connect import Cluster
     from datascaler.cluster.kube.surroundings import Surroundings
@@ -164,7 +164,7 @@ def send_and_tell(
     else:
         click.echo(here)
     if given["wait"] or given["follow"]:
-        from datascaler.cli.watching import follow_until_end, wait_until_end
+        from datascaler.cli.cluster.watching import follow_until_end, wait_until_end
 
         watch = follow_until_end if given["follow"] else wait_until_end
         watch(cluster, submission.name, given["timeout"])

@@ -7,8 +7,8 @@ from typing import Any
 import click
 import pytest
 
-from datascaler.cli.cluster_options import ALL, FLAGS, ClusterFlag, flags_of
-from datascaler.cli.submit_options import COMMON, VERBS
+from datascaler.cli.submit.cluster_options import ALL, FLAGS, ClusterFlag, flags_of
+from datascaler.cli.submit.options import COMMON, VERBS
 from tests.charts.render import RUN_CHART
 from tests.cli.submitting import refused, values_of, verbs
 

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from datascaler.cli.cluster.run_argument import find_cluster, where_options
+from datascaler.cli.cluster.usage import config_errors_are_usage_errors
+from datascaler.cli.cluster.watching import follow_until_end
 from datascaler.cli.options import COUNT
 from datascaler.cli.output import note
-from datascaler.cli.run_argument import find_cluster, where_options
-from datascaler.cli.usage import config_errors_are_usage_errors
-from datascaler.cli.watching import follow_until_end
 from datascaler.errors import ConfigError, RunNotFoundError
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from typing import Any
 
 import click
 
-from datascaler.cli.submit_options import VERBS, SubmitCommand
-from datascaler.cli.submit_pipeline import submit_pipeline
-from datascaler.cli.usage import config_errors_are_usage_errors
+from datascaler.cli.cluster.usage import config_errors_are_usage_errors
+from datascaler.cli.submit.options import VERBS, SubmitCommand
+from datascaler.cli.submit.pipeline import submit_pipeline
 
 
 class _Submit(click.Group):

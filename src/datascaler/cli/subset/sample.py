@@ -4,7 +4,7 @@ import click
 
 from datascaler.cli.options import COUNT, json_option
 from datascaler.cli.output import print_result
-from datascaler.cli.subset_result import coverage_lines
+from datascaler.cli.subset.result import coverage_lines
 from datascaler.spec.sampler import DEFAULT_BATCH, DEFAULT_PENALTY, Sampler
 
 

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from datascaler.cli.cluster.run_argument import find_cluster, where_options
+from datascaler.cli.cluster.usage import config_errors_are_usage_errors
 from datascaler.cli.options import json_option
 from datascaler.cli.output import print_result, print_table
-from datascaler.cli.run_argument import find_cluster, where_options
 from datascaler.cli.runs import show_runs
-from datascaler.cli.usage import config_errors_are_usage_errors
 
 if TYPE_CHECKING:
     from datascaler.cluster.kube.connect import Cluster

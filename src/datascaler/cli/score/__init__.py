@@ -1,0 +1,1 @@
+"""`datascaler score`, and the options of each family of methods."""
