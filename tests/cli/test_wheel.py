@@ -43,7 +43,7 @@ def test_a_submit_from_another_folder(installed: Path, tmp_path: Path) -> None:
     assert job["kind"] == "PyTorchJob"
     assert command_of(job) == ["datascaler", "train", *SMALLEST["train"]]
     # It was the wheel's code and the wheel's chart.
-    where = "import datascaler.cluster.kube.charts as it; print(it.chart_folder(it.RUN_CHART))"
+    where = "import datascaler.cluster.kube.helm as it; print(it.chart_folder(it.RUN_CHART))"
     done = subprocess.run(
         [sys.executable, "-c", where], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from datascaler.cluster.kube.charts import RUN_CHART, chart_folder
-from datascaler.cluster.kube.helm import helm_program, objects_of, render
+from datascaler.cluster.kube.helm import RUN_CHART, chart_folder, helm_program, objects_of, render
 from datascaler.errors import ClusterError, ConfigError
 from tests.charts import render as charts
 
@@ -21,7 +20,7 @@ def test_the_chart_is_the_checkouts() -> None:
 
 def test_an_installed_package_has_its_own_charts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "charts" / RUN_CHART).mkdir(parents=True)
-    monkeypatch.setattr("datascaler.cluster.kube.charts._PACKAGE", tmp_path)
+    monkeypatch.setattr("datascaler.cluster.kube.helm._PACKAGE", tmp_path)
     assert chart_folder(RUN_CHART) == tmp_path / "charts" / RUN_CHART
 
 
@@ -39,7 +38,7 @@ def test_without_helm_the_remedy_is_said(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("DATASCALER_HELM", raising=False)
     # An installed package has no checkout around it.
-    monkeypatch.setattr("datascaler.cluster.kube.helm.__file__", str(tmp_path / "a" / "b" / "c" / "helm.py"))
+    monkeypatch.setattr("datascaler.cluster.kube.helm._CHECKOUT", tmp_path)
     with pytest.raises(ClusterError, match=r"helm is not on PATH; install helm 3\.14 or newer"):
         helm_program()
 

@@ -18,7 +18,7 @@ from datascaler.models.arch import register_configs
 from tests.tiny_clip import CONFIG, CONTEXT_LENGTH, IMAGE_SIZE
 from tests.train.planned_data import SAMPLES, WANTED, local_pool
 
-DOCS = Path(__file__).parents[2] / "docs" / "dataset.md"
+DOCS = Path(__file__).parents[3] / "docs" / "dataset.md"
 BATCH = 10
 
 

@@ -9,13 +9,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from datascaler.cluster.kube.charts import RUN_CHART, chart_folder
+import datascaler
 from datascaler.errors import ClusterError, ConfigError
+
+RUN_CHART = "datascaler-run"
+_PACKAGE = Path(datascaler.__file__).parent
+_CHECKOUT = _PACKAGE.parent.parent
+
+
+def chart_folder(name: str) -> Path:
+    """Inside the installed package, or in the checkout."""
+    installed = _PACKAGE / "charts" / name
+    return installed if installed.is_dir() else _CHECKOUT / "charts" / name
 
 
 def helm_program() -> str:
     """$DATASCALER_HELM, else the one on PATH, else the checkout's own."""
-    in_checkout = Path(__file__).parents[3] / ".tools" / "bin" / "helm"
+    in_checkout = _CHECKOUT / ".tools" / "bin" / "helm"
     found = os.environ.get("DATASCALER_HELM") or shutil.which("helm") or (in_checkout.exists() and str(in_checkout))
     if not found:
         raise ClusterError("helm is not on PATH; install helm 3.14 or newer (or name it in DATASCALER_HELM)")
