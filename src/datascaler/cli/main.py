@@ -58,7 +58,7 @@ def main() -> None:
     try:
         # torchrun's processes print through the one that started them.
         if os.environ.get("DATASCALER_LOG_DIR") and "LOCAL_RANK" not in os.environ:
-            from datascaler.cli.log_copy import run_with_log_copy
+            from datascaler.storage.log_copy import run_with_log_copy
 
             sys.exit(run_with_log_copy(sys.argv[1:]))
         cli(prog_name="datascaler")

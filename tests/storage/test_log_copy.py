@@ -13,13 +13,13 @@ from typing import IO
 import pytest
 
 from datascaler import storage
-from datascaler.cli import log_copy
+from datascaler.storage import log_copy
 from tests.train.runs import run_cli, wait_for
 
 BAD_FLAGS = ("pool", "check", "--data-dir", "/nowhere")
 DRIVER = """
 import sys
-from datascaler.cli import log_copy
+from datascaler.storage import log_copy
 
 log_copy._FIRST_PUBLISH_SECONDS = log_copy._PUBLISH_SECONDS = 0.2
 log_copy._PART_BYTES = {part_bytes}
