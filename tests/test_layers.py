@@ -16,13 +16,26 @@ LAYERS = [
     {"tools"},
     {"spec"},
     {"storage"},
-    {"data", "log_copy"},
+    {"data"},
     {"models"},
     WORKERS | {"demo", "cluster"},
     {"cli"},
     {"__main__"},
 ]
 """From the bottom up; `datascaler` is the package's own `__init__`."""
+
+INSIDE = {
+    "data": ["pool", "tables", "subset", "plan", "select", "read", "materialize", "runs", "make"],
+    "data.select": ["", "sampler"],
+    "score": ["pipeline", "tmars", "", "captions", "embeddings"],
+    "train": ["loading", ""],
+    "cluster": ["kube", "watch", "submit", "act"],
+    "cli": ["", "cluster pool score subset", "submit", "main"],
+}
+"""Within a package, from the bottom up: "" is what stands in the folder itself, and names of one line are strangers."""
+
+MAX_MODULES = 22
+"""In a folder."""
 
 SIDEWAYS = {
     ("sweep", "train"),
@@ -73,6 +86,41 @@ def test_imports_go_down(path: Path) -> None:
         other = part_of(name)
         allowed = other == own or level[other] < level[own] or (own, other) in SIDEWAYS
         assert allowed, f"{module_of(path)} ({own}) imports {name}"
+
+
+def level_inside(package: str, module: str) -> tuple[int, str]:
+    """Where a module of a package stands in it, and under which name."""
+    name = module.removeprefix(f"datascaler.{package}").split(".")[1:2]
+    for level, names in enumerate(INSIDE[package]):
+        if name and name[0] in names.split():
+            return level, name[0]
+    is_folder = SOURCE.joinpath(*package.split("."), *name).is_dir() and name
+    assert not is_folder, f"{package}.{name[0]} has no place in INSIDE"
+    return INSIDE[package].index(""), ""
+
+
+@pytest.mark.parametrize("package", INSIDE)
+def test_imports_within_a_package_go_down(package: str) -> None:
+    prefix = f"datascaler.{package}."
+    for path in SOURCE.joinpath(*package.split(".")).rglob("*.py"):
+        if path.name == "__init__.py":
+            continue
+        own_level, own = level_inside(package, module_of(path))
+        for name in imports_of(path):
+            if name.startswith(prefix):
+                level, other = level_inside(package, name)
+                assert level < own_level or own == other, f"{module_of(path)} imports {name}"
+
+
+def test_every_folder_of_a_package_has_its_place() -> None:
+    for folder in SOURCE.glob("*/*/__init__.py"):
+        assert folder.parent.parent.name in INSIDE, f"{folder.parent} has no place in INSIDE"
+
+
+def test_no_folder_is_crowded() -> None:
+    for folder in {path.parent for path in files()}:
+        modules = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+        assert len(modules) <= MAX_MODULES, f"{folder.relative_to(SOURCE)} has {len(modules)} modules"
 
 
 @pytest.mark.parametrize("path", [path for path in files() if part_of(module_of(path)) in LIGHT], ids=module_of)
