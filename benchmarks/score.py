@@ -18,7 +18,7 @@ from benchmarks.score_costs import Network, costs, scores_of
 from benchmarks.verdict import verdict
 from datascaler.data.pool.images import decode_pixels
 from datascaler.data.pool.samples import read_samples
-from datascaler.score.tmars.detection_model import load_detector
+from datascaler.score.tmars.detector import load_text_detector
 from datascaler.score.tmars.mask import mask_text
 
 AT_LEAST = {
@@ -61,7 +61,7 @@ def main() -> int:
 
 def text_masking_stages(tar: Path, pictures: int = 48) -> dict[str, float]:
     """What T-MARS adds to a sample, in ms of one core: finding text, painting over it."""
-    detector = load_detector()
+    detector = load_text_detector()
     with tar.open("rb") as file:
         samples = [sample for sample, _ in zip(read_samples(file), range(pictures), strict=False)]
     decoded = [decode_pixels(sample.image) for sample in samples]

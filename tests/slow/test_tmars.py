@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from datascaler.score.tmars.boxes import covered_pixels
-from datascaler.score.tmars.detection_model import load_detector
+from datascaler.score.tmars.detector import load_text_detector
 from tests.planted_text import PHOTOGRAPHS, photograph, planted_texts
 
 PICTURES = 300
@@ -19,7 +19,7 @@ SMALL = 16
 @pytest.mark.slow
 def test_masks_cover_planted_text(capsys: pytest.CaptureFixture[str]) -> None:
     """Covered glyph pixels over all glyph pixels, so large letters count for more."""
-    detector = load_detector()
+    detector = load_text_detector()
     glyphs: defaultdict[Hashable, int] = defaultdict(int)
     covered: defaultdict[Hashable, int] = defaultdict(int)
     for planted in planted_texts(PICTURES):
@@ -43,7 +43,7 @@ def test_masks_cover_planted_text(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.slow
 def test_photographs_lose_little(capsys: pytest.CaptureFixture[str]) -> None:
-    detector = load_detector()
+    detector = load_text_detector()
     lost = {}
     for name in PHOTOGRAPHS:
         pixels = np.asarray(photograph(name))

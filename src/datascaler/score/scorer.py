@@ -1,4 +1,4 @@
-"""What a run computes: a method's network, what is done to pictures before it sees them, and the name of the result."""
+"""The loaded scorer of a run: the model, the edit of its images (T-MARS masks text), and the score-id."""
 
 from dataclasses import dataclass
 
@@ -6,10 +6,13 @@ from datascaler.data.pool.shards import Shard
 from datascaler.data.tables.score_table import Footer, footer_of
 from datascaler.models.load import load_clip
 from datascaler.models.loaded import LoadedClip
-from datascaler.score.choose_edit import choose_edit
 from datascaler.score.naming import score_id_of, settings_id
 from datascaler.score.pipeline.image_edit import ImageEdit
-from datascaler.spec.score import ScoreSpec
+from datascaler.score.tmars.detector import load_text_detector
+from datascaler.score.tmars.edit import FindText, MaskText
+from datascaler.score.tmars.tables import NoteSource, detector_of_tables
+from datascaler.score.worker_shards import tables_folder
+from datascaler.spec.score import ScoreSpec, TextOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +54,26 @@ def load_work(spec: ScoreSpec) -> Work:
     if clip is not None and spec.torch_compile:
         clip = clip.compile()
     return Work(spec.method, spec.score_name or name, clip, edit)
+
+
+def choose_edit(
+    method: str, output_dir: str, text: TextOptions, weights_hash: str = "", preprocess_hash: str = ""
+) -> ImageEdit | None:
+    """None for methods that score pictures as they are. The hashes are those of the network that scores, if any.
+
+    Raises ConfigError where the detector or the tables are missing.
+    """
+    if method == "boxes":
+        return FindText(load_text_detector(text.detector))
+    if method != "tmars":
+        return None
+    named = {"boxes": text.boxes, "plain": text.plain}
+    folders = {name: tables_folder(output_dir, each) for name, each in named.items() if each}
+    boxes, plain = folders.get("boxes"), folders.get("plain")
+    detector = None if boxes else load_text_detector(text.detector)
+    if not folders:
+        return MaskText(detector, text.max_masked_area)
+    detector_id = detector_of_tables(boxes) if boxes else ""
+    on_file = NoteSource(boxes, detector_id, plain, weights_hash, preprocess_hash)
+    source = {name: each for name, each in named.items() if each}
+    return MaskText(detector, text.max_masked_area, on_file, source)

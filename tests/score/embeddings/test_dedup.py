@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from datascaler import storage
 from datascaler.cli.main import cli
 from datascaler.errors import ConfigError
-from datascaler.score.embeddings.kmeans import spherical_kmeans
-from datascaler.score.embeddings.near_duplicates import nearest_earlier
+from datascaler.score.embeddings.centroids import spherical_kmeans
+from datascaler.score.embeddings.dedup import nearest_earlier
 from tests.score.embeddings.pools import (
     SCORE_ID,
     Matrix,

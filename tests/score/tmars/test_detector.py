@@ -11,14 +11,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from datascaler.errors import ConfigError
 from datascaler.score.tmars.boxes import TextBox, covered_pixels
-from datascaler.score.tmars.detection_model import load_detector
-from datascaler.score.tmars.detector import MAX_SIDE, OnnxTextDetector
+from datascaler.score.tmars.detector import MAX_SIDE, OnnxTextDetector, load_text_detector
 from datascaler.score.tmars.regions import BoxRule, boxes_of_map
 
 
 @pytest.fixture(scope="module")
 def detector() -> OnnxTextDetector:
-    return load_detector()
+    return load_text_detector()
 
 
 def written(width: int, height: int, at: tuple[int, int], size: int = 28) -> NDArray[np.uint8]:
@@ -66,7 +65,7 @@ def test_a_detector_goes_to_other_processes_and_threads(detector: OnnxTextDetect
 def test_a_file_of_ones_own(detector: OnnxTextDetector, tmp_path: Path) -> None:
     own = tmp_path / "mine.onnx"
     own.write_bytes(Path(detector.url).read_bytes())
-    mine = load_detector(str(own))
+    mine = load_text_detector(str(own))
     name, digest, *rest = mine.detector_id.split("-")
     assert (name, digest) == ("mine", "090f04ab")
     assert detector.detector_id.endswith("-".join([digest, *rest]))
@@ -76,7 +75,7 @@ def test_a_file_of_ones_own(detector: OnnxTextDetector, tmp_path: Path) -> None:
 def test_a_file_that_is_no_network_is_named(tmp_path: Path) -> None:
     (tmp_path / "bad.onnx").write_bytes(b"not a network")
     with pytest.raises(ConfigError, match=r"bad\.onnx is not a network"):
-        load_detector(f"{tmp_path}/bad.onnx").detect(np.zeros((32, 32, 3), np.uint8))
+        load_text_detector(f"{tmp_path}/bad.onnx").detect(np.zeros((32, 32, 3), np.uint8))
 
 
 def boxes_of(*marks: tuple[int, int, int, int]) -> list[TextBox]:

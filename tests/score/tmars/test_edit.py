@@ -14,8 +14,8 @@ from datascaler.data.pool.samples import BAD_IMAGE, OK, Sample
 from datascaler.data.pool.shards import Shard
 from datascaler.data.tables.score_table import Footer, publish_table, rows_table, table_url
 from datascaler.errors import ConfigError
-from datascaler.score.choose_edit import choose_edit
 from datascaler.score.pipeline.image_edit import SCORE, ImageEdit
+from datascaler.score.scorer import choose_edit
 from datascaler.score.tmars.edit import NO_BOXES
 from datascaler.score.worker_shards import tables_folder
 from datascaler.spec.score import TextOptions

@@ -4,18 +4,22 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from datascaler.data.pool.parquet import cast_column
+from datascaler.data.pool.samples import NO_SCORE, OK
 from datascaler.data.pool.shard_list import read_frozen_shards
 from datascaler.data.pool.shards import Shard
+from datascaler.data.tables.metadata import read_metadata, usable_columns
 from datascaler.data.tables.score_table import footer_of
-from datascaler.score.captions.basic import BasicRule
-from datascaler.score.captions.english import EnglishRule
+from datascaler.score.captions.basic import BasicRule, EnglishRule
 from datascaler.score.captions.entries import read_entries
 from datascaler.score.captions.entry_counts import pool_counts
 from datascaler.score.captions.language import LanguageDetector, load_detector
 from datascaler.score.captions.metaclip import MetaClipRule
-from datascaler.score.captions.metadata_scores import metadata_score_table
+from datascaler.score.captions.rows import with_status
 from datascaler.score.captions.rule import CaptionRule, rule_table
 from datascaler.score.captions.text_based import by_wordnet, by_words
 from datascaler.score.naming import settings_id
@@ -67,3 +71,16 @@ def _rule(spec: CaptionSpec, say: Callable[[str], None]) -> CaptionRule:
         return by_wordnet(detector, spec.wordnet or "", spec.synsets or "")
     assert detector is not None
     return EnglishRule(detector)
+
+
+def metadata_score_table(shard: Shard, arch: str) -> pa.Table:
+    """The scores of OpenAI's ViT-B/32 (b32) or ViT-L/14 (l14); a row without a finite one has a status of its own."""
+    name = f"clip_{arch}_similarity_score"
+    table = read_metadata(shard, [name])
+    with usable_columns():
+        scores = pc.fill_null(cast_column(table, name, pa.float32(), shard.url), float("nan")).to_numpy()
+    good = np.isfinite(scores)
+    places = table.drop_columns([name])
+    ok = pc.equal(places["status"], OK).to_numpy()
+    places = with_status(places, NO_SCORE, ok & ~good)
+    return places.append_column("score", pa.array(np.where(ok & good, scores, np.float32("nan")), pa.float32()))

@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from datascaler import storage
 from datascaler.data.pool.shards import Shard, pool_digest
-from datascaler.data.select.scratch import scratch_folder
 from datascaler.data.tables.score_table import Footer, footer_of
 from datascaler.score.embeddings.centroids import default_sample, shared_centroids
 from datascaler.score.embeddings.dedup import Deduplicated, DedupRule, deduplicate
@@ -112,7 +111,7 @@ def _deduplicated_tables(
         url = storage.join(spec.output_dir, "clusters", name)
         say(f"{settings['clusters']:,} clusters, fitted on {settings['sample']:,} rows at most: {url}")
         centroids = shared_centroids(source, url, settings["clusters"], settings["sample"], spec.seed)
-        scratch = stack.enter_context(scratch_folder())
+        scratch = stack.enter_context(storage.scratch_folder())
         return deduplicate(source, centroids, DedupRule(spec.eps, spec.keep), scratch)
 
     result = Once(make)

@@ -1,7 +1,10 @@
 """Finding text in pictures, by a detection network in an ONNX file."""
 
+import hashlib
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 import cv2
@@ -21,6 +24,8 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """PaddleOCR's, over blue, green and red in this order, as its networks are trained."""
 _FACTOR = np.array([1 / (255 * std) for std in _STD], np.float32).reshape(1, 3, 1, 1)
 _OFFSET = np.array([mean / std for mean, std in zip(_MEAN, _STD, strict=True)], np.float32).reshape(1, 3, 1, 1)
+_PACKAGE, _FILE = "rapidocr", "models/PP-OCRv6_det_small.onnx"
+"""Its wheel carries the network of PaddleOCR; the package itself is never imported."""
 
 
 class TextDetector(Protocol):
@@ -94,3 +99,20 @@ def _session(url: str) -> tuple[Any, str]:
     if [len(inputs), len(outputs)] != [1, 1] or [len(inputs[0].shape), len(outputs[0].shape)] != [4, 4]:
         raise ConfigError(f"{url} is no text detector: it needs one input [n, 3, h, w] and one output [n, 1, h, w]")
     return session, inputs[0].name
+
+
+def load_text_detector(url: str | None = None) -> OnnxTextDetector:
+    """The detector of an .onnx file, or the default one. Raises ConfigError where there is none."""
+    url = url or _packaged_model()
+    rule = BoxRule()
+    digest = hashlib.sha256(storage.read_bytes(url)).hexdigest()
+    name = PurePosixPath(url).name.removesuffix(".onnx")
+    return OnnxTextDetector(url, f"{name}-{digest[:8]}-{MAX_SIDE}px-{rule.as_text()}", rule)
+
+
+def _packaged_model() -> str:
+    spec = find_spec(_PACKAGE)
+    for folder in (spec and spec.submodule_search_locations) or ():
+        if (file := Path(folder) / _FILE).is_file():
+            return str(file)
+    raise ConfigError(f"no {_PACKAGE}/{_FILE} is installed: pip install 'datascaler[worker]', or give --detector FILE")
