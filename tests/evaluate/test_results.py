@@ -4,8 +4,7 @@ import math
 
 import pytest
 
-from datascaler.evaluate.outcome import Outcome
-from datascaler.evaluate.results import task_fields, task_record
+from datascaler.evaluate.results import Outcome, task_fields, task_record
 from datascaler.evaluate.summary import summarise
 from datascaler.evaluate.tasks import Task, load_tasks
 from tests.evaluate.sets import task_of

@@ -15,7 +15,7 @@ from datascaler.errors import ConfigError, DamagedError, StorageError
 from datascaler.models.optimizer import build_optimizer
 from datascaler.models.run_weights import fresh_model, newest_checkpoint, read_checkpoint
 from datascaler.train.checkpoint import Checkpoints, Progress
-from datascaler.train.metrics import MetricsLog
+from datascaler.train.recorder import MetricsLog
 from datascaler.train.train_clip import train
 from tests.train.runs import BATCH, STEPS, differing_weights, make_pool, metrics_of, tiny_spec
 

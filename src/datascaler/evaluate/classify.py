@@ -10,7 +10,7 @@ from torch import Tensor
 
 from datascaler.evaluate.embed import embed_prompts, embed_samples
 from datascaler.evaluate.evalset import PLACEHOLDER, EvalSet
-from datascaler.evaluate.outcome import Outcome
+from datascaler.evaluate.results import Outcome
 from datascaler.models.loaded import LoadedClip
 
 LOGIT_SCALE = 100.0

@@ -8,9 +8,9 @@ from datascaler import storage
 from datascaler.errors import BadInputError, ConfigError, DatascalerError, StorageError
 from datascaler.evaluate.classify import classify
 from datascaler.evaluate.evalset import RETRIEVAL, EvalSet, open_evalset
-from datascaler.evaluate.outcome import Outcome
 from datascaler.evaluate.results import (
     OtherResultError,
+    Outcome,
     Results,
     forget_failure,
     model_fields,

@@ -20,7 +20,6 @@ from datascaler import storage
 from datascaler.errors import ConfigError, NotFoundError
 from datascaler.evaluate.data_identity import NO_DATA, DataIdentity
 from datascaler.evaluate.evalset import EvalSet
-from datascaler.evaluate.outcome import Outcome
 from datascaler.evaluate.tasks import Task
 from datascaler.models.loaded import LoadedClip
 
@@ -31,6 +30,17 @@ _RECORD_TYPES: dict[str, type] = {
     "dataset": str,
     **dict.fromkeys(("metrics", "model", "task", "data"), dict),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    metrics: dict[str, float | None]
+    samples: Any
+    """pyarrow Table, one row a sample in tar order; nulls where the image did not decode."""
+    images: int
+    """Images that entered the metrics."""
+    bad_images: int
+    """Images that did not decode; they enter no metric."""
 
 
 class OtherResultError(ConfigError):

@@ -1,8 +1,12 @@
 """Training, from top to bottom: data, model, optimizer, resume, batches, loop."""
 
+import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from datetime import timedelta
+
+import torch
 
 from datascaler import storage
 from datascaler.data.runs.run_folder import RunSummary, no_datacomp_info, outcome, record_divergence, run_url, start_run
@@ -15,14 +19,14 @@ from datascaler.spec.train import TrainSpec
 from datascaler.stop import deferred, stopped
 from datascaler.train.checkpoint import Checkpoints, Progress
 from datascaler.train.distributed import World, joined_world, on_main, wait_to_leave
-from datascaler.train.estimate import seconds_per_step
 from datascaler.train.lease import Lease
 from datascaler.train.loading.batches import BatchSource, iterate_batches
 from datascaler.train.loading.replaced import JUDGED_DRAWS, JUDGED_DRAWS_UNMIXED, Replaced
 from datascaler.train.open_data import RunData, opened_data
 from datascaler.train.recorder import Recorder
-from datascaler.train.schedule import learning_rate
 from datascaler.train.step import Step
+
+_TIMED_SAMPLES = 64
 
 
 def train(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambda _: None) -> RunSummary | None:
@@ -156,3 +160,43 @@ def _outlook(
 
 def _kind(spec: TrainSpec) -> str:
     return f"muP from base width {spec.min_width_mult}" if spec.use_mup else "standard parametrisation"
+
+
+def learning_rate(base_lr: float, samples_seen: int, batch_size: int, warmup_steps: int, total_samples: int) -> float:
+    """open_clip's schedule: linear warm-up, (step + 1) / warmup, then a cosine to zero at `total_samples`.
+
+    `samples_seen` is counted before the step whose rate is asked for.
+    """
+    warmup_samples = warmup_steps * batch_size
+    if samples_seen < warmup_samples:
+        return base_lr * (samples_seen + batch_size) / warmup_samples
+    progress = (samples_seen - warmup_samples) / max(1, total_samples - warmup_samples)
+    return base_lr * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def seconds_per_step(step: Step, clip: BuiltClip, spec: TrainSpec, world: World) -> float:
+    """Forward and backward of a small part on this device, scaled to its share of the batch.
+
+    No weight and no random generator is changed. Loading and, between processes, communication are not in it.
+    """
+    share = max(1, spec.batch_size // world.size)
+    count = min(share, _TIMED_SAMPLES, spec.device_batch_size or share)
+    side, context = clip.config["vision_cfg"]["image_size"], clip.config["text_cfg"]["context_length"]
+    images = torch.zeros(count, 3, side, side, dtype=torch.uint8)
+    tokens = torch.zeros(count, context, dtype=torch.long)
+    with torch.random.fork_rng([world.device] if world.device.type == "cuda" else []):
+        for _ in range(2):  # the first pays for allocation and kernel choice
+            _synchronise(world)
+            started = time.perf_counter()
+            step.backward(images, tokens, spec.batch_size)
+            _synchronise(world)
+            seconds = time.perf_counter() - started
+    clip.model.zero_grad()
+    # What does not fit at once is computed twice forward: a third more work.
+    again = 4 / 3 if spec.device_batch_size and share > spec.device_batch_size else 1.0
+    return seconds * share / count * again
+
+
+def _synchronise(world: World) -> None:
+    if world.device.type == "cuda":
+        torch.cuda.synchronize(world.device)

@@ -1,9 +1,10 @@
 """The samples of a plan as a torch dataset, for training loops other than `datascaler train`."""
 
 import os
+import random
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -20,17 +21,19 @@ from datascaler.data.pool.samples import Sample
 from datascaler.data.pool.shards import find_shards
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.spec.train import Decoder, StorageClient
+from datascaler.tools.philox import uniforms
 from datascaler.train.loading.augment import decode_crop
 from datascaler.train.loading.dataset_loader import PlanLoader
 from datascaler.train.loading.feed import first_decoded
 from datascaler.train.loading.planned import Planned
 from datascaler.train.loading.replaced import JUDGED_DRAWS, Replaced
-from datascaler.train.loading.seeding import seeded
 
 Texts = Tensor | list[str]
 
 _MOST_WORKERS = 1024
 """Of one process, that have a count of their own."""
+_PURPOSE = 1
+"""Purpose 0 of (seed, draw) is the random crop."""
 
 
 class PlanDataset(IterableDataset[tuple[Tensor, Any]]):
@@ -251,3 +254,18 @@ def _close_in_its_process(copy: ExitStack, pid: int) -> None:
     """A worker that was forked has the dataset too, and its end must not take the plan away."""
     if os.getpid() == pid:
         copy.close()
+
+
+@contextmanager
+def seeded(seed: int, draw: int) -> Iterator[None]:
+    """Inside, torch's CPU generator and Python's give what belongs to (seed, draw); afterwards they are as before."""
+    number = int(uniforms(1, (seed, draw), _PURPOSE)[0] * 2**53)
+    before, torch_before = random.getstate(), torch.get_rng_state()
+    random.seed(number)
+    # torch.manual_seed would seed the GPUs too.
+    torch.default_generator.manual_seed(number)
+    try:
+        yield
+    finally:
+        random.setstate(before)
+        torch.set_rng_state(torch_before)

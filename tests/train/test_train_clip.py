@@ -4,7 +4,7 @@ import pytest
 import torch
 from open_clip_train.scheduler import cosine_lr  # type: ignore[import-untyped]
 
-from datascaler.train.schedule import learning_rate
+from datascaler.train.train_clip import learning_rate
 
 
 @pytest.mark.parametrize(("steps", "warmup"), [(40, 7), (40, 0), (40, 1), (5, 12), (1, 0)])
