@@ -1,8 +1,8 @@
 """The demo's line in miniature, on the S3 server; `make demo` runs it at its real size."""
 
 from datascaler import storage
+from datascaler.demo.make_data import Recipe
 from datascaler.demo.make_demo import run_demo
-from datascaler.demo.recipe import Recipe
 
 MINIATURE = Recipe(
     pool_samples=200,

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from datascaler import storage
 from datascaler.data.runs.run_folder import find_runs
-from datascaler.demo.make_data import make_data
-from datascaler.demo.recipe import Recipe
+from datascaler.demo.make_data import Recipe, make_data
 from tests.e2e.launcher import Launcher
 
 RECIPE = Recipe(pool_samples=240, clean_samples=96, eval_per_class=1, samples_per_shard=20)

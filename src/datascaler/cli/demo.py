@@ -21,8 +21,8 @@ def demo(output_dir: str, as_json: bool) -> None:
     datascaler demo --output-dir demo-output
     """
     from datascaler import storage
+    from datascaler.demo.make_data import Recipe
     from datascaler.demo.make_demo import run_demo
-    from datascaler.demo.recipe import Recipe
 
     result = asdict(run_demo(output_dir, Recipe(), note))
     summary = storage.join(output_dir, "summary.json")

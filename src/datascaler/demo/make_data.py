@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 
 from datascaler import storage
 from datascaler.data.make.write_evalset import write_classification_set
@@ -11,9 +12,28 @@ from datascaler.data.pool.uids import uid_of
 from datascaler.demo.captions import TEMPLATES
 from datascaler.demo.draw import CLASS_NAMES
 from datascaler.demo.pairs import DrawnPair, draw_clean, draw_evalset, draw_pool
-from datascaler.demo.recipe import Recipe
 
 TASK = "shapes"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    pool_samples: int = 4000
+    clean_samples: int = 2000
+    eval_per_class: int = 20
+    samples_per_shard: int = 1000
+    fraction: Fraction = Fraction(2, 5)
+    arch: str = "ViT-Micro-12-48"
+    batch_size: int = 96
+    filter_steps: int = 250
+    train_steps: int = 200
+    """Of each model; fewer than 200 leave the outcome to chance."""
+    warmup_steps: int = 20
+    lr: float = 3e-3
+    weight_decay: float = 0.2
+    seed: int = 0
+    """Of the drawing."""
+    train_seeds: tuple[int, ...] = (0, 1)
 
 
 @dataclass(frozen=True, slots=True)

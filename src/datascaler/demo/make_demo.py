@@ -21,9 +21,8 @@ from datascaler.data.select.rule import SelectRule
 from datascaler.data.select.source import RANDOM
 from datascaler.data.tables.score_table import read_table, table_url
 from datascaler.demo.draw import CLASS_NAMES
-from datascaler.demo.make_data import DemoData, make_data
+from datascaler.demo.make_data import DemoData, Recipe, make_data
 from datascaler.demo.pictures import PoolScores, publish_pictures
-from datascaler.demo.recipe import Recipe
 from datascaler.evaluate.models import evaluate_model
 from datascaler.evaluate.tasks import load_tasks
 from datascaler.score.score_pool import score

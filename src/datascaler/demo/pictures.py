@@ -9,8 +9,8 @@ from datascaler import storage
 from datascaler.demo.charts import accuracy_bars, filter_curves, score_histogram
 from datascaler.demo.draw import CLASS_NAMES
 from datascaler.demo.filter_quality import Scores, roc_auc
+from datascaler.demo.make_data import Recipe
 from datascaler.demo.pairs import DrawnPair, PairKind
-from datascaler.demo.recipe import Recipe
 from datascaler.demo.sheet import ScoredPair, contact_sheet
 
 _SHOWN = 16
