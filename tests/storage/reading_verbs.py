@@ -9,7 +9,7 @@ from typing import Any
 
 from datascaler import PlanDataset, storage
 from datascaler.data.materialize.materialize import materialize
-from datascaler.data.plan.show_coverage import coverage_plan
+from datascaler.data.plan.find import coverage_plan
 from datascaler.data.pool.check import check_pool
 from datascaler.data.pool.shards import find_shards
 from datascaler.data.select.describe import describe_plan, describe_subset

@@ -55,3 +55,24 @@ def test_a_full_output_disk_is_not_mistaken_for_a_full_tmpdir() -> None:
             fill()
         finally:
             raise RuntimeError("unexpected pos 12 vs 8")  # as torch's writer has it
+
+
+def test_a_scratch_folder_is_gone_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(ValueError, match="other"), storage.scratch_folder() as folder:
+        (folder / "file").write_bytes(b"x")
+        assert folder.parent == tmp_path
+        raise ValueError("other")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_of_a_scratch_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with (
+        pytest.raises(StorageError, match=f"no space is left for the temporary files in {tmp_path}: set TMPDIR"),
+        storage.scratch_folder(),
+        Path("/dev/full").open("wb", buffering=0) as full,
+    ):
+        full.write(b"x")
+    with pytest.raises(FileNotFoundError), storage.scratch_folder() as folder:
+        (folder / "missing").read_bytes()

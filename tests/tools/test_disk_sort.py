@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from datascaler.tools.disk_sort import DiskSort
-from datascaler.tools.sort_rows import row_order
+from datascaler.tools.disk_sort import DiskSort, row_order
 
 RUN_ROWS = 50
 UIDS = ["u8", "u8"]

@@ -31,7 +31,7 @@ from datascaler.storage.read import (
 )
 from datascaler.storage.records import checked, publish_record, read_record, signed
 from datascaler.storage.retry import assume_answers
-from datascaler.storage.temporary import named_full_disk, temporary_folder
+from datascaler.storage.temporary import named_full_disk, scratch_folder, temporary_folder
 from datascaler.storage.urls import basename, is_local, join, parent, relative_to
 
 __all__ = [
@@ -70,6 +70,7 @@ __all__ = [
     "remove",
     "remove_unfinished",
     "require_bucket",
+    "scratch_folder",
     "signed",
     "stat",
     "stat_all",

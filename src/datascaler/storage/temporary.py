@@ -32,6 +32,13 @@ def temporary_folder() -> Iterator[Path]:
 
 
 @contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A temporary folder for data that is sorted or searched: a full disk, while it is open, is a StorageError."""
+    with temporary_folder() as folder, named_full_disk():
+        yield folder
+
+
+@contextmanager
 def named_full_disk() -> Iterator[None]:
     """Around what writes below TMPDIR: a full disk becomes a StorageError with the remedy.
 

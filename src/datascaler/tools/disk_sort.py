@@ -5,7 +5,7 @@ distribution: uids that share their upper bits, one score for a whole pool, one 
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datascaler.tools.ordered_map import in_order
-from datascaler.tools.sort_rows import Columns, row_order
 from datascaler.tools.sorted_run import Run, Slice, load, write_run
 
 RUN_ROWS = 1 << 21
@@ -21,6 +20,8 @@ RUN_ROWS = 1 << 21
 _SAMPLES_PER_RANGE = 32
 _SORTERS = 2
 """Threads that sort chunks. Each has up to two that wait to be taken."""
+Columns = Sequence[NDArray[Any]]
+"""Unsigned integer columns of one length; the first is compared first."""
 
 
 class DiskSort:
@@ -126,3 +127,31 @@ def _sorted(slices: list[Slice]) -> list[NDArray[Any]]:
         return columns
     order = row_order(columns)
     return [column[order] for column in columns]
+
+
+def row_order(columns: Columns) -> NDArray[np.intp]:
+    """Indexes [n] that bring the rows into ascending order; equal rows come in no particular order.
+
+    np.lexsort sorts every column, and records are compared by a function call: each is several times slower than one
+    argsort of integers, which is all that rows with few equal first columns need.
+    """
+    if len(columns) > 1 and len(columns[0]) and columns[0].min() == columns[0].max():
+        return row_order(columns[1:])
+    order = np.argsort(columns[0])
+    if len(columns) == 1:
+        return order
+    unsettled = np.flatnonzero(_in_a_run(columns[0][order]))
+    if len(unsettled):
+        # Runs of equal values are contiguous and ordered among themselves, so one sort of them all leaves each in place
+        rows = order[unsettled]
+        order[unsettled] = rows[np.lexsort([column[rows] for column in reversed(columns)])]
+    return order
+
+
+def _in_a_run(ordered: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether each of the ordered values has an equal neighbour."""
+    shared = np.zeros(len(ordered), dtype=bool)
+    equal = ordered[1:] == ordered[:-1]
+    shared[1:] |= equal
+    shared[:-1] |= equal
+    return shared

@@ -17,8 +17,8 @@ from datascaler.data.subset.subset import read_subset
 from datascaler.data.tables.metadata import read_metadata
 from datascaler.data.tables.score_table import ROW_SCHEMA, index_footer, publish_table, read_table
 from datascaler.errors import BadInputError, ConfigError, DamagedError
-from datascaler.score.captions.metadata_scores import metadata_score_table
 from datascaler.score.captions.rows import read_caption_rows
+from datascaler.score.captions.score_captions import metadata_score_table
 
 ROWS = 3
 

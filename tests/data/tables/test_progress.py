@@ -9,7 +9,7 @@ from datascaler import storage
 from datascaler.data.pool.samples import BAD_IMAGE, NO_IMAGE, OK, Sample
 from datascaler.data.pool.shard_list import frozen_shards
 from datascaler.data.tables.index import index_part
-from datascaler.data.tables.progress import INDEX, RECENT_TABLES, Known, find_score_runs
+from datascaler.data.tables.progress import INDEX, RECENT_TABLES, Known, Published, Rate, find_score_runs, table_rate
 from datascaler.data.tables.score_table import index_footer, read_footer, read_listed_footer, table_url, write_table
 from datascaler.errors import RunNotFoundError
 from tests.data.tars import members_of, shard_of
@@ -116,3 +116,36 @@ def test_a_footer_longer_than_the_first_request_is_read_whole(tmp_path: Path) ->
     info = storage.stat(f"{tmp_path}/table.parquet")
     assert read_listed_footer(info) == read_footer(info.url)
     assert info.modified > 0
+
+
+def tables(*modified: float, rows: int = 100, seconds: float = 10.0) -> list[Published]:
+    return [Published(at, rows, seconds) for at in modified]
+
+
+def test_tables_at_even_times() -> None:
+    assert table_rate(tables(1000, 1010, 1020), now=1021) == Rate(10.0, working=True)
+    assert table_rate(tables(1020, 1000, 1010), now=1021) == Rate(10.0, working=True)
+
+
+def test_several_workers_add_up() -> None:
+    assert table_rate(tables(1000, 1000, 1010, 1010, 1020, 1020), now=1025).samples_per_second == pytest.approx(25)
+
+
+@pytest.mark.parametrize("modified", [(), (1000.0,), (1000.0, 1000.0)])
+def test_too_few_tables_have_no_rate(modified: tuple[float, ...]) -> None:
+    rate = table_rate(tables(*modified), now=1001)
+    assert rate == Rate(None, working=bool(modified))
+
+
+def test_a_night_without_workers_is_not_counted() -> None:
+    before, after = tables(0, 1, 2), tables(40_000, 40_010, 40_020)
+    assert table_rate([*before, *after], now=40_025) == Rate(10.0, working=True)
+    assert table_rate([*before, *tables(40_000)], now=40_001) == Rate(None, working=True)
+
+
+def test_nobody_works_when_no_table_came_for_longer_than_shards_take() -> None:
+    recent = tables(1000, 1010, seconds=10.0)
+    assert table_rate(recent, now=1010 + 80).working
+    assert not table_rate(recent, now=1010 + 81).working
+    # Slow shards: silence is normal.
+    assert table_rate(tables(1000, 1010, seconds=3600), now=1010 + 7000).working

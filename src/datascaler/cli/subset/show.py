@@ -36,7 +36,7 @@ def show(
     datascaler subset show clip.npy dfn.npy
     datascaler subset show clip.npy --output-dir s3://out
     """
-    from datascaler.data.plan.show_coverage import coverage_plan
+    from datascaler.data.plan.find import coverage_plan
     from datascaler.data.select.describe import describe_plan, describe_subset, overlaps
 
     if sum(each is not None for each in (output_dir, data_dir, plan_url)) > 1:

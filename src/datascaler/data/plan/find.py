@@ -9,7 +9,8 @@ from datascaler import storage
 from datascaler.data.plan.build import compile_plan
 from datascaler.data.plan.plan import Plan, match_shards, read_plan
 from datascaler.data.plan.shard_rows import UnusableLogError, has_all_logs, has_all_tables, rows_of_log, rows_of_table
-from datascaler.data.pool.shards import Shard, pool_digest
+from datascaler.data.pool.shard_list import read_frozen_shards
+from datascaler.data.pool.shards import Shard, find_shards, pool_digest
 from datascaler.data.subset.subset import base_of, read_recipe, subset_digest
 from datascaler.data.tables.index import index_folder
 from datascaler.errors import ConfigError
@@ -72,3 +73,25 @@ def _table_folders(subset_url: str, shards: list[Shard], output_dir: str | None)
         folders += storage.list_folders(storage.join(output_dir, "scores"))
         folders.append(index_folder(output_dir, shards))
     return folders
+
+
+def coverage_plan(
+    subset_url: str,
+    uids: NDArray[np.void],
+    *,
+    output_dir: str | None = None,
+    data_dir: str | None = None,
+    plan_url: str | None = None,
+) -> Plan:
+    """One of the three says which pool it is. Raises ConfigError where nothing is known about that pool's samples."""
+    if plan_url:
+        return given_plan(plan_url, subset_url, uids, shards=None)
+    shards = read_frozen_shards(output_dir) if output_dir else find_shards(str(data_dir))
+    plan = known_plan(subset_url, uids, shards, output_dir=output_dir)
+    if plan is None:
+        where = f"--data-dir {data_dir} --output-dir OUT" if data_dir else f"--output-dir {output_dir}"
+        raise ConfigError(
+            f"nothing is known yet of the samples in {data_dir or output_dir}: run `datascaler pool index` or "
+            f"`datascaler score` ({where}) and give that --output-dir"
+        )
+    return plan

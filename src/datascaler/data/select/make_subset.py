@@ -15,7 +15,6 @@ from datascaler.data.pool.shard_list import read_frozen_shards
 from datascaler.data.pool.shards import Shard, pool_digest
 from datascaler.data.select.mix_rule import MixRule
 from datascaler.data.select.rule import SelectRule
-from datascaler.data.select.scratch import scratch_folder
 from datascaler.data.select.select import Selection, select
 from datascaler.data.select.source import RANDOM, ScoreSource, mixed_source, one_source
 from datascaler.data.subset.subset import FORMATS, read_recipe, write_subset
@@ -63,7 +62,7 @@ def make_subset(
     shards = source.shards
     base = storage.join(output_dir, "subsets", name or _default_name(source.method, rule, seed))
     _refuse_other_scores(base, source)
-    with scratch_folder() as scratch:
+    with storage.scratch_folder() as scratch:
         with progress((source.measure_passes + rule.passes) * len(shards), "subset", unit="table") as bar:
             pool = source.open(scratch, bar.update)
             selection = select(

@@ -4,12 +4,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 
 from datascaler import storage
 from datascaler.data.pool.shard_list import read_frozen_shards
 from datascaler.data.pool.shards import Shard
 from datascaler.data.tables.score_table import Footer, count_table, read_listed_footer, table_url
-from datascaler.data.tables.table_rate import Published, table_rate
 from datascaler.errors import ConfigError, NotFoundError, RunNotFoundError
 from datascaler.tools.ordered_map import in_order
 
@@ -22,6 +22,26 @@ _READERS = 32
 """Footers are small: reading one is waiting for the store."""
 
 Known = dict[storage.FileInfo, Footer]
+_PAUSE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One finished table."""
+
+    modified: float
+    """When, in seconds since 1970."""
+    rows: int
+    seconds: float
+    """That its shard took."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    samples_per_second: float | None
+    """None where fewer than two tables came one after the other."""
+    working: bool
+    """Whether the newest table is recent, given how long a shard takes."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -127,3 +147,24 @@ def _footer(info: storage.FileInfo) -> Footer | None:
         return read_listed_footer(info)
     except (ConfigError, NotFoundError):
         return None
+
+
+def table_rate(recent: Sequence[Published], now: float) -> Rate:
+    """The rate of the newest unbroken series of tables.
+
+    A worker that runs publishes once per shard. So a gap between tables that is longer than two of the slowest shards,
+    and a minute, is one in which nobody worked: what came before it says nothing about now.
+    """
+    ordered = sorted(recent, key=lambda each: each.modified)
+    if not ordered:
+        return Rate(None, working=False)
+    longest_gap = _PAUSE_SECONDS + 2 * max(each.seconds for each in ordered)
+    working = now - ordered[-1].modified <= longest_gap
+    first = 0
+    for number, (before, after) in enumerate(pairwise(ordered), start=1):
+        if after.modified - before.modified > longest_gap:
+            first = number
+    series = ordered[first:]
+    span = series[-1].modified - series[0].modified
+    # The first table's work was done before the span began.
+    return Rate(sum(each.rows for each in series[1:]) / span if span > 0 else None, working)
