@@ -32,7 +32,7 @@ def subset(output_dir: str, formats: str, subset_name: str | None, as_json: bool
 
     Which rows is decided over the whole pool and exactly: ties at the threshold go to the smaller uids, and rows
     without a score are never kept. Selecting takes less than half a GB of memory for any pool, and 32 bytes a kept row
-    on local disk, below $TMPDIR; the plan takes 9 bytes of memory a kept uid (docs/selection.md).
+    on local disk, below $TMPDIR; the plan takes 9 bytes of memory a kept uid (docs/subset.md).
 
     Writes the uids (DataComp's .npy, .pkl, .trie), the recipe and the plan that training reads by.
 
