@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup check test test-slow test-gpu demo e2e images bench-client bench-plan bench-read bench-score bench-score-on-gpu bench-select lock clean
+.PHONY: setup check docs test test-slow test-gpu demo e2e images bench-client bench-plan bench-read bench-score bench-score-on-gpu bench-select lock clean
 
 setup: $(STAMP)
 
@@ -20,6 +20,12 @@ $(STAMP): requirements.lock pyproject.toml
 
 check: setup
 	scripts/check
+
+# The pages in docs/ as a site, and the reference that is generated from the code. A warning or a dead link is an error.
+docs: setup
+	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip install --quiet --python $(BIN)/python --require-hashes -r docs/requirements.lock
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet docs docs/build
+	@echo "docs/build/index.html"
 
 # Whole files go to one of two processes, so that a file's servers and pools are made once.
 test: setup
@@ -66,7 +72,9 @@ bench-select: setup
 lock: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile pyproject.toml --extra worker --extra captions --group dev --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --universal --python-version 3.11 --no-header --quiet -o requirements.lock
+	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile --group docs --constraint requirements.lock --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --universal --python-version 3.11 --no-header --quiet -o docs/requirements.lock
 	scripts/lock_images
 
 clean:
-	rm -rf demo-output dist build .mypy_cache .ruff_cache .pytest_cache
+	rm -rf demo-output dist build docs/build docs/reference .mypy_cache .ruff_cache .pytest_cache

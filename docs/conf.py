@@ -1,0 +1,22 @@
+"""Sphinx builds these pages into a site, offline: `make docs`. The reference is generated from the code."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from generate import write_reference
+
+project = "datascaler"
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+default_role = "code"  # docstrings write `code` as Markdown does
+exclude_patterns = ["build"]
+html_theme = "furo"
+html_title = "datascaler"
+# An URL of a heading is what GitHub makes of it, so that the same links work there.
+myst_heading_anchors = 4
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+
+write_reference(Path(__file__).parent / "reference")
