@@ -1,5 +1,7 @@
 """The demo's line in miniature, on the S3 server; `make demo` runs it at its real size."""
 
+import pytest
+
 from datascaler import storage
 from datascaler.demo.make_data import Recipe
 from datascaler.demo.make_demo import run_demo
@@ -22,6 +24,9 @@ def test_the_demo_runs_on_object_storage_and_goes_on_where_it_was(s3_url: str) -
     result = run_demo(s3_url, MINIATURE, said.append)
     assert (result.pool_samples, result.bad_samples, result.kept_samples) == (200, 8, 80)
     assert result.samples_seen == 96
+    # As at commit d95420f: a filter of three steps orders the pool in one way only.
+    assert result.filter_auc == pytest.approx(0.5359375, abs=2e-3)
+    assert result.filter_precision == 0.4
     assert len(result.accuracies_subset) == len(result.accuracies_random) == 1
     assert all(storage.read_bytes(url).startswith(b"\x89PNG") for url in result.pictures)
     assert [line[:5] for line in said] == [f"[{step}/6]" for step in range(1, 7)]
