@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
+from datascaler.cluster.kube.api_paths import RUN_KINDS, path_of
 from datascaler.cluster.kube.connect import Cluster, connect
-from datascaler.cluster.kube.paths import RUN_KINDS, path_of
 from datascaler.cluster.submit.submission import describe_submission
 from tests.charts.render import NAMESPACE_CHART, run_helm
 from tests.cluster.scenarios import HUGE, PYTORCHJOBS, SCENARIOS, SHARED, Scenario

@@ -17,8 +17,8 @@ from threading import Lock, Thread
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from datascaler.cluster.kube.merge import merged
-from datascaler.cluster.kube.paths import path_of
+from datascaler.cluster.kube.api_paths import path_of
+from datascaler.cluster.kube.chart_values import merged
 from tests.cluster.record import RECORDED
 
 Json = dict[str, Any]

@@ -6,8 +6,8 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from datascaler.cli.main import cli
+from datascaler.cluster.kube.api_paths import path_of
 from datascaler.cluster.kube.names import VALUES
-from datascaler.cluster.kube.paths import path_of
 from datascaler.errors import DatascalerError
 from tests.cli.submitting import SMALLEST
 from tests.cluster.replay import Replay

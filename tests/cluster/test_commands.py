@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from datascaler.cli.main import cli
-from datascaler.cluster.kube.paths import path_of
+from datascaler.cluster.kube.api_paths import path_of
 from datascaler.errors import DatascalerError
 from tests.cluster.conftest import use_kubeconfig
 from tests.cluster.replay import Replay, recorded_answer, recorded_run

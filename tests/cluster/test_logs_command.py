@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from datascaler.cluster.kube.paths import path_of
+from datascaler.cluster.kube.api_paths import path_of
 from tests.cluster.replay import Replay, recorded_answer, recorded_run
 from tests.cluster.test_commands import invoke
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from datascaler.cluster.kube.api import Api
-from datascaler.cluster.kube.paths import path_of
+from datascaler.cluster.kube.api_paths import path_of
 from datascaler.cluster.watch.reason import permanent_failure
 from datascaler.cluster.watch.state import RunState, State
 from datascaler.cluster.watch.status import find_runs, look

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from datascaler.cluster.kube.api import Api
+from datascaler.cluster.kube.api_paths import path_of
 from datascaler.cluster.kube.names import INSTANCE, PIPELINE, RUN, VERB
-from datascaler.cluster.kube.paths import path_of
-from datascaler.cluster.watch.follow import follow_logs
+from datascaler.cluster.watch.follow_logs import follow_logs
 from datascaler.cluster.watch.logs import LogQuery, print_logs
 from datascaler.cluster.watch.state import State
 from tests.cluster.replay import Answer, Query, Replay, recorded_run
@@ -54,7 +54,7 @@ def test_all_that_was_said_in_the_order_of_the_runs(server: Replay, api: Api) ->
 
 def test_steps_are_followed_as_they_come(server: Replay, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """The step is there once the driver has said so."""
-    monkeypatch.setattr("datascaler.cluster.watch.follow._PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("datascaler.cluster.watch.follow_logs._PAUSE_SECONDS", 0.01)
     driver, step = as_part("running", "p", "pipeline", 0), as_part("complete", "p-score", "score", 1)
     del driver["pods"][1:], step["pods"][1:]
     server.add(driver["run"], *driver["pods"])

@@ -8,8 +8,8 @@ import pytest
 from datascaler.cluster.act.cancel import cancel
 from datascaler.cluster.act.scale import scale
 from datascaler.cluster.kube.api import Api
+from datascaler.cluster.kube.api_paths import path_of
 from datascaler.cluster.kube.names import VALUES
-from datascaler.cluster.kube.paths import path_of
 from datascaler.errors import ClusterError, ConfigError, NotFinishedError, RunNotFoundError
 from tests.cluster.replay import Replay, recorded_run
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from datascaler.cluster.kube.paths import path_of
+from datascaler.cluster.kube.api_paths import path_of
 from tests.cli.submitting import SMALLEST, command_of
 from tests.cluster.replay import Replay, recorded_answer
 from tests.cluster.submitting import JOBS, jobs, record, submit

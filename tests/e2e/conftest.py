@@ -11,7 +11,7 @@ import pytest
 import s3fs
 
 from datascaler import storage
-from datascaler.cluster.kube.merge import merged
+from datascaler.cluster.kube.chart_values import merged
 from tests.e2e.cluster import Cluster
 from tests.e2e.data import Data, make_test_data
 from tests.e2e.launcher import Launcher

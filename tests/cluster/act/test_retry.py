@@ -7,8 +7,8 @@ import pytest
 
 from datascaler.cluster.act.retry import ranges, retry
 from datascaler.cluster.kube.api import Api
+from datascaler.cluster.kube.api_paths import path_of
 from datascaler.cluster.kube.names import VALUES
-from datascaler.cluster.kube.paths import path_of
 from datascaler.cluster.submit.create import send
 from datascaler.cluster.submit.submission import describe_submission
 from datascaler.cluster.submit.values import flag_value

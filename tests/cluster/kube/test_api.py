@@ -7,7 +7,7 @@ import pytest
 from kubernetes import client
 
 from datascaler.cluster.kube.api import PAGE, Api, RefusedError, is_passing
-from datascaler.cluster.kube.paths import path_of
+from datascaler.cluster.kube.api_paths import path_of
 from datascaler.errors import ClusterError
 from tests.cluster.replay import CUT, Replay, recorded_answer
 

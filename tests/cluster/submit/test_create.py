@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from datascaler.cluster.kube.api import Api
-from datascaler.cluster.kube.merge import merged
-from datascaler.cluster.kube.paths import path_of
+from datascaler.cluster.kube.api_paths import path_of
+from datascaler.cluster.kube.chart_values import merged
 from datascaler.cluster.submit.create import check_by_server, rehearse, send
 from datascaler.cluster.submit.submission import Submission, describe_submission
 from datascaler.errors import ClusterError

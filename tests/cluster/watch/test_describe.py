@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from datascaler.cluster.kube.paths import path_of
+from datascaler.cluster.kube.api_paths import path_of
 from tests.cluster.replay import Replay, recorded_run
 from tests.cluster.test_commands import invoke
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from datascaler.cluster.kube.api import Api
+from datascaler.cluster.kube.api_paths import path_of
 from datascaler.cluster.kube.defaults import look_around
-from datascaler.cluster.kube.paths import path_of
 from datascaler.cluster.watch.doctor import Finding, examine
 from datascaler.errors import ClusterError
 from tests.cluster.replay import Answer, Query, Replay, recorded_answer

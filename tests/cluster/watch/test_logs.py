@@ -3,7 +3,7 @@
 import pytest
 
 from datascaler.cluster.kube.api import Api
-from datascaler.cluster.kube.paths import path_of
+from datascaler.cluster.kube.api_paths import path_of
 from datascaler.cluster.watch.logs import LogQuery, print_logs
 from datascaler.errors import RunNotFoundError
 from tests.cluster.replay import Replay, recorded_answer, recorded_run

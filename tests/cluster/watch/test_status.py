@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from datascaler.cluster.kube.api import Api
-from datascaler.cluster.kube.merge import merged
-from datascaler.cluster.kube.paths import path_of
+from datascaler.cluster.kube.api_paths import path_of
+from datascaler.cluster.kube.chart_values import merged
 from datascaler.cluster.watch.state import RunState, State, state_of
 from datascaler.cluster.watch.status import find_runs, look
 from datascaler.errors import RunNotFoundError

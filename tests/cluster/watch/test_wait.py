@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from datascaler.cluster.kube.api import Api, RefusedError
-from datascaler.cluster.kube.paths import path_of
+from datascaler.cluster.kube.api_paths import path_of
 from datascaler.cluster.watch.state import RunState, State, state_of
 from datascaler.cluster.watch.wait import exit_code, look_again, summary_line, wait_for
 from datascaler.errors import ClusterError, RunNotFoundError

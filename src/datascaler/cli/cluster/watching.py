@@ -25,7 +25,7 @@ def follow_until_end(
     cluster: "Cluster", name: str, timeout: float | None = None, query: "LogQuery | None" = None
 ) -> None:
     """The same, with the pods' output on stdout."""
-    from datascaler.cluster.watch.follow import follow_logs
+    from datascaler.cluster.watch.follow_logs import follow_logs
     from datascaler.cluster.watch.logs import LogQuery
 
     asked = query or LogQuery()

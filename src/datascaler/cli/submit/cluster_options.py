@@ -159,7 +159,7 @@ def flags_of(verb: str) -> list[ClusterFlag]:
 
 def values_of_flags(params: dict[str, Any]) -> dict[str, Any]:
     """The values that the given flags stand for."""
-    from datascaler.cluster.kube.merge import fragment, merged
+    from datascaler.cluster.kube.chart_values import fragment, merged
 
     layers = []
     for flag in FLAGS:

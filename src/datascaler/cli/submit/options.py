@@ -104,7 +104,7 @@ class Step:
     @property
     def cluster_words(self) -> list[str]:
         """The cluster flags as one --values, which needs no file and no variable of this machine; and --logs."""
-        from datascaler.cluster.kube.merge import merged
+        from datascaler.cluster.kube.chart_values import merged
 
         values = merged(*map(read_values, self.given["value_files"]), values_of_flags(self.given))
         words = ["--values", json.dumps(values, sort_keys=True)] if values else []

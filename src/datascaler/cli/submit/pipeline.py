@@ -53,7 +53,7 @@ def submit_pipeline(**given: Any) -> None:
         --scale small --eval-data-dir s3://evalsets --score "--count 16" \\
         --train "--workers 4 --gpus 8 --use-mup --width-mult 0.1875" --eval "--count 4"
     """
-    from datascaler.cluster.kube.merge import merged
+    from datascaler.cluster.kube.chart_values import merged
 
     if given["wait"] and (given["follow"] or given["form"]):
         raise click.UsageError("--wait drives the pipeline from here; leave out --follow and --output")

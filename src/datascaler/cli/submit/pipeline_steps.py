@@ -31,7 +31,7 @@ class PipelineSteps:
 
     def describe(self, verb: str, best: Sequence[str] = ()) -> "Submission":
         """best: the words of a sweep's best point, for `train`."""
-        from datascaler.cluster.kube.merge import merged
+        from datascaler.cluster.kube.chart_values import merged
         from datascaler.cluster.kube.names import PIPELINE
         from datascaler.cluster.submit.request import describe_request
 
@@ -48,7 +48,7 @@ class PipelineSteps:
 
     def outlook(self) -> Iterator[str]:
         """What each step will take; on the way every flag of every step is checked."""
-        from datascaler.cluster.submit.outlook import outlook
+        from datascaler.cluster.submit.estimate import outlook
 
         yield f"pipeline  {self.namespace}/{self.pipeline.name}: {' -> '.join(self.pipeline.verbs)}"
         for verb in self.pipeline.verbs:

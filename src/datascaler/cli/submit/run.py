@@ -118,7 +118,7 @@ def surroundings(cluster: "Cluster", given: Mapping[str, Any]) -> "Surroundings"
 
 
 def show(submission: "Submission", parsed: Mapping[str, Any], spec: "TrainSpec | None") -> None:
-    from datascaler.cluster.submit.outlook import outlook
+    from datascaler.cluster.submit.estimate import outlook
 
     for line in outlook(submission, parsed, spec):
         note(line)
@@ -181,7 +181,7 @@ def send_score(parsed: Mapping[str, Any], api: "Api", submission: "Submission", 
 
 def _freeze_shards(parsed: Mapping[str, Any]) -> None:
     """The list of shards is made once; from here if the pool can be seen from here, else by the first pod."""
-    from datascaler.cluster.submit.outlook import pool_line
+    from datascaler.cluster.submit.estimate import pool_line
     from datascaler.data.pool.shard_list import frozen_shards
     from datascaler.data.pool.shards import find_shards
     from datascaler.data.tables.metadata import find_metadata

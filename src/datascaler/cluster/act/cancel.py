@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from datascaler.cluster.kube.api import Api
+from datascaler.cluster.kube.api_paths import Json, path_of, path_of_object
 from datascaler.cluster.kube.names import INSTANCE, PART_OF, VERB
-from datascaler.cluster.kube.paths import Json, path_of, path_of_object
 from datascaler.cluster.watch.state import run_label
 from datascaler.cluster.watch.status import find_runs, list_runs
 from datascaler.errors import NotFinishedError, RunNotFoundError

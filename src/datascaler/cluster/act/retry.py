@@ -5,10 +5,10 @@ from typing import Any
 
 from datascaler.cluster.act.cancel import delete_runs, is_driver
 from datascaler.cluster.kube.api import Api
+from datascaler.cluster.kube.api_paths import Json
+from datascaler.cluster.kube.chart_values import Values, merged
 from datascaler.cluster.kube.defaults import look_around
-from datascaler.cluster.kube.merge import Values, merged
 from datascaler.cluster.kube.names import LONGEST, PART_OF, PIPELINE, RUN
-from datascaler.cluster.kube.paths import Json
 from datascaler.cluster.kube.record import record_of
 from datascaler.cluster.submit.create import check_by_server, send
 from datascaler.cluster.submit.submission import describe_submission

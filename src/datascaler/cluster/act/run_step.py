@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from datascaler.cluster.act.cancel import delete_runs
 from datascaler.cluster.kube.api import Api
-from datascaler.cluster.kube.paths import PYTORCHJOB
+from datascaler.cluster.kube.api_paths import PYTORCHJOB
 from datascaler.cluster.submit.create import Sent, send
 from datascaler.cluster.submit.submission import Submission
 from datascaler.cluster.watch.state import RunState, State

@@ -1,7 +1,7 @@
 """Changing how many pods work on a run while it goes on."""
 
 from datascaler.cluster.kube.api import Api
-from datascaler.cluster.kube.paths import PYTORCHJOB, Json, path_of_object
+from datascaler.cluster.kube.api_paths import PYTORCHJOB, Json, path_of_object
 from datascaler.cluster.kube.record import record_of
 from datascaler.cluster.watch.state import state_of
 from datascaler.cluster.watch.status import find_runs

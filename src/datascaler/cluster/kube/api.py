@@ -13,7 +13,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic import DynamicClient
 from urllib3.exceptions import HTTPError, MaxRetryError
 
-from datascaler.cluster.kube.paths import Json
+from datascaler.cluster.kube.api_paths import Json
 from datascaler.errors import ClusterError
 
 PAGE = 500

@@ -6,8 +6,8 @@ from typing import Any
 import yaml
 
 from datascaler.cluster.kube.api import Api, RefusedError
-from datascaler.cluster.kube.merge import Values
-from datascaler.cluster.kube.paths import OPERATOR, path_of
+from datascaler.cluster.kube.api_paths import OPERATOR, path_of
+from datascaler.cluster.kube.chart_values import Values
 from datascaler.errors import ClusterError
 
 CONFIG_MAP, KEY = "datascaler-defaults", "values.yaml"

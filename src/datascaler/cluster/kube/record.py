@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from datascaler.cluster.kube.merge import Values
+from datascaler.cluster.kube.chart_values import Values
 from datascaler.cluster.kube.names import VALUES
 from datascaler.errors import ClusterError
 

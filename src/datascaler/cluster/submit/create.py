@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from datascaler.cluster.kube.api import Api, RefusedError
-from datascaler.cluster.kube.merge import differences
+from datascaler.cluster.kube.api_paths import RUN_KINDS, Json, path_of, path_of_object
+from datascaler.cluster.kube.chart_values import differences
 from datascaler.cluster.kube.names import INSTANCE, RUN, VALUES, handle
-from datascaler.cluster.kube.paths import RUN_KINDS, Json, path_of, path_of_object
 from datascaler.cluster.submit.submission import Submission
 from datascaler.cluster.watch.state import state_of
 from datascaler.errors import ClusterError

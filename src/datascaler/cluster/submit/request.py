@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from datascaler.cluster.kube.chart_values import Values, merged
 from datascaler.cluster.kube.defaults import Surroundings
-from datascaler.cluster.kube.merge import Values, merged
 from datascaler.cluster.kube.names import check_name, default_name
 from datascaler.cluster.submit.submission import Submission, describe_submission
 from datascaler.cluster.submit.values import (

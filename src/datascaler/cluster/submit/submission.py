@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from datascaler.cluster.kube.chart_values import Values, merged
 from datascaler.cluster.kube.helm import objects_of, render
-from datascaler.cluster.kube.merge import Values, merged
 from datascaler.cluster.kube.names import VALUES
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from datascaler.cluster.kube.merge import Values
+from datascaler.cluster.kube.chart_values import Values
 from datascaler.errors import ConfigError
 from datascaler.spec.sweep import grid
 from datascaler.spec.train import TrainSpec

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from datascaler.cluster.kube.api import Api
+from datascaler.cluster.kube.api_paths import Json, path_of
 from datascaler.cluster.kube.names import VALUES
-from datascaler.cluster.kube.paths import Json, path_of
 from datascaler.cluster.kube.record import record_of
 from datascaler.cluster.watch.logs import index_of
 from datascaler.cluster.watch.state import RunState, run_label

@@ -6,9 +6,9 @@ from typing import Any
 
 from datascaler import storage
 from datascaler.cluster.kube.api import Api
+from datascaler.cluster.kube.api_paths import path_of
 from datascaler.cluster.kube.defaults import CONFIG_MAP, has_operator, read_defaults
 from datascaler.cluster.kube.helm import helm_program
-from datascaler.cluster.kube.paths import path_of
 from datascaler.errors import DatascalerError, StorageError
 
 _NEEDED = {

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from datascaler.cluster.kube.paths import Json
+from datascaler.cluster.kube.api_paths import Json
 
 PERMANENT = {2: "wrong usage", 65: "bad input", 78: "wrong configuration", 79: "diverged"}
 """Exit codes of a worker that no retry will change."""

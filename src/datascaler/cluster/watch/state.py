@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from datascaler.cluster.kube.api_paths import JOB, PYTORCHJOB, Json
 from datascaler.cluster.kube.names import INSTANCE, RUN, VERB
-from datascaler.cluster.kube.paths import JOB, PYTORCHJOB, Json
 from datascaler.spec.numbers import parse_indexes
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from datascaler.cluster.kube.api import PAGE, Api, RefusedError
+from datascaler.cluster.kube.api_paths import JOB, PYTORCHJOB, RUN_KINDS, Json, path_of
 from datascaler.cluster.kube.names import INSTANCE, PART_OF, PIPELINE, RUN, handle
-from datascaler.cluster.kube.paths import JOB, PYTORCHJOB, RUN_KINDS, Json, path_of
 from datascaler.cluster.watch.reason import last_end, permanent_failure, why_events, why_pods, why_workload
 from datascaler.cluster.watch.state import RunState, State, missing_pods, run_label, state_of
 from datascaler.errors import RunNotFoundError

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from datascaler.cluster.kube.merge import Values
+from datascaler.cluster.kube.chart_values import Values
 from datascaler.cluster.submit.submission import Submission, run_values_of
 from datascaler.spec.scales import SCALES
 from datascaler.spec.train import TrainSpec

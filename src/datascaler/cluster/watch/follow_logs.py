@@ -7,7 +7,7 @@ from functools import partial
 from threading import Event, Thread
 
 from datascaler.cluster.kube.api import Api, is_passing
-from datascaler.cluster.kube.paths import Json, path_of
+from datascaler.cluster.kube.api_paths import Json, path_of
 from datascaler.cluster.watch.logs import LogQuery, asked_of, pods_of, prefix_of, read_log
 from datascaler.cluster.watch.state import RunState
 from datascaler.cluster.watch.wait import is_over, look_again, patiently

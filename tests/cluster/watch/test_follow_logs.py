@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from datascaler.cluster.kube.api import Api, RefusedError
-from datascaler.cluster.kube.paths import path_of
-from datascaler.cluster.watch.follow import follow_logs
+from datascaler.cluster.kube.api_paths import path_of
+from datascaler.cluster.watch.follow_logs import follow_logs
 from datascaler.cluster.watch.logs import LogQuery
 from datascaler.cluster.watch.state import State
 from datascaler.errors import RunNotFoundError
@@ -205,7 +205,7 @@ def test_a_reader_that_is_gone_ends_it(server: Replay, api: Api) -> None:
 def test_pods_that_do_not_end_are_waited_for_together(
     server: Replay, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("datascaler.cluster.watch.follow._LAST_WORDS_SECONDS", 1.0)
+    monkeypatch.setattr("datascaler.cluster.watch.follow_logs._LAST_WORDS_SECONDS", 1.0)
     server.add_run("complete")
     ended = Event()
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from datascaler.cluster.submit.outlook import _per_sample, a100_hours, outlook, pool_line
+from datascaler.cluster.submit.estimate import _per_sample, a100_hours, outlook, pool_line
 from datascaler.cluster.submit.submission import Submission
 from datascaler.spec.train import TrainSpec, datacomp_recipe
 

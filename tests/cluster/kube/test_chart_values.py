@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from datascaler.cluster.kube.merge import differences, fragment, merged
+from datascaler.cluster.kube.chart_values import differences, fragment, merged
 from datascaler.cluster.submit.submission import describe_submission, run_values_of
 from tests.charts.render import RUN_CHART, helm, manifests
 
