@@ -26,8 +26,8 @@ from datascaler.data.pool.samples import Sample
 from datascaler.data.pool.shards import find_shards
 from datascaler.spec.train import Decoder
 from datascaler.train.loading.augment import decode_crop
-from datascaler.train.loading.feed import first_decoded
-from datascaler.train.loading.planned import Planned
+from datascaler.train.loading.plan_source import Planned
+from datascaler.train.loading.sample_source import first_decoded
 
 SIDE = 224
 BATCH_SIZE = 256

@@ -5,7 +5,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "PlanDataset": "datascaler.train.loading.dataset",
+    "PlanDataset": "datascaler.train.loading.plan_dataset",
 }
 """What the package offers to other programs, and where it is. Imported when it is asked for: torch takes seconds."""
 

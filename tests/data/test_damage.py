@@ -26,7 +26,7 @@ from datascaler.data.tables.index import index_pool, read_shard
 from datascaler.data.tables.score_table import footer_of, read_table, table_url, write_table
 from datascaler.score.pipeline.prepare import Preparation
 from datascaler.score.score_pool import score
-from datascaler.train.loading.unplanned import Unplanned, UnplannedFeed
+from datascaler.train.loading.stream_source import Unplanned, UnplannedFeed
 from tests.data.damaged_pools import DAMAGES, KEEP_THE_SIZE, REWRITTEN, DamagedPool, damaged_pool, seen_of
 from tests.data.plain_tar import plain_samples
 from tests.data.planned_pools import overwrite_unseen

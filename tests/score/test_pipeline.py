@@ -20,7 +20,7 @@ from datascaler.data.pool.samples import BAD_IMAGE, NOT_FINITE, OK, Sample
 from datascaler.data.pool.shards import Shard
 from datascaler.data.tables.score_table import Footer, read_footer, read_table, vectors_url
 from datascaler.errors import ConfigError, StorageError, TryAgainError
-from datascaler.models.pixels import WholeTransform
+from datascaler.models.image_transform import WholeTransform
 from datascaler.score import scorer as work_module
 from datascaler.score.pipeline.decoders import decoders, result_of
 from datascaler.score.pipeline.image_edit import SCORE

@@ -18,7 +18,7 @@ from datascaler.data.read.order import MAX_STREAMS, Order
 from datascaler.data.read.reader import Reader
 from datascaler.data.tables.index import index_pool
 from datascaler.train.loading.batches import BatchSource, iterate_batches
-from datascaler.train.loading.planned import Planned
+from datascaler.train.loading.plan_source import Planned
 
 pytestmark = pytest.mark.slow
 

@@ -22,7 +22,7 @@ from datascaler.data.tables.score_table import read_table
 from datascaler.errors import BadInputError
 from datascaler.evaluate.evalset import open_evalset
 from datascaler.score.score_pool import score
-from datascaler.train.loading.unplanned import Unplanned
+from datascaler.train.loading.stream_source import Unplanned
 from tests.data.tars import shard_of
 from tests.evaluate.sets import labelled, write_set
 from tests.score.pools import good, make_pool, spec_of, tables_in

@@ -30,7 +30,7 @@ def train(nproc_per_node: int, as_json: bool, **options: Any) -> None:
     """
     spec = datacomp_recipe(**with_recipe(options))
 
-    from datascaler.train.launch import needs_torchrun, own_arguments, train_under_torchrun
+    from datascaler.train.launch_torchrun import needs_torchrun, own_arguments, train_under_torchrun
 
     if needs_torchrun(nproc_per_node):
         summary = train_under_torchrun(spec, own_arguments(), nproc_per_node)

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from datascaler.errors import ConfigError
-from datascaler.models.pixels import SplitTransform, WholeTransform, split_transform
+from datascaler.models.device_copies import to_device
+from datascaler.models.image_transform import SplitTransform, WholeTransform, split_transform
 from datascaler.models.text_trim import encode_by_length, text_tower
-from datascaler.models.transfer import to_device
 from datascaler.tools.foreign_warnings import refuse_wrong_results
 
 _CPU_PASS_TOKENS = 100

@@ -13,10 +13,10 @@ from datascaler.data.subset.uid_filter import UidFilter, save_filter
 from datascaler.errors import ConfigError
 from datascaler.spec.train import TrainSpec
 from datascaler.train.distributed import World, on_main
-from datascaler.train.loading.feed import Source
 from datascaler.train.loading.find_plan import check_coverage, find_or_make_plan, read_wanted
-from datascaler.train.loading.planned import Planned
-from datascaler.train.loading.unplanned import Unplanned, passes_of
+from datascaler.train.loading.plan_source import Planned
+from datascaler.train.loading.sample_source import Source
+from datascaler.train.loading.stream_source import Unplanned, passes_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,7 +21,7 @@ from datascaler.train.checkpoint import Checkpoints, Progress
 from datascaler.train.distributed import World, joined_world, on_main, wait_to_leave
 from datascaler.train.lease import Lease
 from datascaler.train.loading.batches import BatchSource, iterate_batches
-from datascaler.train.loading.replaced import JUDGED_DRAWS, JUDGED_DRAWS_UNMIXED, Replaced
+from datascaler.train.loading.substitutions import JUDGED_DRAWS, JUDGED_DRAWS_UNMIXED, Replaced
 from datascaler.train.open_data import RunData, opened_data
 from datascaler.train.recorder import Recorder
 from datascaler.train.step import Step

@@ -21,9 +21,9 @@ from datascaler.spec.train import TrainSpec
 from datascaler.train import step
 from datascaler.train import train_clip as run_module
 from datascaler.train.distributed import World
-from datascaler.train.loading import unplanned
+from datascaler.train.loading import stream_source as unplanned
 from datascaler.train.loading.batches import Batch, BatchSource, iterate_batches
-from datascaler.train.loading.unplanned import UnplannedFeed
+from datascaler.train.loading.stream_source import UnplannedFeed
 from datascaler.train.open_data import opened_data
 from datascaler.train.train_clip import train
 from tests.data.tars import members_of, shard_of

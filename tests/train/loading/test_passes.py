@@ -9,8 +9,8 @@ import pytest
 from datascaler import storage
 from datascaler.data.pool.uids import join_uid, sort_order, uid_array, uid_of
 from datascaler.data.subset.subset import write_subset
-from datascaler.train.loading import unplanned
-from datascaler.train.loading.unplanned import MOST_PASSES, passes_of, times_in_pass
+from datascaler.train.loading import stream_source as unplanned
+from datascaler.train.loading.stream_source import MOST_PASSES, passes_of, times_in_pass
 from datascaler.train.open_data import opened_data
 from tests.data.plan.test_copies import copies_in, expected_copies
 from tests.data.tars import members_of, shard_of

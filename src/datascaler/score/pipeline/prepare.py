@@ -10,8 +10,8 @@ from torch import Tensor
 
 from datascaler.data.pool.images import ImageDecodeError, decode_pixels, decode_rgb
 from datascaler.data.pool.samples import BAD_IMAGE, OK, Sample
+from datascaler.models.image_transform import SplitTransform, WholeTransform
 from datascaler.models.loaded import LoadedClip
-from datascaler.models.pixels import SplitTransform, WholeTransform
 from datascaler.score.pipeline.image_edit import ImageEdit
 
 Values = Mapping[str, Any]

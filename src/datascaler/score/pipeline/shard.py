@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datascaler.data.pool.samples import NOT_FINITE, OK, Sample
+from datascaler.models.device_copies import Arriving, to_host
 from datascaler.models.loaded import LoadedClip
-from datascaler.models.transfer import Arriving, to_host
 from datascaler.score.pipeline.decoders import Decoders, result_of
 from datascaler.score.pipeline.image_edit import SCORE
 from datascaler.score.pipeline.prepare import Prepared, Values

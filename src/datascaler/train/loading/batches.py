@@ -12,8 +12,8 @@ from datascaler.data.pool.samples import Sample
 from datascaler.models.tokenize import Tokenize, tokenizer_for
 from datascaler.spec.train import Decoder, StorageClient
 from datascaler.train.loading.augment import decode_crop
-from datascaler.train.loading.feed import Source, first_decoded
-from datascaler.train.loading.loader import iterate_parts
+from datascaler.train.loading.loader_processes import iterate_parts
+from datascaler.train.loading.sample_source import Source, first_decoded
 
 
 @dataclass(slots=True)

@@ -66,7 +66,7 @@ def run_under_torchrun(arguments: Sequence[str], nproc_per_node: int, name: str 
     from torch.distributed.elastic.rendezvous import RendezvousError
     from torch.distributed.run import parse_args
 
-    from datascaler.train.agent import run_agent
+    from datascaler.train.elastic_agent import run_agent
 
     options = ["--nproc-per-node", str(nproc_per_node)] if nproc_per_node > 1 else []
     if not any(variable in os.environ for variable in ("PET_NNODES", "PET_MASTER_ADDR", "PET_RDZV_ENDPOINT")):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torchvision.transforms import Compose, Resize
 
-from datascaler.models.pixels import SplitTransform, WholeTransform, split_transform
+from datascaler.models.image_transform import SplitTransform, WholeTransform, split_transform
 from tests.natural import natural_picture
 
 SIZES = [(90, 60), (60, 90), (48, 48), (33, 200), (7, 5)]

@@ -23,7 +23,7 @@ from datascaler.data.pool.shards import find_shards
 from datascaler.errors import ConfigError
 from datascaler.models.tokenize import tokenizer_for
 from datascaler.train.loading.batches import BatchSource, iterate_batches
-from datascaler.train.loading.planned import Planned
+from datascaler.train.loading.plan_source import Planned
 from tests.data.tars import members_of
 from tests.train.planned_data import BROKEN, WANTED, caption_counts, local_pool, planned_pool
 from tests.train.runs import ARCH

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from datascaler.errors import BadInputError, TryAgainError
-from datascaler.train.loading.loader import iterate_parts
+from datascaler.train.loading.loader_processes import iterate_parts
 
 
 def numbered(worker: int, workers: int) -> Iterator[str]:

@@ -23,10 +23,10 @@ from datascaler.errors import BadInputError, ConfigError
 from datascaler.spec.train import Decoder, StorageClient
 from datascaler.tools.philox import uniforms
 from datascaler.train.loading.augment import decode_crop
-from datascaler.train.loading.dataset_loader import PlanLoader
-from datascaler.train.loading.feed import first_decoded
-from datascaler.train.loading.planned import Planned
-from datascaler.train.loading.replaced import JUDGED_DRAWS, Replaced
+from datascaler.train.loading.plan_loader import PlanLoader
+from datascaler.train.loading.plan_source import Planned
+from datascaler.train.loading.sample_source import first_decoded
+from datascaler.train.loading.substitutions import JUDGED_DRAWS, Replaced
 
 Texts = Tensor | list[str]
 

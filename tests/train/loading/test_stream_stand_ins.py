@@ -7,7 +7,7 @@ import pytest
 
 from datascaler.data.pool.samples import Sample
 from datascaler.errors import BadInputError
-from datascaler.train.loading.reserve import RESERVE_SAMPLES, EpochDraws
+from datascaler.train.loading.stream_stand_ins import RESERVE_SAMPLES, EpochDraws
 from tests.data.tars import picture
 
 GOOD = picture(0)

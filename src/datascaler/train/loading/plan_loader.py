@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from datascaler.errors import ConfigError
-from datascaler.train.loading.loader import iterate_parts
+from datascaler.train.loading.loader_processes import iterate_parts
 
 if TYPE_CHECKING:
-    from datascaler.train.loading.dataset import PlanDataset
+    from datascaler.train.loading.plan_dataset import PlanDataset
 
 
 class PlanLoader:

@@ -27,7 +27,7 @@ from datascaler.data.pool.uids import UID_DTYPE
 from datascaler.data.subset.uid_filter import UidFilter
 from datascaler.errors import ConfigError
 from datascaler.tools.philox import hashed, shuffled, uniforms
-from datascaler.train.loading.reserve import Drawn, EpochDraws
+from datascaler.train.loading.stream_stand_ins import Drawn, EpochDraws
 from datascaler.train.loading.tar_stream import usable_samples
 
 SHUFFLE_SAMPLES = 2048

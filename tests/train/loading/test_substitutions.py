@@ -14,7 +14,7 @@ from datascaler.data.runs.run_folder import finished, run_url
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.models.run_weights import newest_checkpoint
 from datascaler.spec.train import TrainSpec
-from datascaler.train.loading.replaced import Replaced
+from datascaler.train.loading.substitutions import Replaced
 from datascaler.train.train_clip import train
 from tests.data.planned_pools import planned
 from tests.data.tars import members_of, shard_of
