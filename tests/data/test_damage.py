@@ -24,7 +24,7 @@ from datascaler.data.read.read_block import BlockReader
 from datascaler.data.subset.uid_filter import save_filter
 from datascaler.data.tables.index import index_pool, read_shard
 from datascaler.data.tables.score_table import footer_of, read_table, table_url, write_table
-from datascaler.score.pipeline.prepare import Preparation
+from datascaler.score.pipeline.prepare_samples import Preparation
 from datascaler.score.score_pool import score
 from datascaler.train.loading.stream_source import Unplanned, UnplannedFeed
 from tests.data.damaged_pools import DAMAGES, KEEP_THE_SIZE, REWRITTEN, DamagedPool, damaged_pool, seen_of

@@ -13,10 +13,10 @@ from datascaler import storage
 from datascaler.data.tables.score_table import read_footer, read_table, vectors_url
 from datascaler.models.load import load_clip
 from datascaler.models.loaded import LoadedClip
+from datascaler.score.device_processes import accelerators, score_in_processes
 from datascaler.score.embeddings.vectors import log_sums, nearest, unit
-from datascaler.score.pipeline.prepare import Prepared, preparation_for
-from datascaler.score.pipeline.shard import finish_batch, start_batch
-from datascaler.score.processes import accelerators, score_in_processes
+from datascaler.score.pipeline.prepare_samples import Prepared, preparation_for
+from datascaler.score.pipeline.score_batches import finish_batch, start_batch
 from datascaler.score.score_pool import score
 from datascaler.score.verify import REDUCED_TOLERANCE, verify
 from tests.score.pools import GOOD, plain_scores, spec_of, tables_in

@@ -13,7 +13,7 @@ from PIL import Image
 
 from datascaler import storage
 from datascaler.data.pool import samples as status
-from datascaler.score.summary import ScoreSummary
+from datascaler.score.score_summary import ScoreSummary
 from datascaler.spec.score import ScoreSpec
 from tests.data.tars import members_of, picture, shard_of
 

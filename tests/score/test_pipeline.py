@@ -24,9 +24,9 @@ from datascaler.models.image_transform import WholeTransform
 from datascaler.score import scorer as work_module
 from datascaler.score.pipeline.decoders import decoders, result_of
 from datascaler.score.pipeline.image_edit import SCORE
-from datascaler.score.pipeline.prepare import Preparation, preparation_for
+from datascaler.score.pipeline.prepare_samples import Preparation, preparation_for
 from datascaler.score.pipeline.publisher import FinishedShard, Publisher
-from datascaler.score.pipeline.shard import ScoredBatch, batches_of, finish_batch, start_batch
+from datascaler.score.pipeline.score_batches import ScoredBatch, batches_of, finish_batch, start_batch
 from datascaler.score.score_pool import score
 from datascaler.tools.prefetch import run_ahead
 from tests.score.pools import BAD, content_in, good, make_pool, spec_of

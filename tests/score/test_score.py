@@ -18,10 +18,10 @@ from datascaler.data.tables.score_table import read_footer, read_table
 from datascaler.errors import BadInputError, ConfigError, DatascalerError
 from datascaler.models.load import load_clip, weights_hash
 from datascaler.score import worker_shards as part_module
-from datascaler.score.naming import score_id_of
 from datascaler.score.pipeline.decoders import decoders
-from datascaler.score.pipeline.prepare import preparation_for
-from datascaler.score.pipeline.shard import score_samples
+from datascaler.score.pipeline.prepare_samples import preparation_for
+from datascaler.score.pipeline.score_batches import score_samples
+from datascaler.score.score_id import score_id_of
 from datascaler.score.score_pool import score
 from datascaler.spec.score import default_model
 from tests.data.tars import shard_of

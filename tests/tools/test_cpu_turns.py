@@ -7,7 +7,7 @@ import torch
 
 from datascaler.models.decode_threads import decode_threads
 from datascaler.score.pipeline.decoders import decoders, result_of
-from datascaler.score.pipeline.prepare import preparation_for
+from datascaler.score.pipeline.prepare_samples import preparation_for
 from datascaler.tools.cpu_turns import Turn
 from tests.score.test_pipeline import samples
 from tests.tiny_clip import tiny_loaded_clip

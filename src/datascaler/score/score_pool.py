@@ -17,11 +17,11 @@ from datascaler.data.tables.score_table import Footer, count_table, finished_foo
 from datascaler.progress import progress
 from datascaler.score.pipeline.decoders import Decoders, decoders, result_of
 from datascaler.score.pipeline.feed import Batch, Done, End, Gone, feed
-from datascaler.score.pipeline.prepare import preparation_for
+from datascaler.score.pipeline.prepare_samples import preparation_for
 from datascaler.score.pipeline.publisher import FinishedShard, Publisher, has_vectors
-from datascaler.score.pipeline.shard import ScoredBatch, StartedBatch, finish_batch, start_batch
+from datascaler.score.pipeline.score_batches import ScoredBatch, StartedBatch, finish_batch, start_batch
+from datascaler.score.score_summary import ScoreSummary
 from datascaler.score.scorer import Work, load_work
-from datascaler.score.summary import ScoreSummary
 from datascaler.score.worker_shards import my_shards, raise_for_unreadable, tables_folder
 from datascaler.spec.score import ScoreSpec
 from datascaler.tools.prefetch import run_ahead

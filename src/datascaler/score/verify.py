@@ -14,8 +14,8 @@ from datascaler.data.pool.uids import join_uid
 from datascaler.data.tables.score_table import Footer, read_listed_footer, read_table, table_url
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.score.pipeline.decoders import decoders
-from datascaler.score.pipeline.prepare import preparation_for
-from datascaler.score.pipeline.shard import score_samples
+from datascaler.score.pipeline.prepare_samples import preparation_for
+from datascaler.score.pipeline.score_batches import score_samples
 from datascaler.score.scorer import load_work
 from datascaler.score.worker_shards import my_shards, tables_folder
 from datascaler.spec.score import ScoreSpec

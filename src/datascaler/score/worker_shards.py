@@ -12,7 +12,7 @@ from datascaler.data.tables.metadata import find_metadata
 from datascaler.data.tables.score_table import Footer, count_table, finished_footer, publish_table, table_url
 from datascaler.errors import BadInputError, NotFoundError
 from datascaler.progress import progress
-from datascaler.score.summary import ScoreSummary
+from datascaler.score.score_summary import ScoreSummary
 from datascaler.spec.score import ScorePart
 from datascaler.tools.ordered_map import in_order
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from datascaler import storage
-from datascaler.score.embeddings.collect import collect
-from datascaler.score.embeddings.stored import source_of_scores
+from datascaler.score.embeddings.from_scores import source_of_scores
+from datascaler.score.embeddings.random_rows import collect
 from datascaler.score.embeddings.vectors import log_sums
 from tests.score.embeddings.pools import (
     SCORE_ID,

@@ -10,7 +10,7 @@ from datascaler.errors import ConfigError
 from datascaler.spec.score_captions import METHOD_OPTIONS, CaptionSpec
 
 if TYPE_CHECKING:
-    from datascaler.score.summary import ScoreSummary
+    from datascaler.score.score_summary import ScoreSummary
 
 OPTIONS = (
     click.option(

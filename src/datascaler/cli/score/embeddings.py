@@ -10,7 +10,7 @@ from datascaler.cli.output import note
 from datascaler.spec.score_embeddings import KEEP_RULES, METHOD_OPTIONS, EmbeddingSpec
 
 if TYPE_CHECKING:
-    from datascaler.score.summary import ScoreSummary
+    from datascaler.score.score_summary import ScoreSummary
 
 OPTIONS = (
     click.option(

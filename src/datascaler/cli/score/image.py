@@ -9,7 +9,7 @@ from datascaler.cli.output import note
 from datascaler.spec.score import ScoreSpec, TextOptions
 
 if TYPE_CHECKING:
-    from datascaler.score.summary import ScoreSummary
+    from datascaler.score.score_summary import ScoreSummary
     from datascaler.score.verify import VerifySummary
 
 OPTIONS = (
@@ -68,7 +68,7 @@ def run(
 
         return verify_rows(spec, verify, seed=verify_seed)
 
-    from datascaler.score.processes import accelerators, score_in_processes
+    from datascaler.score.device_processes import accelerators, score_in_processes
 
     processes = processes or accelerators()
     if processes > 1:

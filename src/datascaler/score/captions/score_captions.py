@@ -22,8 +22,8 @@ from datascaler.score.captions.metaclip import MetaClipRule
 from datascaler.score.captions.rows import with_status
 from datascaler.score.captions.rule import CaptionRule, rule_table
 from datascaler.score.captions.text_based import by_wordnet, by_words
-from datascaler.score.naming import settings_id
-from datascaler.score.summary import ScoreSummary
+from datascaler.score.score_id import settings_id
+from datascaler.score.score_summary import ScoreSummary
 from datascaler.score.worker_shards import my_shards, score_shards
 from datascaler.spec.score_captions import METADATA_METHODS, CaptionSpec
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from datascaler import storage
 from datascaler.data.tables.array_file import encode_array, read_array
 from datascaler.progress import progress
-from datascaler.score.embeddings.collect import collect
+from datascaler.score.embeddings.random_rows import collect
 from datascaler.score.embeddings.source import EmbeddingSource
 from datascaler.score.embeddings.vectors import device, nearest, unit
 from datascaler.tools.philox import shuffled

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from datascaler.errors import ConfigError
 from datascaler.score.embeddings.source import Block
-from datascaler.score.embeddings.targets import VectorFile
+from datascaler.score.embeddings.vector_files import VectorFile
 from datascaler.score.embeddings.vectors import device, nearest
 
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datascaler.score.embeddings.collect import Rows, collect
+from datascaler.score.embeddings.random_rows import Rows, collect
 from datascaler.score.embeddings.source import Block, EmbeddingSource
 from datascaler.score.embeddings.vectors import log_sums
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datascaler.score.embeddings.source import Block
-from datascaler.score.embeddings.targets import VectorFile
+from datascaler.score.embeddings.vector_files import VectorFile
 from datascaler.score.embeddings.vectors import device, split
 
 

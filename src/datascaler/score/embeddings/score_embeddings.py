@@ -15,16 +15,16 @@ from datascaler.data.pool.shards import Shard, pool_digest
 from datascaler.data.tables.score_table import Footer, footer_of
 from datascaler.score.embeddings.centroids import default_sample, shared_centroids
 from datascaler.score.embeddings.dedup import Deduplicated, DedupRule, deduplicate
+from datascaler.score.embeddings.from_metadata import source_of_metadata
+from datascaler.score.embeddings.from_scores import source_of_scores
 from datascaler.score.embeddings.image_based import image_based
 from datascaler.score.embeddings.negcliploss import neg_clip_loss
 from datascaler.score.embeddings.normsim import norm_sim
 from datascaler.score.embeddings.shard_tables import BlockScorer, Once, scored_table
-from datascaler.score.embeddings.shipped import source_of_metadata
 from datascaler.score.embeddings.source import EmbeddingSource
-from datascaler.score.embeddings.stored import source_of_scores
-from datascaler.score.embeddings.targets import VectorFile, read_vectors
-from datascaler.score.naming import settings_id
-from datascaler.score.summary import ScoreSummary
+from datascaler.score.embeddings.vector_files import VectorFile, read_vectors
+from datascaler.score.score_id import settings_id
+from datascaler.score.score_summary import ScoreSummary
 from datascaler.score.worker_shards import score_shards
 from datascaler.spec.score_embeddings import FILE_OPTIONS, METHOD_OPTIONS, EmbeddingSpec
 

@@ -17,12 +17,12 @@ import torch.multiprocessing
 from datascaler.data.pool.samples import Sample
 from datascaler.errors import TryAgainError
 from datascaler.models.decode_threads import decode_threads
-from datascaler.score.pipeline.prepare import Preparation, Prepared
+from datascaler.score.pipeline.prepare_samples import Preparation, Prepared
 from datascaler.tools.child_processes import begin_worker, fork_server
 from datascaler.tools.cpu_turns import Turn
 
 Prepare = Callable[[list[Sample], Sequence[Any] | None], "Future[Prepared]"]
-_PRELOAD = ["datascaler.score.pipeline.prepare"]
+_PRELOAD = ["datascaler.score.pipeline.prepare_samples"]
 """Brings torch and open_clip, which take seconds, into the fork server."""
 
 _PROCESSES = 4

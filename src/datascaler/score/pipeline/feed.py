@@ -10,8 +10,8 @@ from datascaler.data.tables.score_table import Footer
 from datascaler.errors import BadInputError, NotFoundError
 from datascaler.score.pipeline.decoders import Decoders
 from datascaler.score.pipeline.image_edit import ImageEdit
-from datascaler.score.pipeline.prepare import Prepared
-from datascaler.score.pipeline.shard import batches_of
+from datascaler.score.pipeline.prepare_samples import Prepared
+from datascaler.score.pipeline.score_batches import batches_of
 from datascaler.tools.ordered_map import in_order
 
 _CHECKS_AT_ONCE = 8

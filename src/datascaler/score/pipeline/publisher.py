@@ -14,7 +14,7 @@ from datascaler import storage
 from datascaler.data.pool.samples import OK
 from datascaler.data.tables.score_table import Footer, publish_table, rows_table, vectors_url
 from datascaler.errors import NotFoundError
-from datascaler.score.pipeline.shard import ScoredBatch
+from datascaler.score.pipeline.score_batches import ScoredBatch
 
 _SHARDS_WAITING = 2
 

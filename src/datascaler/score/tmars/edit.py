@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from datascaler.data.pool.samples import Sample
 from datascaler.data.pool.shards import Shard
 from datascaler.score.pipeline.image_edit import SCORE
+from datascaler.score.tmars.box_tables import BOXES_COLUMN, DETECTOR_SETTING, NoteSource, RowNote
 from datascaler.score.tmars.boxes import TextBox, as_numbers, covered_pixels, from_numbers
 from datascaler.score.tmars.detector import TextDetector
 from datascaler.score.tmars.mask import mask_text
-from datascaler.score.tmars.tables import BOXES_COLUMN, DETECTOR_SETTING, NoteSource, RowNote
 
 NO_BOXES = "no boxes on file"
 """Status of a row that is good here and was bad when its text was looked for."""

@@ -21,7 +21,7 @@ from datascaler.models.device_copies import Arriving, to_host
 from datascaler.models.loaded import LoadedClip
 from datascaler.score.pipeline.decoders import Decoders, result_of
 from datascaler.score.pipeline.image_edit import SCORE
-from datascaler.score.pipeline.prepare import Prepared, Values
+from datascaler.score.pipeline.prepare_samples import Prepared, Values
 
 _BATCHES_AHEAD = 2
 

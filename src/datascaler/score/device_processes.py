@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from datascaler.errors import BadInputError, DatascalerError, StoppedError
-from datascaler.score.summary import ScoreSummary, merged
+from datascaler.score.score_summary import ScoreSummary, merged
 from datascaler.spec.score import ScoreSpec
 from datascaler.stop import held_back, listen
 from datascaler.tools.child_processes import end_with_parent

@@ -14,9 +14,9 @@ import torch
 from datascaler import storage
 from datascaler.data.tables.score_table import read_table
 from datascaler.errors import BadInputError, ConfigError
-from datascaler.score.processes import score_in_processes
+from datascaler.score.device_processes import score_in_processes
 from datascaler.score.score_pool import score
-from datascaler.score.summary import ScoreSummary
+from datascaler.score.score_summary import ScoreSummary
 from tests.score.pools import SHARDS, make_pool, spec_of, tables_in
 
 
@@ -69,7 +69,7 @@ def test_the_gravest_error_is_raised(tmp_path: Path, local_dir: str) -> None:
 def test_they_end_with_the_one_that_started_them(tmp_path: Path, pool: str, local_dir: str) -> None:
     program = f"""
 import sys
-from datascaler.score.processes import score_in_processes
+from datascaler.score.device_processes import score_in_processes
 from tests.score.pools import spec_of
 if __name__ == "__main__":
     sys.stdout.write("up\\n"); sys.stdout.flush()
