@@ -37,7 +37,7 @@ BUILD = """
 import sys, time
 from pathlib import Path
 from benchmarks.plan import pool_of
-from datascaler.data.plan.build import build_plan
+from datascaler.data.plan.compile_plan import build_plan
 from datascaler.data.plan.plan import write_plan
 from datascaler.data.subset.subset import read_subset
 folder, shards, rows = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])

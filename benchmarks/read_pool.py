@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from datascaler.data.plan.build import build_plan
+from datascaler.data.plan.compile_plan import build_plan
 from datascaler.data.plan.plan import write_plan
 from datascaler.data.pool.shards import find_shards
 from datascaler.data.pool.uids import sort_order, uid_array
-from datascaler.data.tables.index import index_pool
+from datascaler.data.tables.index_tables import index_pool
 from tests.natural import encoded, natural_picture
 
 SIZES = [(512, 384), (512, 341), (384, 512), (512, 512), (512, 288), (512, 400), (341, 512)]

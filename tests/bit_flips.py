@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from datascaler import storage
-from datascaler.data.plan.build import build_plan
+from datascaler.data.plan.compile_plan import build_plan
 from datascaler.data.plan.plan import open_plan, write_plan
 from datascaler.data.pool.samples import Sample
 from datascaler.data.pool.shard_list import frozen_shards, read_frozen_shards

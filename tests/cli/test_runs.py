@@ -10,7 +10,7 @@ from datascaler import storage
 from datascaler.cli.main import cli
 from datascaler.cli.runs import time_left
 from datascaler.errors import RunNotFoundError
-from tests.data.tables.test_progress import make_run
+from tests.data.tables.test_scoring_progress import make_run
 
 
 def invoke(*words: str) -> Result:

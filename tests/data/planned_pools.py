@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datascaler.data.plan.build import build_plan
+from datascaler.data.plan.compile_plan import build_plan
 from datascaler.data.plan.plan import Plan, match_shards
 from datascaler.data.pool.samples import Sample
 from datascaler.data.pool.shards import Shard, find_shards
@@ -19,7 +19,7 @@ from datascaler.data.pool.uids import sort_order, uid_array, uid_of
 from datascaler.data.read.cache import BlockCache
 from datascaler.data.read.order import Order
 from datascaler.data.read.reader import Reader
-from datascaler.data.tables.index import index_pool
+from datascaler.data.tables.index_tables import index_pool
 from datascaler.storage import identity
 from tests.data.read.test_order import reference_draws
 from tests.data.tars import members_of, shard_of

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from datascaler.data.plan import build as build_plan_module
+from datascaler.data.plan import compile_plan as build_plan_module
 from datascaler.data.plan.plan import Plan
 from datascaler.data.read.cache import BlockCache
 from datascaler.data.read.read_block import BlockReader

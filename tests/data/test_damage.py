@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 
 from datascaler import PlanDataset, storage
-from datascaler.data.plan import build as build_plan_module
-from datascaler.data.plan.build import compile_plan
+from datascaler.data.plan import compile_plan as build_plan_module
+from datascaler.data.plan.compile_plan import compile_plan
 from datascaler.data.plan.plan import Plan, match_shards, open_plan, write_plan
 from datascaler.data.plan.shard_rows import ShardRows, UnusableLogError, rows_of_log, rows_of_table
 from datascaler.data.pool.images import ImageDecodeError, decode_pixels
@@ -22,7 +22,7 @@ from datascaler.data.pool.shards import Shard
 from datascaler.data.read import read_block as read_block_module
 from datascaler.data.read.read_block import BlockReader
 from datascaler.data.subset.uid_filter import save_filter
-from datascaler.data.tables.index import index_pool, read_shard
+from datascaler.data.tables.index_tables import index_pool, read_shard
 from datascaler.data.tables.score_table import footer_of, read_table, table_url, write_table
 from datascaler.score.pipeline.prepare_samples import Preparation
 from datascaler.score.score_pool import score

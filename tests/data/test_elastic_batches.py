@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 from PIL import Image
 
-from datascaler.data.plan import build as build_plan_module
+from datascaler.data.plan import compile_plan as build_plan_module
 from datascaler.data.read.order import Order
 from tests.data.planned_pools import Pool, number_of, overwrite_unseen, seeded, tar_pool, uid_of_number
 from tests.data.tars import members_of

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from datascaler.data.plan import build as build_plan_module
+from datascaler.data.plan import compile_plan as build_plan_module
 from datascaler.data.plan.arrays import PlanArrays
-from datascaler.data.plan.build import build_plan
+from datascaler.data.plan.compile_plan import build_plan
 from datascaler.data.plan.plan import match_shards, open_plan, write_plan
 from datascaler.data.plan.shard_rows import ShardRows
 from datascaler.data.pool.shards import Shard, pool_digest

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from datascaler.data.plan import build as build_plan_module
+from datascaler.data.plan import compile_plan as build_plan_module
 from datascaler.data.pool.samples import OK, read_samples
 from datascaler.errors import BadInputError
 from tests.data.planned_pools import numbered_pool, overwrite_unseen, planned, rows_of_blocks

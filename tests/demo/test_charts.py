@@ -17,8 +17,8 @@ from datascaler.demo.charts import (
     filter_curves,
     score_histogram,
 )
+from datascaler.demo.contact_sheet import ScoredPair, contact_sheet
 from datascaler.demo.pairs import DrawnPair, PairKind, draw_pool
-from datascaler.demo.sheet import ScoredPair, contact_sheet
 
 
 @pytest.fixture(scope="module")

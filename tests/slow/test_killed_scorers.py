@@ -15,8 +15,8 @@ import pytest
 
 from datascaler import storage
 from datascaler.data.pool.samples import OK
-from datascaler.data.tables.progress import find_score_runs
 from datascaler.data.tables.score_table import Footer, read_table
+from datascaler.data.tables.scoring_progress import find_score_runs
 from tests.data.tars import members_of, picture, shard_of
 from tests.tiny_clip import save_local_dir
 

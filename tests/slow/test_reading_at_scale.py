@@ -9,14 +9,14 @@ import pytest
 from PIL import Image
 
 from datascaler import storage
-from datascaler.data.plan.build import build_plan
+from datascaler.data.plan.compile_plan import build_plan
 from datascaler.data.plan.plan import Plan, match_shards, open_plan, write_plan
 from datascaler.data.pool.shards import Shard, find_shards
 from datascaler.data.pool.uids import uid_of
 from datascaler.data.pool.write_tar import TarWriter
 from datascaler.data.read.order import MAX_STREAMS, Order
 from datascaler.data.read.reader import Reader
-from datascaler.data.tables.index import index_pool
+from datascaler.data.tables.index_tables import index_pool
 from datascaler.train.loading.batches import BatchSource, iterate_batches
 from datascaler.train.loading.plan_source import Planned
 

@@ -9,16 +9,16 @@ from typing import Any
 
 from datascaler import PlanDataset, storage
 from datascaler.data.materialize.materialize import materialize
-from datascaler.data.plan.find import coverage_plan
+from datascaler.data.plan.known_plan import coverage_plan
 from datascaler.data.pool.check import check_pool
 from datascaler.data.pool.shards import find_shards
-from datascaler.data.select.describe import describe_plan, describe_subset
+from datascaler.data.select.describe_subset import describe_plan, describe_subset
 from datascaler.data.select.make_subset import make_subset
 from datascaler.data.select.rule import SelectRule
 from datascaler.data.subset.subset import read_subset
-from datascaler.data.tables.index import index_part
-from datascaler.data.tables.progress import find_score_runs
+from datascaler.data.tables.index_tables import index_part
 from datascaler.data.tables.score_table import read_table
+from datascaler.data.tables.scoring_progress import find_score_runs
 from datascaler.errors import BadInputError
 from datascaler.evaluate.evalset import open_evalset
 from datascaler.score.score_pool import score

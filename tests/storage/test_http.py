@@ -9,7 +9,7 @@ from huggingface_hub import HfFileSystem
 
 from datascaler import storage
 from datascaler.data.pool.shards import find_shards
-from datascaler.data.tables.index import index_part
+from datascaler.data.tables.index_tables import index_part
 from datascaler.errors import ConfigError, NotFoundError, StorageError
 from datascaler.storage import retry
 from tests.data.tars import members_of, shard_of

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from datascaler import storage
-from datascaler.data.plan.build import build_plan
+from datascaler.data.plan.compile_plan import build_plan
 from datascaler.data.plan.plan import write_plan
 from datascaler.data.pool.shards import find_shards
 from datascaler.data.pool.uids import uid_array
@@ -325,7 +325,7 @@ def touched(path: Path) -> Path:
 
 
 def plan_of(pool: str, folder: Path, uids: list[str] | None = None) -> str:
-    from datascaler.data.tables.index import index_pool
+    from datascaler.data.tables.index_tables import index_pool
 
     shards = find_shards(pool)
     index_pool(shards, f"{folder}/tables", 1)
@@ -415,7 +415,7 @@ def test_the_plan_beside_the_subset_is_taken(pool: str, tmp_path: Path, monkeypa
     chosen = uids_of(pool)[::2]
     subset = subset_of(tmp_path, chosen)
     Path(plan_of(pool, tmp_path, chosen)).rename(tmp_path / "best.plan")
-    from datascaler.data.plan import make as make_plan
+    from datascaler.data.plan import make_plan
 
     monkeypatch.setattr(make_plan, "index_pool", refuse)
     said: list[str] = []
@@ -436,7 +436,7 @@ def test_a_subset_from_elsewhere_gets_a_plan_by_index_once(
     train(spec, say=said.append)
     assert "20 of 20 uids present in this pool (100.0%)" in said
     assert len(list((tmp_path / "out" / "plans").iterdir())) == 1
-    from datascaler.data.plan import make as make_plan
+    from datascaler.data.plan import make_plan
 
     monkeypatch.setattr(make_plan, "index_pool", refuse)
     train(replace(spec, lr=5e-4))

@@ -10,7 +10,7 @@ from datascaler.cli.options import json_option
 from datascaler.cli.output import note, print_result, print_table
 
 if TYPE_CHECKING:
-    from datascaler.data.tables.progress import ScoreRun
+    from datascaler.data.tables.scoring_progress import ScoreRun
 
 
 @click.command()
@@ -28,7 +28,7 @@ def runs(output_dir: str, no_counts: bool, watch: bool, every: float, as_json: b
     datascaler runs s3://out
     datascaler runs s3://out --watch --every 60
     """
-    from datascaler.data.tables.progress import Known, find_score_runs
+    from datascaler.data.tables.scoring_progress import Known, find_score_runs
 
     known: Known = {}
     while True:

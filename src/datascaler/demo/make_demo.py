@@ -18,11 +18,11 @@ from datascaler.data.pool.uids import join_uid
 from datascaler.data.runs.run_folder import RunSummary
 from datascaler.data.select.make_subset import MadeSubset, make_subset
 from datascaler.data.select.rule import SelectRule
-from datascaler.data.select.source import RANDOM
+from datascaler.data.select.score_source import RANDOM
 from datascaler.data.tables.score_table import read_table, table_url
 from datascaler.demo.draw import CLASS_NAMES
+from datascaler.demo.figures import PoolScores, publish_pictures
 from datascaler.demo.make_data import DemoData, Recipe, make_data
-from datascaler.demo.pictures import PoolScores, publish_pictures
 from datascaler.evaluate.models import evaluate_model
 from datascaler.evaluate.tasks import load_tasks
 from datascaler.score.score_pool import score

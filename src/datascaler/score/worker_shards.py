@@ -8,7 +8,7 @@ import pyarrow as pa
 from datascaler import storage
 from datascaler.data.pool.shard_list import frozen_shards, require_pool_unchanged
 from datascaler.data.pool.shards import Shard, find_shards
-from datascaler.data.tables.metadata import find_metadata
+from datascaler.data.tables.datacomp_metadata import find_metadata
 from datascaler.data.tables.score_table import Footer, count_table, finished_footer, publish_table, table_url
 from datascaler.errors import BadInputError, NotFoundError
 from datascaler.progress import progress

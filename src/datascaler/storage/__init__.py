@@ -5,7 +5,7 @@ the usual environment (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KE
 """
 
 from datascaler.storage.client import ClientName, use_client
-from datascaler.storage.failures import translated_errors
+from datascaler.storage.error_translation import translated_errors
 from datascaler.storage.http_files import is_http
 from datascaler.storage.identity import identify, identify_all
 from datascaler.storage.info import FileInfo, exists, list_files, list_folders, require_bucket, stat, stat_all

@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, Literal, get_args
 
 from datascaler.errors import ConfigError
-from datascaler.storage.failures import translated_errors
+from datascaler.storage.error_translation import translated_errors
 from datascaler.storage.obstore_url import obstore_of
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any
 import fsspec
 
 from datascaler.errors import StorageError, first_line
-from datascaler.storage.failures import translated_errors
+from datascaler.storage.error_translation import translated_errors
 
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, 15.0
 """Until a silent web server is taken for one that does not answer; the S3 clients have the same limits."""

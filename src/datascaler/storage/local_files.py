@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from datascaler.errors import NotFoundError
-from datascaler.storage.failures import translated_errors
+from datascaler.storage.error_translation import translated_errors
 
 
 def stat_local(path: str) -> os.stat_result:

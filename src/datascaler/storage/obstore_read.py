@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from datascaler.storage.failures import empty_past_end, is_past_end, require_length
+from datascaler.storage.error_translation import empty_past_end, is_past_end, require_length
 from datascaler.storage.retry import retried
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import IO, Any, cast
 from fsspec.spec import AbstractBufferedFile
 
 from datascaler.errors import StorageError
-from datascaler.storage.failures import answer_of
+from datascaler.storage.error_translation import answer_of
 from datascaler.storage.filesystem import filesystem
 from datascaler.storage.http_files import is_http
 from datascaler.storage.info import list_files

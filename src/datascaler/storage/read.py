@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from datascaler.errors import ConfigError, StorageError, first_line
 from datascaler.storage.client import fast_store
-from datascaler.storage.failures import (
+from datascaler.storage.error_translation import (
     CHANGED,
     WrongLengthError,
     is_past_end,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from datascaler.errors import ConfigError, StorageError
-from datascaler.storage.failures import NO_ANSWER, answer_of, has_answered, is_transient, translated_errors
+from datascaler.storage.error_translation import NO_ANSWER, answer_of, has_answered, is_transient, translated_errors
 from datascaler.storage.urls import is_local
 
 RETRY_SECONDS_VARIABLE = "DATASCALER_RETRY_SECONDS"

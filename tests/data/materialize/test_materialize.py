@@ -18,13 +18,13 @@ from datascaler.cli.main import cli
 from datascaler.data.materialize import planned_members
 from datascaler.data.materialize.materialize import Materialized, materialize
 from datascaler.data.materialize.output_shards import output_shards
-from datascaler.data.plan.build import build_plan
+from datascaler.data.plan.compile_plan import build_plan
 from datascaler.data.plan.plan import write_plan
 from datascaler.data.pool.check import check_pool
 from datascaler.data.pool.shards import find_shards
 from datascaler.data.pool.uids import uid_array, uid_hex, uid_of
 from datascaler.data.subset.subset import read_subset
-from datascaler.data.tables.index import index_pool
+from datascaler.data.tables.index_tables import index_pool
 from datascaler.errors import BadInputError, ConfigError
 from tests.data.made_tables import uids_of
 from tests.data.planned_pools import identity_is_size
@@ -107,7 +107,7 @@ def test_like_a_loop_over_webdataset(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, samples_per_shard: int, gap: int
 ) -> None:
     monkeypatch.setattr(planned_members, "_READ_ALONG_BYTES", gap)
-    monkeypatch.setattr("datascaler.data.plan.build.BLOCK_BYTES", 16 << 10)
+    monkeypatch.setattr("datascaler.data.plan.compile_plan.BLOCK_BYTES", 16 << 10)
     pool, subset = make_pool(f"{tmp_path}/pool"), save(tmp_path / "a.npy", SUBSETS[name])
     made = materialize(subset, pool, f"{tmp_path}/out", samples_per_shard=samples_per_shard, num_workers=2)
     expected = wanted_from(pool, SUBSETS[name])

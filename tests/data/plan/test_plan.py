@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from datascaler.data.plan import build as build_plan_module
-from datascaler.data.plan.build import build_plan, compile_plan
+from datascaler.data.plan import compile_plan as build_plan_module
+from datascaler.data.plan.compile_plan import build_plan, compile_plan
 from datascaler.data.plan.plan import Plan, open_plan, write_plan
 from datascaler.data.plan.shard_rows import ShardRows, rows_of_table
 from datascaler.data.pool.samples import BAD_IMAGE, OK

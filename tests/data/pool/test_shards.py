@@ -9,7 +9,7 @@ import pytest
 
 from datascaler import storage
 from datascaler.data.pool.shards import find_shards, is_version, pool_digest, require_unchanged
-from datascaler.data.tables.index import index_part
+from datascaler.data.tables.index_tables import index_part
 from datascaler.errors import ConfigError, NotFoundError
 from tests.data.tars import members_of, shard_of
 

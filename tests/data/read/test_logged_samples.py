@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from datascaler.data.plan.build import compile_plan
-from datascaler.data.plan.make import cached_plan
+from datascaler.data.plan.compile_plan import compile_plan
+from datascaler.data.plan.make_plan import cached_plan
 from datascaler.data.plan.plan import read_plan
 from datascaler.data.plan.shard_rows import rows_of_log
 from datascaler.data.pool.samples import OK

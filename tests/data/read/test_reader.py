@@ -6,7 +6,7 @@ import pytest
 
 from datascaler import storage
 from datascaler.data.make.write_pool import write_pool
-from datascaler.data.plan import build as build_plan_module
+from datascaler.data.plan import compile_plan as build_plan_module
 from datascaler.data.pool.pool_rows import PoolSample
 from datascaler.data.pool.samples import Sample
 from datascaler.data.pool.uids import uid_of

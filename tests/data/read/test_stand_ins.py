@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datascaler.data.plan import build as build_plan_module
+from datascaler.data.plan import compile_plan as build_plan_module
 from datascaler.data.pool.samples import Sample
 from datascaler.data.read.order import Draw, Order, Window
 from datascaler.data.read.stand_ins import StandIns

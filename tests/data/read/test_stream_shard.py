@@ -5,7 +5,7 @@ import pytest
 from datascaler import storage
 from datascaler.data.pool.shards import find_shards
 from datascaler.data.read.stream_shard import stream_shard
-from datascaler.data.tables.index import read_shard
+from datascaler.data.tables.index_tables import read_shard
 from datascaler.errors import ConfigError, NotFoundError
 from tests.data.tars import members_of, shard_of
 

@@ -12,7 +12,7 @@ from datascaler.data.subset.subset import write_subset
 from datascaler.train.loading import stream_source as unplanned
 from datascaler.train.loading.stream_source import MOST_PASSES, passes_of, times_in_pass
 from datascaler.train.open_data import opened_data
-from tests.data.plan.test_copies import copies_in, expected_copies
+from tests.data.plan.test_copy_parts import copies_in, expected_copies
 from tests.data.tars import members_of, shard_of
 from tests.train.loading.test_no_plan import one_process, unplanned_spec
 

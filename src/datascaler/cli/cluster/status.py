@@ -41,7 +41,7 @@ def status(run: str, namespace: str | None, context: str | None, kubeconfig: str
 
 
 def _status_of_files(output_dir: str, *, as_json: bool) -> None:
-    from datascaler.data.tables.progress import find_score_runs
+    from datascaler.data.tables.scoring_progress import find_score_runs
 
     found = find_score_runs(output_dir)
     show_runs(output_dir, found, as_json=as_json)

@@ -25,7 +25,7 @@ def index(data_dir: str, output_dir: str, num_workers: int, index: int, count: i
     datascaler pool index --data-dir s3://bucket/pool --output-dir s3://bucket/out
     datascaler pool index --data-dir s3://bucket/pool --output-dir s3://bucket/out --index 3 --count 16
     """
-    from datascaler.data.tables.index import index_part
+    from datascaler.data.tables.index_tables import index_part
 
     show_finished(
         lambda: index_part(data_dir, output_dir, index=index, count=count, num_workers=num_workers),

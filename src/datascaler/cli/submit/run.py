@@ -184,7 +184,7 @@ def _freeze_shards(parsed: Mapping[str, Any]) -> None:
     from datascaler.cluster.submit.estimate import pool_line
     from datascaler.data.pool.shard_list import frozen_shards
     from datascaler.data.pool.shards import find_shards
-    from datascaler.data.tables.metadata import find_metadata
+    from datascaler.data.tables.datacomp_metadata import find_metadata
 
     metadata = parsed.get("from_metadata")
     pool, find = (metadata, find_metadata) if metadata else (parsed["data_dir"], find_shards)

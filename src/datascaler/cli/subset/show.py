@@ -11,7 +11,7 @@ from datascaler.cli.options import json_option
 from datascaler.cli.output import note, print_result, print_table
 
 if TYPE_CHECKING:
-    from datascaler.data.select.describe import PoolReport, ShardKept, SubsetReport
+    from datascaler.data.select.describe_subset import PoolReport, ShardKept, SubsetReport
 
 _BINS = 10
 _BAR_LETTERS = 40
@@ -36,8 +36,8 @@ def show(
     datascaler subset show clip.npy dfn.npy
     datascaler subset show clip.npy --output-dir s3://out
     """
-    from datascaler.data.plan.find import coverage_plan
-    from datascaler.data.select.describe import describe_plan, describe_subset, overlaps
+    from datascaler.data.plan.known_plan import coverage_plan
+    from datascaler.data.select.describe_subset import describe_plan, describe_subset, overlaps
 
     if sum(each is not None for each in (output_dir, data_dir, plan_url)) > 1:
         raise click.UsageError("give one of --output-dir, --data-dir and --plan")

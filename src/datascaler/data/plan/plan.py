@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datascaler import storage
-from datascaler.data.plan.copies import CopyParts, copy_parts
+from datascaler.data.plan.copy_parts import CopyParts, copy_parts
 from datascaler.data.pool.shards import Shard, is_version
 from datascaler.errors import ConfigError
 

@@ -7,7 +7,7 @@ the data is one number, the samples seen so far, and an epoch holds every kept s
 In an epoch the plan's blocks are permuted and laid end to end, and the streams own equal contiguous parts of the
 result. A stream shuffles its samples inside a window: one block, or the part of one that it owns. Memory is bounded by
 that, and a resumed run reads at most one block of each stream again. Copies of samples that are kept several times are
-parts of their own and permuted among the blocks (`data/plan/copies.py`).
+parts of their own and permuted among the blocks (`data/plan/copy_parts.py`).
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datascaler.data.plan.copies import CopyParts
+from datascaler.data.plan.copy_parts import CopyParts
 from datascaler.data.plan.plan import Plan
 from datascaler.errors import ConfigError
 from datascaler.tools.philox import shuffled

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datascaler import storage
-from datascaler.data.plan.copies import by_copy
+from datascaler.data.plan.copy_parts import by_copy
 from datascaler.data.plan.plan import BLOCK_BYTES, Block, Plan
 from datascaler.data.pool.samples import DAMAGED_TAR, Sample
 from datascaler.data.pool.shards import Shard
@@ -46,7 +46,7 @@ class BlockReader:
     _buffers: threading.local = field(default_factory=threading.local)
 
     def samples(self, number: int, first: int, last: int) -> list[Sample]:
-        """The draws [first, last) of a block: its kept samples in tar order, then their copies (`data/plan/copies.py`).
+        """The draws [first, last) of a block: its kept samples in tar order, then their copies (`copy_parts`).
 
         One that can't be read stands there with status DAMAGED_TAR and no image: a fault never shifts the order.
         """

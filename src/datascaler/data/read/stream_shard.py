@@ -6,7 +6,7 @@ from typing import IO, cast
 from datascaler import storage
 from datascaler.data.pool.samples import Sample, read_samples
 from datascaler.data.pool.shards import Shard, require_unchanged
-from datascaler.data.tables.index import read_shard
+from datascaler.data.tables.index_tables import read_shard
 from datascaler.tools.ordered_map import in_order
 
 _BLOCK_BYTES = 8 << 20

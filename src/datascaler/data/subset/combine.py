@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from datascaler import __version__
 from datascaler.data.pool.uids import UID_DTYPE, find_sorted, is_sorted, sort_order
-from datascaler.data.subset.derive import name_of, pool_of, publish_derived
+from datascaler.data.subset.derived_subset import name_of, pool_of, publish_derived
 from datascaler.data.subset.multiset import count_repeats, distinct_counts, first_of_each
 from datascaler.data.subset.subset import format_of, read_recipe, read_subset, subset_digest
 from datascaler.errors import ConfigError

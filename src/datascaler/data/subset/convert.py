@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from datascaler import __version__
-from datascaler.data.subset.derive import publish_derived
+from datascaler.data.subset.derived_subset import publish_derived
 from datascaler.data.subset.multiset import first_of_each
 from datascaler.data.subset.subset import base_of, format_of, open_subset, read_recipe, subset_digest
 from datascaler.errors import ConfigError

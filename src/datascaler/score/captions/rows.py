@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from datascaler.data.pool.parquet import cast_column
 from datascaler.data.pool.samples import NO_CAPTION, OK
 from datascaler.data.pool.shards import Shard
-from datascaler.data.tables.index import read_shard
-from datascaler.data.tables.metadata import is_metadata, read_metadata, usable_columns
+from datascaler.data.tables.datacomp_metadata import is_metadata, read_metadata, usable_columns
+from datascaler.data.tables.index_tables import read_shard
 from datascaler.data.tables.score_table import rows_table
 
 _COLUMNS = ("text", "original_width", "original_height")

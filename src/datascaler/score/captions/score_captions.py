@@ -12,7 +12,7 @@ from datascaler.data.pool.parquet import cast_column
 from datascaler.data.pool.samples import NO_SCORE, OK
 from datascaler.data.pool.shard_list import read_frozen_shards
 from datascaler.data.pool.shards import Shard
-from datascaler.data.tables.metadata import read_metadata, usable_columns
+from datascaler.data.tables.datacomp_metadata import read_metadata, usable_columns
 from datascaler.data.tables.score_table import footer_of
 from datascaler.score.captions.basic import BasicRule, EnglishRule
 from datascaler.score.captions.entries import read_entries

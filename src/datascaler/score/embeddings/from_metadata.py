@@ -9,7 +9,7 @@ from datascaler import storage
 from datascaler.data.pool.parquet import cast_column
 from datascaler.data.pool.shard_list import frozen_shards, require_pool_unchanged
 from datascaler.data.pool.shards import Shard
-from datascaler.data.tables.metadata import find_metadata, read_metadata, usable_columns
+from datascaler.data.tables.datacomp_metadata import find_metadata, read_metadata, usable_columns
 from datascaler.data.tables.score_table import vectors_url
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.score.embeddings.source import EmbeddingSource, versions

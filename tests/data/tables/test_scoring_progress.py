@@ -8,9 +8,17 @@ import pytest
 from datascaler import storage
 from datascaler.data.pool.samples import BAD_IMAGE, NO_IMAGE, OK, Sample
 from datascaler.data.pool.shard_list import frozen_shards
-from datascaler.data.tables.index import index_part
-from datascaler.data.tables.progress import INDEX, RECENT_TABLES, Known, Published, Rate, find_score_runs, table_rate
+from datascaler.data.tables.index_tables import index_part
 from datascaler.data.tables.score_table import index_footer, read_footer, read_listed_footer, table_url, write_table
+from datascaler.data.tables.scoring_progress import (
+    INDEX,
+    RECENT_TABLES,
+    Known,
+    Published,
+    Rate,
+    find_score_runs,
+    table_rate,
+)
 from datascaler.errors import RunNotFoundError
 from tests.data.tars import members_of, shard_of
 

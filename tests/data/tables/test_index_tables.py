@@ -8,7 +8,7 @@ import pytest
 from datascaler import storage
 from datascaler.data.pool.samples import BAD_JSON, DAMAGED_TAR
 from datascaler.data.pool.shards import find_shards
-from datascaler.data.tables.index import index_folder, index_part, index_pool
+from datascaler.data.tables.index_tables import index_folder, index_part, index_pool
 from datascaler.data.tables.score_table import read_table, table_url
 from datascaler.errors import BadInputError, ConfigError
 from tests.data.tars import members_of, shard_of

@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datascaler import storage
-from datascaler.data.plan.build import compile_plan
+from datascaler.data.plan.compile_plan import compile_plan
 from datascaler.data.plan.plan import Plan, match_shards, read_plan
 from datascaler.data.plan.shard_rows import UnusableLogError, has_all_logs, has_all_tables, rows_of_log, rows_of_table
 from datascaler.data.pool.shard_list import read_frozen_shards
 from datascaler.data.pool.shards import Shard, find_shards, pool_digest
 from datascaler.data.subset.subset import base_of, read_recipe, subset_digest
-from datascaler.data.tables.index import index_folder
+from datascaler.data.tables.index_tables import index_folder
 from datascaler.errors import ConfigError
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from datascaler.data.plan.copies import CopyParts, by_copy, copy_parts
+from datascaler.data.plan.copy_parts import CopyParts, by_copy, copy_parts
 from datascaler.data.read.order import Order, streams_for
 from datascaler.data.select.sampler.sample_repeats import sample_repeats
 from datascaler.spec.sampler import Sampler

@@ -7,11 +7,11 @@ import numpy as np
 
 from datascaler import storage
 from datascaler.demo.charts import accuracy_bars, filter_curves, score_histogram
+from datascaler.demo.contact_sheet import ScoredPair, contact_sheet
 from datascaler.demo.draw import CLASS_NAMES
 from datascaler.demo.filter_quality import Scores, roc_auc
 from datascaler.demo.make_data import Recipe
 from datascaler.demo.pairs import DrawnPair, PairKind
-from datascaler.demo.sheet import ScoredPair, contact_sheet
 
 _SHOWN = 16
 """Pairs of the best and of the worst scores on the contact sheet."""

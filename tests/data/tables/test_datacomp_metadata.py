@@ -8,7 +8,7 @@ import pytest
 from datascaler import storage
 from datascaler.data.pool.shard_list import frozen_shards, read_frozen_shards
 from datascaler.data.pool.uids import join_uid
-from datascaler.data.tables.metadata import find_metadata, is_metadata, read_metadata
+from datascaler.data.tables.datacomp_metadata import find_metadata, is_metadata, read_metadata
 from datascaler.errors import BadInputError, ConfigError
 from tests.data.metadata_files import make_metadata, metadata_rows, write_metadata
 

@@ -12,13 +12,13 @@ from click.testing import CliRunner, Result
 
 from datascaler import storage
 from datascaler.cli.main import cli
-from datascaler.data.plan.build import build_plan
+from datascaler.data.plan.compile_plan import build_plan
 from datascaler.data.plan.plan import write_plan
 from datascaler.data.pool.samples import BAD_IMAGE, OK, Sample
 from datascaler.data.pool.shard_list import frozen_shards
 from datascaler.data.pool.shards import find_shards, pool_digest
 from datascaler.data.pool.uids import split_uid, uid_array
-from datascaler.data.select.describe import describe_plan, overlaps
+from datascaler.data.select.describe_subset import describe_plan, overlaps
 from datascaler.data.subset.subset import read_subset, subset_digest, write_subset
 from datascaler.data.tables.score_table import index_footer, table_url, write_table
 from tests.data.made_tables import uids_of

@@ -7,12 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from datascaler.data.plan import make as make_plan_module
-from datascaler.data.plan.make import cached_plan
+from datascaler.data.plan import make_plan as make_plan_module
+from datascaler.data.plan.make_plan import cached_plan
 from datascaler.data.plan.plan import Plan, open_plan
 from datascaler.data.pool.shards import Shard, find_shards
 from datascaler.data.pool.uids import uid_of
-from datascaler.data.tables.index import index_folder, index_pool
+from datascaler.data.tables.index_tables import index_folder, index_pool
 from tests.data.random_pools import sorted_pairs
 from tests.data.tars import members_of, shard_of
 
