@@ -51,8 +51,8 @@ class Followed:
 
 @pytest.fixture
 def follow(api: Api, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    for module in ("follow", "wait"):
-        monkeypatch.setattr(f"datascaler.cluster.{module}._PAUSE_SECONDS", 0.01)
+    for module in ("follow_logs", "wait"):
+        monkeypatch.setattr(f"datascaler.cluster.watch.{module}._PAUSE_SECONDS", 0.01)
 
     def act(name: str = "running", query: LogQuery = EVERYTHING, timeout: float | None = 60) -> list[str]:
         lines: list[str] = []
