@@ -123,6 +123,14 @@ def test_values_and_schema_and_readme_name_the_same_keys(chart: Path) -> None:
 
 
 @pytest.mark.parametrize("chart", CHARTS, ids=name_of)
+def test_every_value_is_read_by_a_template(chart: Path) -> None:
+    templates = "".join(path.read_text() for path in (chart / "templates").rglob("*") if path.is_file())
+    schema = json.loads((chart / "values.schema.json").read_text())
+    keys = {key.rpartition(".")[2] for key in schema_leaves(schema, schema)}
+    assert [key for key in sorted(keys) if not re.search(rf"\b{key}\b", templates)] == []
+
+
+@pytest.mark.parametrize("chart", CHARTS, ids=name_of)
 def test_every_value_has_its_comment(chart: Path) -> None:
     lines = (chart / "values.yaml").read_text().splitlines()
     for before, line in pairwise(lines):

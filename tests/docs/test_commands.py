@@ -10,6 +10,7 @@ import pytest
 
 from datascaler.cli.main import cli
 from datascaler.cli.submit.options import Step, SubmitCommand
+from datascaler.spec.score import METHODS
 from tests.docs.pages import LOG, PAGES, ROOT, Block, blocks, prose
 from tests.docs.shell_words import commands_of
 
@@ -101,3 +102,20 @@ def _every_flag(command: click.Command) -> Iterator[str]:
 
 
 EVERY_FLAG = set(_every_flag(cli))
+
+
+def _paths(group: click.Group, path: str = "datascaler") -> Iterator[str]:
+    for name, command in group.commands.items():
+        yield f"{path} {name}"
+        if isinstance(command, click.Group):
+            yield from _paths(command, f"{path} {name}")
+
+
+@pytest.mark.parametrize("path", list(_paths(cli)))
+def test_every_command_is_in_a_guide(path: str) -> None:
+    assert any(re.search(rf"{path}\b", page.read_text()) for page in PAGES)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_is_in_the_readme(method: str) -> None:
+    assert f"`{method}`" in (ROOT / "README.md").read_text()
