@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from datascaler.cluster.kube.paths import RUN_KINDS, path_of
+from datascaler.cluster.kube.api_paths import RUN_KINDS, path_of
 from datascaler.cluster.watch.state import State, state_of, wanted_pods
 from tests.charts.render import NAMESPACE_CHART, RUN_CHART, VALUES, manifests
 from tests.charts.runs import run
