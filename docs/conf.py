@@ -6,6 +6,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from generate import write_reference
+from sphinx.application import Sphinx
 
 project = "datascaler"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
@@ -20,3 +21,14 @@ autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 
 write_reference(Path(__file__).parent / "reference")
+
+
+def to_the_sites_own_pages(_app: Sphinx, _name: str, source: list[str]) -> None:
+    """Links to files outside docs/, as GitHub needs them, lead to the pages of the site that show these files."""
+    for page in Path(__file__).parent.glob("elsewhere/*.md"):
+        shown = page.read_text().split()[1].removeprefix("../")
+        source[0] = source[0].replace(f"]({shown})", f"](elsewhere/{page.name})")
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("source-read", to_the_sites_own_pages)
