@@ -32,7 +32,7 @@ from datascaler.data.tables.score_table import read_table
 from datascaler.models.arch import register_configs
 from datascaler.models.load import load_clip
 from datascaler.models.tokenize import Tokenize
-from datascaler.score.score_pool import score
+from datascaler.score.score_pool import score_pool
 from datascaler.spec.score import ScoreSpec
 
 Cosines = dict[str, float]
@@ -57,7 +57,7 @@ def pipeline(model: str, weights: str, batch_size: int) -> Way:
                 num_workers=len(os.sched_getaffinity(0)),
             )
             # It says what it is about to do once the network is there.
-            summary = score(spec, lambda _: _restart_clock())
+            summary = score_pool(spec, lambda _: _restart_clock())
             _stop_clock()
             tables = storage.list_files(summary.tables, ".parquet", recursive=True)
             rows = [row for table in tables for row in read_table(table.url, ["key", "score"])[0].to_pylist()]

@@ -27,7 +27,7 @@ LAYERS = [
 INSIDE = {
     "data": ["pool", "tables", "subset", "plan", "select", "read", "materialize", "runs", "make"],
     "data.select": ["", "sampler"],
-    "score": ["pipeline", "tmars", "", "captions", "embeddings"],
+    "score": ["pipeline", "tmars", "", "captions", "embeddings", "score_pool"],
     "train": ["loading", ""],
     "cluster": ["kube", "watch", "submit", "act"],
     "cli": ["", "cluster pool score subset", "submit", "main"],

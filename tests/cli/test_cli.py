@@ -160,8 +160,8 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[TrainSpec]:
         return summary
 
     # The packages have a function of the module's name.
-    monkeypatch.setattr(importlib.import_module("datascaler.train.train_clip"), "train", train)
-    monkeypatch.setattr(importlib.import_module("datascaler.sweep.sweep_runs"), "train", train)
+    monkeypatch.setattr(importlib.import_module("datascaler.train.train_clip"), "train_clip", train)
+    monkeypatch.setattr(importlib.import_module("datascaler.sweep.sweep_runs"), "train_clip", train)
     return specs
 
 

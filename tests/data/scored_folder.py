@@ -2,21 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from fractions import Fraction
 
 from datascaler import storage
 from datascaler.data.pool.samples import OK, Sample
 from datascaler.data.pool.shard_list import frozen_shards
 from datascaler.data.pool.uids import split_uid
-from datascaler.data.select.rule import SelectRule
 from datascaler.data.tables.score_table import index_footer, table_url, write_table
 from tests.data.made_tables import uids_of
 
 UIDS = sorted(uids_of(30))
-
-
-def part(text: str) -> SelectRule:
-    return SelectRule(fraction=Fraction(text))
 
 
 def score_pool(

@@ -25,7 +25,7 @@ from datascaler.data.subset.uid_filter import save_filter
 from datascaler.data.tables.index_tables import index_pool, read_shard
 from datascaler.data.tables.score_table import footer_of, read_table, table_url, write_table
 from datascaler.score.pipeline.prepare_samples import Preparation
-from datascaler.score.score_pool import score
+from datascaler.score.score_pool import score_pool
 from datascaler.train.loading.stream_source import Unplanned, UnplannedFeed
 from tests.data.damaged_pools import DAMAGES, KEEP_THE_SIZE, REWRITTEN, DamagedPool, damaged_pool, seen_of
 from tests.data.plain_tar import plain_samples
@@ -64,7 +64,7 @@ def test_what_the_commands_score_and_train_on(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(build_plan_module, "BLOCK_BYTES", 4_000)
     pool, out = damaged_pool(tmp_path / "pool", 7, SHARDS), f"{tmp_path}/out"
     model = save_local_dir(f"{tmp_path}/tiny")
-    summary = score(spec_of(str(pool.folder), out, model))
+    summary = score_pool(spec_of(str(pool.folder), out, model))
     expected = seen_of(pool.kept(None))
     assert summary.ok == expected.total()
     tables = pa.concat_tables(

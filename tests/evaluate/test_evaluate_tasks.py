@@ -14,7 +14,7 @@ from datascaler import storage
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.evaluate import data_identity
 from datascaler.evaluate import evaluate_tasks as run
-from datascaler.evaluate.evaluate_tasks import evaluate
+from datascaler.evaluate.evaluate_tasks import evaluate_tasks
 from datascaler.evaluate.tasks import Task
 from tests.evaluate.sets import CLASSES, captioned, labelled, tar_of, task_of, write_set
 from tests.tiny_clip import tiny_loaded_clip
@@ -75,7 +75,7 @@ def test_all_files_of_a_run_on_s3(s3_url: str) -> None:
     data_dir, output_dir = storage.join(s3_url, "data"), storage.join(s3_url, "out")
     _write_data(data_dir)
     model = tiny_loaded_clip(0)
-    summary = evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS, batch_size=4, num_workers=2)
+    summary = evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS, batch_size=4, num_workers=2)
     lines = _lines(output_dir)
     assert [list(line) for line in lines] == [["key", "dataset", "metrics"]] * 5
     assert [line["key"] for line in lines] == [task.key for task in TASKS]
@@ -109,9 +109,9 @@ def test_all_files_of_a_run_on_s3(s3_url: str) -> None:
 def test_workers_share_the_tasks_and_the_last_one_assembles(tmp_path: Path, data_dir: str) -> None:
     model = tiny_loaded_clip(0)
     alone, shared = str(tmp_path / "alone"), str(tmp_path / "shared")
-    evaluate(model, data_dir=data_dir, output_dir=alone, tasks=TASKS)
+    evaluate_tasks(model, data_dir=data_dir, output_dir=alone, tasks=TASKS)
     for index in (2, 0, 1):
-        summary = evaluate(model, data_dir=data_dir, output_dir=shared, tasks=TASKS, index=index, count=3)
+        summary = evaluate_tasks(model, data_dir=data_dir, output_dir=shared, tasks=TASKS, index=index, count=3)
         done = {path.stem for path in (tmp_path / "shared/eval_results").iterdir()}
         assert {task.slug for task in TASKS[index::3]} <= done
         assert len(summary.pending) == 5 - len(done)
@@ -123,26 +123,26 @@ def test_workers_share_the_tasks_and_the_last_one_assembles(tmp_path: Path, data
 
 def test_rerun_resumes(tmp_path: Path, data_dir: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, output_dir = tiny_loaded_clip(0), str(tmp_path / "out")
-    first = evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS)
+    first = evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS)
     before = (tmp_path / "out/eval_results.jsonl").read_bytes()
     for lost in ("eval_results.jsonl", "eval_summary.json", "eval_results/cifar10.json"):
         (tmp_path / "out" / lost).unlink()
     done = _count_work(monkeypatch)
-    assert evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS) == first
+    assert evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS) == first
     assert done == ["cifar10"]
     assert (tmp_path / "out/eval_results.jsonl").read_bytes() == before
 
 
 def test_a_done_task_needs_no_data(tmp_path: Path, data_dir: str) -> None:
     model, output_dir = tiny_loaded_clip(0), str(tmp_path / "out")
-    first = evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS)
-    assert evaluate(model, data_dir=str(tmp_path / "nowhere"), output_dir=output_dir, tasks=TASKS) == first
+    first = evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS)
+    assert evaluate_tasks(model, data_dir=str(tmp_path / "nowhere"), output_dir=output_dir, tasks=TASKS) == first
 
 
 def test_other_selections_add_to_a_folder(tmp_path: Path, data_dir: str) -> None:
     model, output_dir = tiny_loaded_clip(0), str(tmp_path / "out")
-    evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[:1])
-    summary = evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[4:])
+    evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[:1])
+    summary = evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[4:])
     assert [line["key"] for line in _lines(output_dir)] == ["cifar10", "imagenet1k"]
     assert summary.evaluated == 2
 
@@ -152,12 +152,12 @@ def test_other_weights_are_refused_or_overwritten(
 ) -> None:
     output_dir = str(tmp_path / "out")
     first, second = tiny_loaded_clip(0), tiny_loaded_clip(1)
-    evaluate(first, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[:2])
+    evaluate_tasks(first, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[:2])
     done = _count_work(monkeypatch)
     with pytest.raises(ConfigError, match=r"weights_hash .*overwrite the results or use a new --output-dir"):
-        evaluate(second, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[:1])
+        evaluate_tasks(second, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[:1])
     assert done == []
-    summary = evaluate(second, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[:1], overwrite=True)
+    summary = evaluate_tasks(second, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[:1], overwrite=True)
     assert done == ["imagenet1k"]
     # The other task's result is of the first model: it stays out of the common files.
     assert [line["key"] for line in _lines(output_dir)] == ["imagenet1k"]
@@ -169,22 +169,22 @@ def test_another_task_definition_is_refused_or_overwritten(
     tmp_path: Path, data_dir: str, change: dict[str, Any]
 ) -> None:
     model, output_dir = tiny_loaded_clip(0), str(tmp_path / "out")
-    evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[:1])
+    evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[:1])
     changed: list[Task] = [dataclasses.replace(TASKS[0], **change)]
     (field,) = change
     with pytest.raises(ConfigError, match=f"{field} of task imagenet1k was"):
-        evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=changed)
-    evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=changed, overwrite=True)
+        evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=changed)
+    evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=changed, overwrite=True)
     assert _record(output_dir, "imagenet1k")["task"][field] == change[field]
 
 
 def test_other_data_is_refused_or_overwritten(tmp_path: Path, data_dir: str) -> None:
     model, output_dir = tiny_loaded_clip(0), str(tmp_path / "out")
-    evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[4:])
+    evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[4:])
     write_set(storage.join(data_dir, "cifar10"), labelled(8, seed=9))
     with pytest.raises(ConfigError, match="data of task cifar10 was"):
-        evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[4:])
-    evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[4:], overwrite=True)
+        evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[4:])
+    evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[4:], overwrite=True)
     assert _record(output_dir, "cifar10")["size_found"] == 8
 
 
@@ -198,7 +198,7 @@ def test_changed_labels_of_equal_size_are_not_taken_for_the_old_ones(
     samples = labelled(6)
     for task in tasks:
         write_set(f"{data_dir}/wds_{task.key}_test", samples, shards=1)
-    first = evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=tasks)
+    first = evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=tasks)
     tar = f"{data_dir}/wds_a_test/test/0.tar"
     before = storage.stat(tar)
     others = [{**sample, "cls": b"%d" % ((int(sample["cls"]) + 1) % 6)} for sample in samples]
@@ -211,17 +211,17 @@ def test_changed_labels_of_equal_size_are_not_taken_for_the_old_ones(
     with pytest.raises(
         ConfigError, match=r"a\.json: data of task a was .*, for test/0\.tar in .* changed; overwrite"
     ) as caught:
-        evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=tasks)
+        evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=tasks)
     assert done == []
     # The old number is in no table of this data.
     assert caught.value.finished.scores == {"b": first.scores["b"]}
     assert [line["key"] for line in _lines(output_dir)] == ["b"]
-    again = evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=tasks, overwrite=True)
+    again = evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=tasks, overwrite=True)
     assert done == ["a"]
     assert again.scores != first.scores
     storage.publish_text(f"{data_dir}/wds_b_test/classnames.txt", "\n".join(CLASSES[::-1]))
     with pytest.raises(ConfigError, match=r"data of task b was .*, for classnames\.txt in"):
-        evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=tasks)
+        evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=tasks)
 
 
 def test_a_copy_of_a_set_is_that_set(tmp_path: Path, data_dir: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,13 +235,13 @@ def test_a_copy_of_a_set_is_that_set(tmp_path: Path, data_dir: str, monkeypatch:
         return original(file)
 
     model, output_dir = tiny_loaded_clip(0), str(tmp_path / "out")
-    first = evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[4:])
+    first = evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[4:])
     monkeypatch.setattr(data_identity.HashedFile, "hash_to_end", counted)
-    assert evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[4:]) == first
+    assert evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[4:]) == first
     assert read == []
     copied = str(tmp_path / "copy")
     shutil.copytree(data_dir, copied, copy_function=shutil.copyfile)
-    assert evaluate(model, data_dir=copied, output_dir=output_dir, tasks=TASKS[4:]) == first
+    assert evaluate_tasks(model, data_dir=copied, output_dir=output_dir, tasks=TASKS[4:]) == first
     assert read == [f"{copied}/cifar10/test/{number}.tar" for number in range(2)]
 
 
@@ -249,12 +249,12 @@ def test_missing_data_is_listed_or_refused(tmp_path: Path, data_dir: str) -> Non
     model, output_dir = tiny_loaded_clip(0), str(tmp_path / "out")
     tasks = [task_of("vtab/absent", 3), *TASKS[4:]]
     with pytest.raises(ConfigError, match=r"for vtab/absent; a folder like wds_vtab-absent_test"):
-        evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=tasks)
-    summary = evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=tasks, missing_ok=True)
+        evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=tasks)
+    summary = evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=tasks, missing_ok=True)
     assert (summary.missing, summary.pending, summary.evaluated) == (["vtab/absent"], [], 1)
     assert [line["key"] for line in _lines(output_dir)] == ["cifar10"]
     with pytest.raises(ConfigError, match="no data below"):
-        evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=tasks[:1], missing_ok=True)
+        evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=tasks[:1], missing_ok=True)
 
 
 def test_size_class_count_and_broken_images_are_warnings(tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_size_class_count_and_broken_images_are_warnings(tmp_path: Path) -> None
     samples[3] = {"png": b"no picture", "cls": b"1"}
     write_set(storage.join(data_dir, "wds_a_test"), samples)
     task = dataclasses.replace(task_of("a", 6), num_classes=9)
-    summary = evaluate(tiny_loaded_clip(0), data_dir=data_dir, output_dir=output_dir, tasks=[task])
+    summary = evaluate_tasks(tiny_loaded_clip(0), data_dir=data_dir, output_dir=output_dir, tasks=[task])
     record = _record(output_dir, "a")
     assert (record["size_expected"], record["size_found"], record["bad_images"]) == (6, 5, 1)
     assert record["warning"] == summary.warnings["a"]
@@ -274,7 +274,7 @@ def test_size_class_count_and_broken_images_are_warnings(tmp_path: Path) -> None
 def test_a_set_without_a_good_image_is_null(tmp_path: Path) -> None:
     data_dir, output_dir = str(tmp_path / "data"), str(tmp_path / "out")
     write_set(storage.join(data_dir, "wds_a_test"), [{"png": b"x", "cls": b"1"}], shards=1)
-    summary = evaluate(tiny_loaded_clip(0), data_dir=data_dir, output_dir=output_dir, tasks=[task_of("a", 1)])
+    summary = evaluate_tasks(tiny_loaded_clip(0), data_dir=data_dir, output_dir=output_dir, tasks=[task_of("a", 1)])
     assert (summary.average, summary.scores, summary.notes) == (None, {"a": None}, {})
     assert _lines(output_dir)[0]["metrics"]["main_metric"] is None
 
@@ -286,7 +286,7 @@ def test_sets_of_other_layouts_are_noted(tmp_path: Path) -> None:
     ]
     for name in ("wds_winogavil_test", "wds_fairface_test"):
         storage.publish_text(str(tmp_path / "data" / name / "test/nshards.txt"), "1")
-    summary = evaluate(
+    summary = evaluate_tasks(
         tiny_loaded_clip(0), data_dir=str(tmp_path / "data"), output_dir=str(tmp_path / "out"), tasks=tasks
     )
     assert summary.notes == {
@@ -304,7 +304,7 @@ def test_a_damaged_tar_stops_no_other_task(tmp_path: Path, data_dir: str) -> Non
     whole = storage.read_bytes(url)
     storage.publish_bytes(url, whole[:3000])
     with pytest.raises(BadInputError, match=r"imagenet1k: .*0\.tar: truncated") as caught:
-        evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS)
+        evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS)
     assert len(list((tmp_path / "out/eval_results").iterdir())) == 4
     # What is done is published, with the reason of what is not.
     assert [line["key"] for line in _lines(output_dir)] == [task.key for task in TASKS[1:]]
@@ -313,7 +313,7 @@ def test_a_damaged_tar_stops_no_other_task(tmp_path: Path, data_dir: str) -> Non
     assert "0.tar: truncated" in summary.failed["imagenet1k"]
     assert _summary(output_dir) == json.loads(json.dumps(summary.to_json()))
     storage.publish_bytes(url, whole)
-    summary = evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS)
+    summary = evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS)
     assert (summary.evaluated, summary.pending, summary.failed) == (5, [], {})
     assert list((tmp_path / "out/eval_failures").iterdir()) == []
 
@@ -329,7 +329,7 @@ def test_broken_sets_are_told_of_before_the_others_are_evaluated(
     done, said = _count_work(monkeypatch), list[str]()
     output_dir = str(tmp_path / "out")
     with pytest.raises(BadInputError, match=r"cifar10/classnames\.txt: not found"):
-        evaluate(tiny_loaded_clip(0), data_dir=data_dir, output_dir=output_dir, tasks=TASKS, say=said.append)
+        evaluate_tasks(tiny_loaded_clip(0), data_dir=data_dir, output_dir=output_dir, tasks=TASKS, say=said.append)
     assert done == ["imagenet1k", "vtab/pets", "wilds/fmow"]
     assert [line.partition(" can't be evaluated, the others go on: ")[0] for line in said] == [
         *("retrieval/flickr", "cifar10", "vtab/pets"),
@@ -345,20 +345,20 @@ def test_whoever_finds_nothing_pending_publishes_whichever_worker_failed(tmp_pat
     content = storage.read_bytes(names)
     storage.remove(names)
     with pytest.raises(BadInputError, match="imagenet1k"):
-        evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS, index=0, count=2)
+        evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS, index=0, count=2)
     assert not (tmp_path / "out/eval_summary.json").exists()
-    summary = evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS, index=1, count=2)
+    summary = evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS, index=1, count=2)
     assert (summary.evaluated, summary.pending, list(summary.failed)) == (4, [], ["imagenet1k"])
     assert _summary(output_dir)["evaluated"] == 4
     storage.publish_bytes(names, content)
-    assert evaluate(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS, index=0, count=2).failed == {}
+    assert evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS, index=0, count=2).failed == {}
     assert _summary(output_dir)["evaluated"] == 5
 
 
 def test_where_every_set_is_broken_the_reasons_are_published(tmp_path: Path, data_dir: str) -> None:
     (tmp_path / "data/cifar10/test/nshards.txt").write_text("many")
     with pytest.raises(BadInputError, match="must hold the number of tars, got 'many'") as caught:
-        evaluate(tiny_loaded_clip(0), data_dir=data_dir, output_dir=str(tmp_path / "out"), tasks=TASKS[4:])
+        evaluate_tasks(tiny_loaded_clip(0), data_dir=data_dir, output_dir=str(tmp_path / "out"), tasks=TASKS[4:])
     assert (caught.value.finished.evaluated, caught.value.finished.average) == (0, None)
     assert list(_summary(str(tmp_path / "out"))["failed"]) == ["cifar10"]
 
@@ -371,14 +371,14 @@ def test_what_is_wrong_with_the_machine_is_no_broken_set(
 
     monkeypatch.setattr(run, "_evaluate_task", no_memory)
     with pytest.raises(MemoryError):
-        evaluate(tiny_loaded_clip(0), data_dir=data_dir, output_dir=str(tmp_path / "out"), tasks=TASKS)
+        evaluate_tasks(tiny_loaded_clip(0), data_dir=data_dir, output_dir=str(tmp_path / "out"), tasks=TASKS)
     assert not (tmp_path / "out/eval_failures").exists()
 
 
 def test_a_foreign_file_among_the_results_is_named(tmp_path: Path, data_dir: str) -> None:
     storage.publish_json(str(tmp_path / "out/eval_results/x.json"), {"key": "x"})
     with pytest.raises(ConfigError, match=r"x\.json: is not a result"):
-        evaluate(tiny_loaded_clip(0), data_dir=data_dir, output_dir=str(tmp_path / "out"), tasks=TASKS)
+        evaluate_tasks(tiny_loaded_clip(0), data_dir=data_dir, output_dir=str(tmp_path / "out"), tasks=TASKS)
 
 
 @pytest.mark.parametrize(
@@ -394,4 +394,4 @@ def test_a_foreign_file_among_the_results_is_named(tmp_path: Path, data_dir: str
 def test_settings_out_of_range(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
     arguments = {"data_dir": str(tmp_path), "output_dir": str(tmp_path), "tasks": TASKS, **settings}
     with pytest.raises(ConfigError, match=message):
-        evaluate(tiny_loaded_clip(0), **arguments)
+        evaluate_tasks(tiny_loaded_clip(0), **arguments)

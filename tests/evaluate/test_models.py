@@ -17,7 +17,7 @@ from datascaler.data.runs.run_folder import run_url
 from datascaler.errors import BadInputError, ConfigError, PartlyFailedError
 from datascaler.models.run_weights import newest_checkpoint
 from datascaler.spec.train import TrainSpec
-from datascaler.train.train_clip import train
+from datascaler.train.train_clip import train_clip
 from tests.evaluate.sets import labelled, write_set
 from tests.train.runs import BATCH, make_pool, tiny_spec
 
@@ -30,7 +30,7 @@ def one_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainSpec]:
     folder = tmp_path_factory.mktemp("models")
     pool = make_pool(str(folder / "pool"), samples=24, samples_per_shard=12)
     spec = tiny_spec(pool, str(folder / "runs"), train_num_samples=2 * BATCH, num_checkpoints=2, warmup_steps=0)
-    train(spec)
+    train_clip(spec)
     write_set(str(folder / "sets/wds_cifar10_test"), labelled(6), shards=1)
     write_set(str(folder / "sets/wds_mnist_test"), labelled(6), shards=1)
     (folder / "sets/wds_mnist_test/test/nshards.txt").write_text("?")

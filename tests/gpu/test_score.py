@@ -17,8 +17,8 @@ from datascaler.score.device_processes import accelerators, score_in_processes
 from datascaler.score.embeddings.vectors import log_sums, nearest, unit
 from datascaler.score.pipeline.prepare_samples import Prepared, preparation_for
 from datascaler.score.pipeline.score_batches import finish_batch, start_batch
-from datascaler.score.score_pool import score
-from datascaler.score.verify import REDUCED_TOLERANCE, verify
+from datascaler.score.score_pool import score_pool
+from datascaler.score.verify_scores import REDUCED_TOLERANCE, verify_scores
 from tests.score.pools import GOOD, plain_scores, spec_of, tables_in
 from tests.score.test_pipeline import samples
 
@@ -39,7 +39,7 @@ def waiting_is_an_error() -> Iterator[None]:
 
 
 def test_scores_are_those_of_open_clip_on_the_cpu(tmp_path: Path, pool: str, local_dir: str) -> None:
-    summary = score(spec_of(pool, tmp_path / "out", local_dir, save_embeddings=True))
+    summary = score_pool(spec_of(pool, tmp_path / "out", local_dir, save_embeddings=True))
     plain = plain_scores(local_dir, [number for rows in GOOD.values() for number in rows.values()])
     for shard, rows in GOOD.items():
         url = f"{summary.tables}/shards/{shard}.parquet"
@@ -50,7 +50,7 @@ def test_scores_are_those_of_open_clip_on_the_cpu(tmp_path: Path, pool: str, loc
         with np.load(io.BytesIO(storage.read_bytes(vectors_url(url)))) as vectors:
             cosines = (vectors["img"].astype(np.float32) * vectors["txt"]).sum(axis=1)
         assert cosines[list(rows)] == pytest.approx([scores[row] for row in rows], abs=2e-3)
-    verified = verify(spec_of(pool, tmp_path / "out", local_dir), 20)
+    verified = verify_scores(spec_of(pool, tmp_path / "out", local_dir), 20)
     assert verified.rows == 20
 
 
@@ -90,7 +90,7 @@ def test_a_process_for_each_accelerator(
     tmp_path: Path, pool: str, local_dir: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert accelerators() == torch.cuda.device_count()
-    alone = score(spec_of(pool, tmp_path / "one", local_dir))
+    alone = score_pool(spec_of(pool, tmp_path / "one", local_dir))
     # As if there were two.
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,0")
     together = score_in_processes(spec_of(pool, tmp_path / "two", local_dir), 2)
@@ -99,8 +99,8 @@ def test_a_process_for_each_accelerator(
 
 
 def test_text_masking(tmp_path: Path, pool: str, local_dir: str) -> None:
-    plain = score(spec_of(pool, tmp_path, local_dir))
-    masked = score(spec_of(pool, tmp_path, local_dir, method="tmars"))
+    plain = score_pool(spec_of(pool, tmp_path, local_dir))
+    masked = score_pool(spec_of(pool, tmp_path, local_dir, method="tmars"))
     assert (masked.rows, masked.ok) == (plain.rows, plain.ok)
 
 

@@ -7,10 +7,10 @@ import pytest
 from datascaler import storage
 from datascaler.errors import StoppedError
 from datascaler.models.run_weights import newest_checkpoint
-from datascaler.score.score_pool import score
+from datascaler.score.score_pool import score_pool
 from datascaler.train import train_clip as run_module
 from datascaler.train.recorder import Recorder
-from datascaler.train.train_clip import train
+from datascaler.train.train_clip import train_clip
 from tests.score.pools import spec_of
 from tests.train.runs import differing_weights, make_pool, metrics_of, only_run, run_cli, tiny_spec
 
@@ -37,7 +37,7 @@ def test_the_loss_is_the_cpus(tmp_path: Path, pairs: str, use_mup: bool) -> None
 
 def test_an_interrupted_run_goes_on(tmp_path: Path, pairs: str, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = tiny_spec(pairs, f"{tmp_path}/whole")
-    train(whole)
+    train_clip(whole)
 
     class Stopped(Recorder):
         def after_step(self, number: int, loss: float, lr: float, *, save_now: bool) -> None:
@@ -48,16 +48,16 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, pairs: str, monkeypatch: pyt
     cut = tiny_spec(pairs, f"{tmp_path}/cut")
     with monkeypatch.context() as patch, pytest.raises(StoppedError):
         patch.setattr(run_module, "Recorder", Stopped)
-        train(cut)
-    train(cut)
+        train_clip(cut)
+    train_clip(cut)
     assert list(differing_weights(only_run(whole.output_dir), only_run(cut.output_dir))) == []
 
 
 def test_a_run_scores(tmp_path: Path, pairs: str) -> None:
     spec = tiny_spec(pairs, f"{tmp_path}/run")
-    train(spec)
+    train_clip(spec)
     url = only_run(spec.output_dir)
     assert newest_checkpoint(url) is not None
-    summary = score(spec_of(pairs, f"{tmp_path}/out", "", pretrained=url, batch_size=16))
+    summary = score_pool(spec_of(pairs, f"{tmp_path}/out", "", pretrained=url, batch_size=16))
     assert (summary.rows, summary.ok) == (64, 64)
     assert storage.list_files(summary.tables, ".parquet", recursive=True)

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from datascaler import storage
 from datascaler.cli.main import cli
 from datascaler.errors import ConfigError, StorageError
-from datascaler.score.score_pool import score
+from datascaler.score.score_pool import score_pool
 from tests.data.tars import shard_of
 from tests.s3_server import S3Server
 from tests.score.pools import BAD, SHARDS, content_in, good, make_pool, only_folder, spec_of, tables_in
@@ -109,7 +109,7 @@ def test_cut_in_the_middle_and_run_again_gives_the_same_tables(
         assert process.returncode == 0, messages
     assert json.loads(printed)["skipped"] == len(partly)
     with one_thread():
-        whole = score(spec_of(pool, tmp_path / "whole", local_dir))
+        whole = score_pool(spec_of(pool, tmp_path / "whole", local_dir))
     tables = tables_in(only_folder(tmp_path / "out"))
     assert content_in(only_folder(tmp_path / "out")) == content_in(whole)
     assert len(tables) == 8

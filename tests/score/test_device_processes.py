@@ -15,7 +15,7 @@ from datascaler import storage
 from datascaler.data.tables.score_table import read_table
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.score.device_processes import score_in_processes
-from datascaler.score.score_pool import score
+from datascaler.score.score_pool import score_pool
 from datascaler.score.score_summary import ScoreSummary
 from tests.score.pools import SHARDS, make_pool, spec_of, tables_in
 
@@ -40,7 +40,7 @@ def rows_of(summary: ScoreSummary) -> dict[str, str]:
 
 
 def test_two_processes_do_what_one_does(tmp_path: Path, pool: str, local_dir: str) -> None:
-    alone = score(spec_of(pool, tmp_path / "one", local_dir))
+    alone = score_pool(spec_of(pool, tmp_path / "one", local_dir))
     together = score_in_processes(spec_of(pool, tmp_path / "two", local_dir), 2)
     assert rows_of(together) == rows_of(alone)
     assert (together.shards, together.rows, together.ok, together.bad) == (5, alone.rows, alone.ok, alone.bad)
@@ -50,7 +50,7 @@ def test_workers_with_different_numbers_of_accelerators_do_the_whole_pool(
     tmp_path: Path, pool: str, local_dir: str
 ) -> None:
     first = score_in_processes(spec_of(pool, tmp_path / "out", local_dir, index=0, count=2), 2)
-    second = score(spec_of(pool, tmp_path / "out", local_dir, index=1, count=2))
+    second = score_pool(spec_of(pool, tmp_path / "out", local_dir, index=1, count=2))
     assert (first.shards + second.shards, len(tables_in(second))) == (len(SHARDS), len(SHARDS))
 
 
@@ -59,7 +59,7 @@ def test_the_gravest_error_is_raised(tmp_path: Path, local_dir: str) -> None:
     spec = spec_of(pool, tmp_path / "out", local_dir)
     with pytest.raises(ConfigError, match="unknown model 'no such model'"):
         score_in_processes(spec_of(pool, tmp_path / "out", "no such model"), 2)
-    score(spec)
+    score_pool(spec)
     for name in ("00000001", "00000002"):
         storage.remove(f"{pool}/shards/{name}.tar")
     with pytest.raises(BadInputError, match=r"(?s)00000001.*00000002|00000002.*00000001"):

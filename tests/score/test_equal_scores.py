@@ -11,7 +11,7 @@ from PIL import Image
 
 from datascaler.data.tables.score_table import read_table
 from datascaler.models.arch import register_configs
-from datascaler.score.score_pool import score
+from datascaler.score.score_pool import score_pool
 from tests.data.tars import members_of, shard_of
 from tests.natural import encoded, natural_picture
 from tests.score.pools import make_pool, spec_of
@@ -49,7 +49,7 @@ def test_scores_are_those_of_open_clip(tmp_path: Path, arch: str) -> None:
     shards = {f"{shard}": shard_of(samples[shard * ROWS : (shard + 1) * ROWS]) for shard in range(SHARDS)}
     model, pretrained = weights_of(arch, tmp_path)
     pool = make_pool(f"{tmp_path}/pool", shards)
-    tables = score(spec_of(pool, tmp_path / "out", model, pretrained=pretrained, batch_size=32)).tables
+    tables = score_pool(spec_of(pool, tmp_path / "out", model, pretrained=pretrained, batch_size=32)).tables
 
     network, preprocess = open_clip.create_model_from_pretrained(model, pretrained)
     tokenizer = open_clip.get_tokenizer(model)

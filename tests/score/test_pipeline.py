@@ -27,7 +27,7 @@ from datascaler.score.pipeline.image_edit import SCORE
 from datascaler.score.pipeline.prepare_samples import Preparation, preparation_for
 from datascaler.score.pipeline.publisher import FinishedShard, Publisher
 from datascaler.score.pipeline.score_batches import ScoredBatch, batches_of, finish_batch, start_batch
-from datascaler.score.score_pool import score
+from datascaler.score.score_pool import score_pool
 from datascaler.tools.prefetch import run_ahead
 from tests.score.pools import BAD, content_in, good, make_pool, spec_of
 from tests.tiny_clip import tiny_loaded_clip
@@ -128,9 +128,9 @@ class Halve:
 def test_an_edit_changes_pictures_and_adds_columns(
     tmp_path: Path, pool: str, local_dir: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = score(spec_of(pool, tmp_path / "plain", local_dir))
+    plain = score_pool(spec_of(pool, tmp_path / "plain", local_dir))
     monkeypatch.setattr(work_module, "choose_edit", lambda *_: Halve())
-    edited = score(spec_of(pool, tmp_path / "edited", local_dir, save_embeddings=True))
+    edited = score_pool(spec_of(pool, tmp_path / "edited", local_dir, save_embeddings=True))
     url = f"{edited.tables}/shards/00000000.parquet"
     table, footer = read_table(url, ["status", "score", "area", "boxes"])
     assert footer.settings == {"factor": 0.5}
@@ -152,12 +152,12 @@ def test_an_edit_changes_pictures_and_adds_columns(
 
 def test_vectors_are_kept_beside_the_table(s3_url: str, local_dir: str) -> None:
     pool, out = make_pool(f"{s3_url}/pool"), f"{s3_url}/out"
-    first = score(spec_of(pool, out, local_dir))
+    first = score_pool(spec_of(pool, out, local_dir))
     before = content_in(first)
     # Tables without vectors are done again, and stay as they are.
-    again = score(spec_of(pool, out, local_dir, save_embeddings=True))
+    again = score_pool(spec_of(pool, out, local_dir, save_embeddings=True))
     assert (again.skipped, content_in(again)) == (0, before)
-    assert score(spec_of(pool, out, local_dir, save_embeddings=True)).skipped == 5
+    assert score_pool(spec_of(pool, out, local_dir, save_embeddings=True)).skipped == 5
     for shard, rows in {"00000000": 7, "00000001": 8, "00000002": 0}.items():
         url = f"{first.tables}/shards/{shard}.parquet"
         table, _ = read_table(url, ["status", "score"])
@@ -174,13 +174,13 @@ def test_vectors_are_kept_beside_the_table(s3_url: str, local_dir: str) -> None:
 
 
 def test_the_summary_and_the_footers_say_how_long_it_took(tmp_path: Path, pool: str, local_dir: str) -> None:
-    summary = score(spec_of(pool, tmp_path, local_dir))
+    summary = score_pool(spec_of(pool, tmp_path, local_dir))
     assert summary.seconds > 0
     assert summary.samples_per_second == pytest.approx(21 / summary.seconds, rel=0.01, abs=0.1)
     footer = read_footer(f"{summary.tables}/shards/00000000.parquet")
     assert 0 < footer.seconds <= summary.seconds
     assert footer.finished
-    assert score(spec_of(pool, tmp_path, local_dir)).samples_per_second == 0
+    assert score_pool(spec_of(pool, tmp_path, local_dir)).samples_per_second == 0
 
 
 def test_too_little_memory_names_the_batch_size(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from datascaler.score.pipeline.decoders import decoders
 from datascaler.score.pipeline.prepare_samples import preparation_for
 from datascaler.score.pipeline.score_batches import score_samples
 from datascaler.score.score_id import score_id_of
-from datascaler.score.score_pool import score
+from datascaler.score.score_pool import score_pool
 from datascaler.spec.score import default_model
 from tests.data.tars import shard_of
 from tests.score.pools import (
@@ -58,7 +58,7 @@ def assert_right_scores(tables: str, local_dir: str) -> None:
 
 
 def test_scores_are_those_of_a_plain_loop(tmp_path: Path, pool: str, local_dir: str) -> None:
-    summary = score(spec_of(pool, tmp_path / "out", local_dir))
+    summary = score_pool(spec_of(pool, tmp_path / "out", local_dir))
     assert_right_scores(summary.tables, local_dir)
     assert (summary.shards, summary.skipped, summary.rows, summary.ok) == (5, 0, 21, 15)
     assert summary.bad == dict.fromkeys(BAD, 1)
@@ -70,7 +70,7 @@ def test_scores_are_those_of_a_plain_loop(tmp_path: Path, pool: str, local_dir: 
 
 
 def test_every_bad_sample_is_a_row_with_its_reason(tmp_path: Path, pool: str, local_dir: str) -> None:
-    summary = score(spec_of(pool, tmp_path / "out", local_dir))
+    summary = score_pool(spec_of(pool, tmp_path / "out", local_dir))
     table, _ = read_table(f"{summary.tables}/shards/00000001.parquet", COLUMNS)
     assert table["status"].to_pylist() == [OK, *BAD, OK]
     assert np.isnan(table["score"].to_numpy()).tolist() == [False, *([True] * len(BAD)), False]
@@ -87,7 +87,7 @@ def test_every_bad_sample_is_a_row_with_its_reason(tmp_path: Path, pool: str, lo
 
 def test_a_damaged_tar_is_scored_up_to_the_damage(tmp_path: Path, local_dir: str) -> None:
     pool = make_pool(f"{tmp_path}/pool", {"0": DAMAGED, "1": SHARDS["00000003"]})
-    summary = score(spec_of(pool, tmp_path / "out", local_dir))
+    summary = score_pool(spec_of(pool, tmp_path / "out", local_dir))
     table, _ = read_table(f"{summary.tables}/shards/0.parquet", COLUMNS)
     assert table["status"].to_pylist()[0] == OK
     assert summary.bad == {DAMAGED_TAR: 1}
@@ -96,10 +96,10 @@ def test_a_damaged_tar_is_scored_up_to_the_damage(tmp_path: Path, local_dir: str
 def test_pool_weights_and_output_on_a_real_s3_server(s3_url: str, local_dir: str) -> None:
     pool = make_pool(f"{s3_url}/pool")
     weights = save_local_dir(f"{s3_url}/weights/tiny")
-    summary = score(spec_of(pool, f"{s3_url}/out", weights))
+    summary = score_pool(spec_of(pool, f"{s3_url}/out", weights))
     assert summary.tables.startswith(f"{s3_url}/out/scores/clip-tiny-")
     assert_right_scores(summary.tables, local_dir)
-    again = score(spec_of(pool, f"{s3_url}/out", weights))
+    again = score_pool(spec_of(pool, f"{s3_url}/out", weights))
     assert (again.skipped, again.shards, again.rows) == (5, 5, summary.rows)
 
 
@@ -120,8 +120,8 @@ def test_a_score_that_is_not_finite_is_a_bad_row() -> None:
 def test_workers_that_share_the_work_make_the_same_tables(
     tmp_path: Path, pool: str, local_dir: str, count: int
 ) -> None:
-    whole = score(spec_of(pool, tmp_path / "whole", local_dir))
-    parts = [score(spec_of(pool, tmp_path / "parts", local_dir, index=i, count=count)) for i in range(count)]
+    whole = score_pool(spec_of(pool, tmp_path / "whole", local_dir))
+    parts = [score_pool(spec_of(pool, tmp_path / "parts", local_dir, index=i, count=count)) for i in range(count)]
     assert content_in(parts[0]) == content_in(whole)
     assert sum(part.shards for part in parts) == 5
     assert sum(part.rows for part in parts) == whole.rows
@@ -129,31 +129,31 @@ def test_workers_that_share_the_work_make_the_same_tables(
 
 
 def test_finished_shards_are_skipped_whatever_the_grouping(tmp_path: Path, pool: str, local_dir: str) -> None:
-    first = score(spec_of(pool, tmp_path, local_dir, index=1, count=2))
+    first = score_pool(spec_of(pool, tmp_path, local_dir, index=1, count=2))
     assert (first.shards, first.skipped) == (2, 0)
     before = {info.url: info for info in storage.list_files(first.tables, ".parquet", recursive=True)}
-    rest = score(spec_of(pool, tmp_path, local_dir))
+    rest = score_pool(spec_of(pool, tmp_path, local_dir))
     assert (rest.shards, rest.skipped) == (5, 2)
-    assert [score(spec_of(pool, tmp_path, local_dir, index=i, count=3)).skipped for i in range(3)] == [2, 2, 1]
+    assert [score_pool(spec_of(pool, tmp_path, local_dir, index=i, count=3)).skipped for i in range(3)] == [2, 2, 1]
     after = {info.url: info for info in storage.list_files(first.tables, ".parquet", recursive=True)}
     assert all(after[url] == info for url, info in before.items())
-    assert score(spec_of(pool, tmp_path, local_dir, overwrite=True)).skipped == 0
+    assert score_pool(spec_of(pool, tmp_path, local_dir, overwrite=True)).skipped == 0
 
 
 def test_the_pool_may_grow_after_the_list_was_frozen(tmp_path: Path, pool: str, local_dir: str) -> None:
-    score(spec_of(pool, tmp_path / "out", local_dir, index=0, count=2))
+    score_pool(spec_of(pool, tmp_path / "out", local_dir, index=0, count=2))
     make_pool(pool, {"00000000a": SHARDS["00000003"]})
-    assert score(spec_of(pool, tmp_path / "out", local_dir)).shards == 5
+    assert score_pool(spec_of(pool, tmp_path / "out", local_dir)).shards == 5
 
 
 def test_a_shard_that_was_replaced_is_named(tmp_path: Path, pool: str, local_dir: str) -> None:
-    score(spec_of(pool, tmp_path / "out", local_dir, index=0, count=5))
+    score_pool(spec_of(pool, tmp_path / "out", local_dir, index=0, count=5))
     make_pool(pool, {"00000004": shard_of([good(1)])})
     for options in ({}, {"index": 4, "count": 5}):
         with pytest.raises(ConfigError, match=r"shards/00000004\.tar has changed.*use a new --output-dir"):
-            score(spec_of(pool, tmp_path / "out", local_dir, **options))
+            score_pool(spec_of(pool, tmp_path / "out", local_dir, **options))
     assert list(tables_in(only_folder(tmp_path / "out"))) == ["shards/00000000.parquet"]
-    assert score(spec_of(pool, tmp_path / "out", local_dir, index=3, count=5)).shards == 1
+    assert score_pool(spec_of(pool, tmp_path / "out", local_dir, index=3, count=5)).shards == 1
 
 
 def test_a_shard_that_is_replaced_during_the_run_is_named(
@@ -165,26 +165,26 @@ def test_a_shard_that_is_replaced_during_the_run_is_named(
 
     monkeypatch.setattr(part_module, "require_pool_unchanged", then_replace)
     with pytest.raises(ConfigError, match=r"shards/00000004\.tar has changed"):
-        score(spec_of(pool, tmp_path / "out", local_dir))
+        score_pool(spec_of(pool, tmp_path / "out", local_dir))
     assert len(tables_in(only_folder(tmp_path / "out"))) == 4
 
 
 def test_a_shard_that_is_gone_is_reported_after_the_others_are_done(tmp_path: Path, pool: str, local_dir: str) -> None:
-    score(spec_of(pool, tmp_path / "out", local_dir, index=4, count=5))
+    score_pool(spec_of(pool, tmp_path / "out", local_dir, index=4, count=5))
     storage.remove(f"{pool}/shards/00000001.tar")
     with pytest.raises(BadInputError, match=r"1 of 5 shards are gone.*00000001\.tar: not found") as caught:
-        score(spec_of(pool, tmp_path / "out", local_dir))
+        score_pool(spec_of(pool, tmp_path / "out", local_dir))
     assert caught.value.exit_code == 65
     assert len(tables_in(only_folder(tmp_path / "out"))) == 4
 
 
 def test_a_damaged_table_costs_no_other_shard(tmp_path: Path, pool: str, local_dir: str) -> None:
-    first = score(spec_of(pool, tmp_path / "out", local_dir))
+    first = score_pool(spec_of(pool, tmp_path / "out", local_dir))
     for name, content in (("00000001", b""), ("00000003", b"PAR1 something else PAR1")):
         storage.publish_bytes(f"{first.tables}/shards/{name}.parquet", content)
     storage.remove(f"{first.tables}/shards/00000004.parquet")
     with pytest.raises(BadInputError, match=r"2 of 5 shards are gone or damaged, the others are scored") as caught:
-        score(spec_of(pool, tmp_path / "out", local_dir))
+        score_pool(spec_of(pool, tmp_path / "out", local_dir))
     summary = caught.value.finished
     assert (summary.shards, summary.skipped) == (3, 2)
     assert ["remove the file" in line for line in summary.unreadable] == [True, True]
@@ -193,24 +193,24 @@ def test_a_damaged_table_costs_no_other_shard(tmp_path: Path, pool: str, local_d
 
 def test_another_model_under_the_same_name_is_refused(tmp_path: Path, pool: str, local_dir: str) -> None:
     other = save_local_dir(f"{tmp_path}/other/tiny", seed=1)
-    first = score(spec_of(pool, tmp_path / "out", local_dir, score_name="mine"))
+    first = score_pool(spec_of(pool, tmp_path / "out", local_dir, score_name="mine"))
     before = tables_in(first)
     with pytest.raises(ConfigError, match=r"scores/mine/shards/00000000\.parquet holds other work: .* or --overwrite"):
-        score(spec_of(pool, tmp_path / "out", other, score_name="mine"))
+        score_pool(spec_of(pool, tmp_path / "out", other, score_name="mine"))
     assert tables_in(first) == before
-    renamed = score(spec_of(pool, tmp_path / "out", other))
+    renamed = score_pool(spec_of(pool, tmp_path / "out", other))
     assert renamed.tables != first.tables
-    replaced = score(spec_of(pool, tmp_path / "out", other, score_name="mine", overwrite=True))
+    replaced = score_pool(spec_of(pool, tmp_path / "out", other, score_name="mine", overwrite=True))
     assert (replaced.shards, replaced.skipped) == (5, 0)
     assert read_footer(f"{first.tables}/shards/00000000.parquet").weights_hash == weights_hash(tiny_clip_model(1))
 
 
 def test_a_pool_in_a_bucket_that_is_not_there(s3_url: str, tmp_path: Path, local_dir: str) -> None:
     with pytest.raises(DatascalerError, match="s3://no-such-bucket/pool"):
-        score(spec_of("s3://no-such-bucket/pool", tmp_path / "out", local_dir))
+        score_pool(spec_of("s3://no-such-bucket/pool", tmp_path / "out", local_dir))
     assert storage.list_files(f"{tmp_path}/out", recursive=True) == []
     with pytest.raises(ConfigError, match=r"no \.tar files in .*/empty"):
-        score(spec_of(f"{s3_url}/empty", tmp_path / "out", local_dir))
+        score_pool(spec_of(f"{s3_url}/empty", tmp_path / "out", local_dir))
 
 
 def test_the_names_of_tables_come_from_the_end_of_the_models_name() -> None:

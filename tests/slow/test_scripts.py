@@ -17,7 +17,7 @@ from datascaler.data.subset.subset import read_recipe, read_subset
 from datascaler.data.tables.score_table import read_table
 from datascaler.demo.draw import CLASS_NAMES
 from datascaler.demo.pairs import draw_evalset
-from datascaler.train.train_clip import train
+from datascaler.train.train_clip import train_clip
 from tests.train.runs import ARCH, make_pool, tiny_spec
 
 SCRIPTS = Path(__file__).parent.parent.parent / "scripts"
@@ -58,7 +58,7 @@ def both_spellings(flags: Sequence[str]) -> list[str]:
 @pytest.mark.timeout(900)
 def test_from_a_pool_to_results(s3_url: str) -> None:
     pool, output, runs = make_pool(f"{s3_url}/pool", SAMPLES), f"{s3_url}/out", f"{s3_url}/runs"
-    scorer = train(tiny_spec(pool, f"{s3_url}/scorer", num_checkpoints=1))
+    scorer = train_clip(tiny_spec(pool, f"{s3_url}/scorer", num_checkpoints=1))
     assert scorer is not None
 
     # ---- generate_pools.sh

@@ -21,10 +21,10 @@ import torch
 from datascaler import storage
 from datascaler.data.runs.run_folder import run_url
 from datascaler.models.run_weights import newest_checkpoint, read_checkpoint
-from datascaler.score.score_pool import score
+from datascaler.score.score_pool import score_pool
 from datascaler.spec.score import ScoreSpec
 from datascaler.spec.train import TrainSpec
-from datascaler.train.train_clip import train
+from datascaler.train.train_clip import train_clip
 from tests.evaluate.sets import labelled, write_set
 from tests.stopping import Command, marked, stops
 from tests.tiny_clip import save_local_dir
@@ -95,13 +95,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     folder = tmp_path_factory.mktemp("site")
     pool, scored = make_pool(f"{folder}/pool"), folder / "scored"
     model = save_local_dir(f"{folder}/tiny")
-    score(ScoreSpec(data_dir=pool, output_dir=str(scored), method="clip", model=model, pretrained=None))
+    score_pool(ScoreSpec(data_dir=pool, output_dir=str(scored), method="clip", model=model, pretrained=None))
     site = Site(folder, pool, scored, model, "")
     half = Command(*site.arguments("subset", str(scored)), "--subset-name", "half")
     with half:
         assert half.wait() == 0, half.said()
     spec = site.train_spec(f"{folder}/runs")
-    train(spec)
+    train_clip(spec)
     site.run = run_url(spec)
     write_set(f"{folder}/sets/wds_pets_test", labelled(12))
     storage.publish_text(f"{folder}/tasks/tasklist.yml", TASKS)

@@ -2,26 +2,24 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from hashlib import sha256
 from itertools import islice
 from typing import Any
 
 from datascaler import PlanDataset, storage
-from datascaler.data.materialize.materialize import materialize
+from datascaler.data.materialize.materialize_subset import materialize_subset
 from datascaler.data.plan.known_plan import coverage_plan
 from datascaler.data.pool.check import check_pool
 from datascaler.data.pool.shards import find_shards
 from datascaler.data.select.describe_subset import describe_plan, describe_subset
-from datascaler.data.select.make_subset import make_subset
-from datascaler.data.select.rule import SelectRule
+from datascaler.data.select.select_subset import select_subset
 from datascaler.data.subset.subset import read_subset
 from datascaler.data.tables.index_tables import index_part
 from datascaler.data.tables.score_table import read_table
 from datascaler.data.tables.scoring_progress import find_score_runs
 from datascaler.errors import BadInputError
 from datascaler.evaluate.evalset import open_evalset
-from datascaler.score.score_pool import score
+from datascaler.score.score_pool import score_pool
 from datascaler.train.loading.stream_source import Unplanned
 from tests.data.tars import shard_of
 from tests.evaluate.sets import labelled, write_set
@@ -46,8 +44,8 @@ class Made:
 def make_all(url: str, model: str) -> Made:
     made = Made(model, f"{url}/pool", f"{url}/scored", f"{url}/scored/subsets/half.npy", f"{url}/set")
     make_pool(made.pool, SHARDS)
-    score(spec_of(made.pool, made.scored, model))
-    make_subset(made.scored, SelectRule(fraction=Fraction(1, 2)), method="clip", formats=("npy",), name="half")
+    score_pool(spec_of(made.pool, made.scored, model))
+    select_subset(made.scored, fraction="1/2", method="clip", formats=("npy",), name="half")
     write_set(made.evalset, labelled(10))
     return made
 
@@ -61,7 +59,7 @@ def _tables(folder: str) -> Any:
 
 
 def _score(made: Made, out: str) -> Any:
-    summary = score(spec_of(made.pool, out, made.model))
+    summary = score_pool(spec_of(made.pool, out, made.model))
     columns = {name: read_table(f"{summary.tables}/{name}", ["score"])[0].to_pydict() for name in tables_in(summary)}
     return _tables(summary.tables), columns
 
@@ -79,7 +77,7 @@ def _check(made: Made, _: str) -> Any:
 
 def _subset(made: Made, out: str) -> Any:
     name = storage.basename(out)
-    chosen = make_subset(made.scored, SelectRule(top=9), method="clip", formats=("npy",), name=name)
+    chosen = select_subset(made.scored, top=9, method="clip", formats=("npy",), name=name)
     return read_subset(chosen.files[0]).tolist()
 
 
@@ -89,7 +87,7 @@ def _show(made: Made, _: str) -> Any:
 
 
 def _materialize(made: Made, out: str) -> Any:
-    materialize(made.subset, made.pool, out, samples_per_shard=5)
+    materialize_subset(made.subset, made.pool, out, samples_per_shard=5)
     return {storage.basename(info.url): storage.read_bytes(info.url) for info in storage.list_files(out, ".tar")}
 
 

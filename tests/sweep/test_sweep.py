@@ -15,8 +15,8 @@ from datascaler.errors import BadInputError, ConfigError, DatascalerError, Stora
 from datascaler.spec.sweep import grid
 from datascaler.spec.train import TrainSpec
 from datascaler.sweep import sweep_runs as sweep_module
-from datascaler.sweep.sweep_runs import sweep
-from datascaler.train.train_clip import train
+from datascaler.sweep.sweep_runs import sweep_runs
+from datascaler.train.train_clip import train_clip
 from tests.train.runs import BATCH, make_pool, metrics_of, start_cli, tiny_spec
 from tests.train.test_processes import free_port
 
@@ -71,7 +71,7 @@ def test_ranks_records_what_diverged_and_skips_what_is_done(
     base = base_spec(pool, tmp_path)
     points = grid(base, lrs=[1e-5, 1e30, 1e-2])
     said: list[str] = []
-    result = sweep(points, say=said.append)
+    result = sweep_runs(points, say=said.append)
 
     losses = {spec.lr: finished(run_url(spec)) for spec in points}
     assert losses[1e30] is None
@@ -105,14 +105,14 @@ def test_ranks_records_what_diverged_and_skips_what_is_done(
 
     def counted(spec: TrainSpec, command: str, say: Callable[[str], None]) -> object:
         before = finished(run_url(spec))
-        summary = train(spec, command, say)
+        summary = train_clip(spec, command, say)
         if before is None:
             trained.append(spec.lr)
         return summary
 
-    monkeypatch.setattr(sweep_module, "train", counted)
+    monkeypatch.setattr(sweep_module, "train_clip", counted)
     said.clear()
-    again = sweep([*points, replace(base, lr=3e-3)], say=said.append)
+    again = sweep_runs([*points, replace(base, lr=3e-3)], say=said.append)
     assert len(again.points) == 4
     assert again.points == sorted(again.points, key=lambda point: point.train_loss or 99.0)
     assert trained == [3e-3]
@@ -136,7 +136,7 @@ def test_when_every_point_fails_the_sweep_fails(pool: str, tmp_path: Path) -> No
         with pytest.raises(
             DatascalerError, match=r"no point of the sweep is complete; the first: step \d: the loss is nan"
         ):
-            sweep(points)
+            sweep_runs(points)
     record = storage.read_json(sweep_results_url(points))["points"][0]
     assert (record["train_loss"], record["lr"]) == (None, 1e30)
     assert "the loss is nan" in record["failure"]
@@ -154,11 +154,11 @@ def test_points_whose_folder_or_data_cannot_be_used_cost_no_other_point(
     def trained(spec: TrainSpec, command: str, say: Callable[[str], None]) -> object:
         if spec.lr == 3e-3:
             raise BadInputError("too many samples are lost")
-        return train(spec, command, say)
+        return train_clip(spec, command, say)
 
-    monkeypatch.setattr(sweep_module, "train", trained)
+    monkeypatch.setattr(sweep_module, "train_clip", trained)
     said: list[str] = []
-    result = sweep(points, say=said.append)
+    result = sweep_runs(points, say=said.append)
     assert result.best.lr == 4e-3
     assert result.unfinished == 3
     failures = {point.lr: point.failure for point in result.points}
@@ -176,9 +176,9 @@ def test_points_whose_folder_or_data_cannot_be_used_cost_no_other_point(
     def no_store(spec: TrainSpec, command: str, say: Callable[[str], None]) -> object:  # noqa: ARG001
         raise StorageError("the store is gone")
 
-    monkeypatch.setattr(sweep_module, "train", no_store)
+    monkeypatch.setattr(sweep_module, "train_clip", no_store)
     with pytest.raises(StorageError, match="the store is gone") as caught:
-        sweep(points[3:])
+        sweep_runs(points[3:])
     assert caught.value.finished.best.lr == 4e-3
 
 
@@ -186,14 +186,14 @@ def test_a_store_that_fails_stops_the_sweep(pool: str, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file where the folder should be")
     said: list[str] = []
     with pytest.raises(StorageError):
-        sweep(grid(base_spec(pool, tmp_path / "out")), say=said.append)
+        sweep_runs(grid(base_spec(pool, tmp_path / "out")), say=said.append)
     assert len(said) == 1
 
 
 def test_a_wrong_input_stops_the_sweep_at_its_first_point(pool: str, tmp_path: Path) -> None:
     said: list[str] = []
     with pytest.raises(ConfigError, match="unknown architecture"):
-        sweep(grid(replace(base_spec(pool, tmp_path), model_arch="ViT-B-23")), say=said.append)
+        sweep_runs(grid(replace(base_spec(pool, tmp_path), model_arch="ViT-B-23")), say=said.append)
     assert len(said) == 1
 
 

@@ -16,7 +16,7 @@ from datascaler.models.optimizer import build_optimizer
 from datascaler.models.run_weights import fresh_model, newest_checkpoint, read_checkpoint
 from datascaler.train.checkpoint import Checkpoints, Progress
 from datascaler.train.recorder import MetricsLog
-from datascaler.train.train_clip import train
+from datascaler.train.train_clip import train_clip
 from tests.train.runs import BATCH, STEPS, differing_weights, make_pool, metrics_of, tiny_spec
 
 
@@ -28,7 +28,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def finished(pool: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("finished")
-    train(tiny_spec(pool, str(out)))
+    train_clip(tiny_spec(pool, str(out)))
     return out
 
 
@@ -62,7 +62,7 @@ def test_the_run_goes_on_from_the_one_before_and_says_so(pool: str, finished: Pa
     for path in debris:
         path.write_bytes(b"half")
     said: list[str] = []
-    train(spec, say=said.append)
+    train_clip(spec, say=said.append)
     (told,) = [line for line in said if line.startswith("damaged")]
     assert newest.name in told
     assert told.endswith("going back to step_00000007.pt")

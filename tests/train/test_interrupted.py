@@ -7,7 +7,7 @@ from pathlib import Path
 from datascaler import storage
 from datascaler.data.runs.run_folder import finished, run_url
 from datascaler.spec.train import TrainSpec
-from datascaler.train.train_clip import train
+from datascaler.train.train_clip import train_clip
 from tests.train.runs import (
     BATCH,
     checkpoint_of,
@@ -27,7 +27,7 @@ def test_killed_and_stopped_runs_end_bit_for_bit_like_an_uninterrupted_one(pool:
         for name in ("whole", "cut")
     )
     command = ["train", *cut.arguments()]
-    train(whole)
+    train_clip(whole)
 
     killed = start_cli(*command)
     wait_for(lambda: saved_steps(cut) >= 3, killed, "three checkpoints")
@@ -49,7 +49,7 @@ def test_killed_and_stopped_runs_end_bit_for_bit_like_an_uninterrupted_one(pool:
     assert finished(run_url(cut)) is None
 
     said: list[str] = []
-    train(cut, say=said.append)
+    train_clip(cut, say=said.append)
     assert f"resuming  at {at:,} samples" in said
     assert list(differing_weights(run_url(whole), run_url(cut))) == []
     ours, theirs = metrics_of(run_url(whole)), metrics_of(run_url(cut))

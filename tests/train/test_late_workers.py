@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from datascaler.train.train_clip import train
+from datascaler.train.train_clip import train_clip
 from tests.train.elastic import Cluster
 from tests.train.runs import tiny_spec
 
@@ -29,7 +29,7 @@ def cluster(pool: str, tmp_path: Path) -> Iterator[Start]:
 def test_a_complete_run_needs_nobody(cluster: Start) -> None:
     """A pod that comes late must neither wait for the others nor count as failed."""
     late = cluster(nodes="3")
-    summary = train(late.spec)
+    summary = train_clip(late.spec)
     assert summary is not None
     late.start(2)
     assert late.wait(2) == 0

@@ -10,7 +10,7 @@ import pytest
 from datascaler.data.runs.run_folder import finished, run_url
 from datascaler.errors import StoppedError
 from datascaler.train import step
-from datascaler.train.train_clip import train
+from datascaler.train.train_clip import train_clip
 from tests.train.runs import (
     BATCH,
     STEPS,
@@ -36,7 +36,7 @@ def test_two_processes_on_object_storage_train_like_one(s3_url: str) -> None:
     """13 samples a step: the parts are uneven."""
     pool = make_pool(f"{s3_url}/pool", samples=48, samples_per_shard=12)
     one, two = (tiny_spec(pool, f"{s3_url}/{name}", batch_size=13) for name in ("one", "two"))
-    alone = train(one)
+    alone = train_clip(one)
     done = run_cli("train", *two.arguments(), "--nproc-per-node=2")
     assert done.returncode == 0, done.stderr
     together = finished(run_url(two))
@@ -60,13 +60,13 @@ def test_a_run_goes_on_with_other_numbers_of_processes(tmp_path: Path, monkeypat
         tiny_spec(pool, str(tmp_path / name), train_num_samples=40 * BATCH, num_checkpoints=40, max_substituted=0.2)
         for name in ("whole", "cut")
     )
-    train(whole)
+    train_clip(whole)
 
     with monkeypatch.context() as patch:
         asked = iter([False, False, True])
         patch.setattr(step, "stop_requested", lambda: next(asked))
         with pytest.raises(StoppedError, match="stopped on request at 36 samples"):
-            train(cut)
+            train_clip(cut)
 
     cluster = {"PET_NNODES": "1", "PET_NPROC_PER_NODE": "2"}
     cluster |= {"PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": free_port()}
@@ -82,7 +82,7 @@ def test_a_run_goes_on_with_other_numbers_of_processes(tmp_path: Path, monkeypat
     assert err.splitlines()[-1] == "datascaler: error: stopped on request; the same command goes on"
 
     said: list[str] = []
-    summary = train(replace(cut, num_workers=0), say=said.append)
+    summary = train_clip(replace(cut, num_workers=0), say=said.append)
     assert f"resuming  at {at:,} samples" in said
     ours, theirs = metrics_of(run_url(whole)), metrics_of(run_url(cut))
     assert [row["step"] for row in theirs] == list(range(1, 41))
@@ -96,7 +96,7 @@ def test_a_run_goes_on_with_other_numbers_of_processes(tmp_path: Path, monkeypat
 @pytest.mark.slow
 def test_an_error_that_only_rank_0_meets_ends_all_with_its_exit_code(pool: str, tmp_path: Path) -> None:
     spec = tiny_spec(pool, str(tmp_path))
-    train(spec)
+    train_clip(spec)
     done = run_cli("train", *replace(spec, batch_size=4).arguments(), "--nproc-per-node=2")
     assert done.returncode == 78, done.stderr
     assert "holds another run: batch_size was 12 and is now 4" in done.stderr

@@ -29,7 +29,7 @@ from datascaler.spec.train import TrainSpec
 from datascaler.train import train_clip as run_module
 from datascaler.train.checkpoint import Checkpoints, Progress
 from datascaler.train.loading.batches import Batch, BatchSource, iterate_batches
-from datascaler.train.train_clip import train
+from datascaler.train.train_clip import train_clip
 from tests.train.runs import (
     ARCH,
     BATCH,
@@ -49,7 +49,7 @@ def done(pool: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainSpec
     """A finished run under the standard parametrisation, and what it said."""
     spec = tiny_spec(pool, str(tmp_path_factory.mktemp("done")))
     said: list[str] = []
-    summary = train(spec, "the command", said.append)
+    summary = train_clip(spec, "the command", said.append)
     assert summary is not None
     return spec, summary, said
 
@@ -86,7 +86,7 @@ def test_the_outlook_comes_before_the_first_step(pool: str, tmp_path: Path, monk
             yield batch
 
     monkeypatch.setattr(run_module, "iterate_batches", watched)
-    train(tiny_spec(pool, str(tmp_path)), say=said.append)
+    train_clip(tiny_spec(pool, str(tmp_path)), say=said.append)
     assert at_first_batch[0] == said
     text = "\n".join(said)
     for pattern in (
@@ -114,7 +114,7 @@ def test_a_standard_run_is_an_ordinary_open_clip_checkpoint(done: tuple[TrainSpe
 def test_a_full_width_run_loads_by_name(pool: str, tmp_path: Path) -> None:
     one, two = Fraction(1), BATCH * 2
     spec = tiny_spec(pool, str(tmp_path), width_mult=one, min_width_mult=one, train_num_samples=two, num_checkpoints=1)
-    summary = train(spec)
+    summary = train_clip(spec)
     assert summary is not None
     stock, _, preprocess = open_clip.create_model_and_transforms(ARCH, pretrained=summary.checkpoint)
     ours = load_clip(None, summary.run, torch.device("cpu"))
@@ -137,7 +137,7 @@ def test_info_pkl_is_what_datacomps_evaluate_reads_and_means_the_same_there(pool
     for use_mup in (False, True):
         said: list[str] = []
         spec = tiny_spec(pool, str(tmp_path), **full, use_mup=use_mup)
-        summary = train(spec, say=said.append)
+        summary = train_clip(spec, say=said.append)
         assert summary is not None
         info = pickle.loads(Path(run_url(spec), "info.pkl").read_bytes())
         assert info == {
@@ -168,7 +168,7 @@ def test_a_finished_run_returns_at_once(
 ) -> None:
     spec, summary, _ = done
     monkeypatch.setattr(run_module, "fresh_model", refuse)
-    assert train(replace(spec, num_workers=3, num_checkpoints=1)) == summary
+    assert train_clip(replace(spec, num_workers=3, num_checkpoints=1)) == summary
 
 
 def refuse(*_: Any, **__: Any) -> Any:
@@ -178,14 +178,14 @@ def refuse(*_: Any, **__: Any) -> Any:
 def test_loader_workers_change_no_bit(done: tuple[TrainSpec, RunSummary, list[str]], tmp_path: Path) -> None:
     spec, summary, _ = done
     other = replace(spec, output_dir=str(tmp_path), num_workers=2)
-    train(other)
+    train_clip(other)
     assert list(differing_weights(summary.run, run_url(other))) == []
 
 
 def test_pieces_give_the_same_weights(done: tuple[TrainSpec, RunSummary, list[str]], tmp_path: Path) -> None:
     spec, summary, _ = done
     other = replace(spec, output_dir=str(tmp_path), device_batch_size=5)
-    train(other)
+    train_clip(other)
     assert [row["loss"] for row in metrics_of(run_url(other))] == pytest.approx(
         [row["loss"] for row in metrics_of(summary.run)], abs=1e-5
     )
@@ -199,13 +199,13 @@ def test_mup_groups_hold_in_the_checkpoint_after_a_resume(pool: str, tmp_path: P
         pool, str(tmp_path), width_mult=half, min_width_mult=quarter, use_mup=True, train_num_samples=4 * BATCH,
         num_checkpoints=2, eps=1e-8,
     )  # fmt: skip
-    train(spec)
+    train_clip(spec)
     url = run_url(spec)
     storage.remove(storage.join(url, "summary.json"))
     pointer = {"file": "step_00000002.pt", "step": 2, "samples_seen": 2 * BATCH}
     storage.publish_json(storage.join(url, "checkpoints", "latest.json"), pointer)
     said: list[str] = []
-    train(spec, say=said.append)
+    train_clip(spec, say=said.append)
     assert f"resuming  at {2 * BATCH} samples" in said
     groups = {group["name"]: group for group in checkpoint_of(url)["optimizer"]["param_groups"]}
     hidden = groups.pop("hidden/decay")
@@ -341,7 +341,7 @@ def test_refused_before_anything_is_built(
     changes, kind, message = REFUSED[case]
     monkeypatch.setattr(run_module, "fresh_model", refuse)
     with pytest.raises(kind, match=message) as raised:
-        train(replace(tiny_spec(pool, str(tmp_path / "out")), **changes(pool, tmp_path)))
+        train_clip(replace(tiny_spec(pool, str(tmp_path / "out")), **changes(pool, tmp_path)))
     assert "\n" not in str(raised.value)
     assert not list(tmp_path.rglob("checkpoints"))
 
@@ -349,7 +349,7 @@ def test_refused_before_anything_is_built(
 def test_another_batch_size_in_the_same_folder_is_refused(done: tuple[TrainSpec, RunSummary, list[str]]) -> None:
     spec, _, _ = done
     with pytest.raises(ConfigError, match="holds another run: batch_size was 12 and is now 16"):
-        train(replace(spec, batch_size=16))
+        train_clip(replace(spec, batch_size=16))
     # What people vary is in the folder's name, so it can't collide.
     for change in ({"lr": 2e-3}, {"seed": 1}, {"train_num_samples": 960}, {"use_mup": True}, {"weight_decay": 0.1}):
         assert run_url(replace(spec, **change)) != run_url(spec)
@@ -358,26 +358,26 @@ def test_another_batch_size_in_the_same_folder_is_refused(done: tuple[TrainSpec,
 def test_a_shard_that_changed_ends_the_run_before_it_goes_on(tmp_path: Path) -> None:
     pool = make_pool_with_faults(str(tmp_path / "pool"), lambda _: False)
     spec = tiny_spec(pool, str(tmp_path / "out"), train_num_samples=2 * BATCH, num_checkpoints=1)
-    train(spec)
+    train_clip(spec)
     plan = next((tmp_path / "out" / "plans").iterdir())
     shard = tmp_path / "pool" / "00000002.tar"
     shard.write_bytes(shard.read_bytes() + b"\0" * 10240)
     with pytest.raises(ConfigError, match="holds another run: pool_digest was"):
-        train(spec)
+        train_clip(spec)
     with pytest.raises(ConfigError, match=r"shard .*00000002\.tar is not the one that the plan was made from"):
-        train(replace(spec, output_dir=str(tmp_path / "other"), plan_file=str(plan)))
+        train_clip(replace(spec, output_dir=str(tmp_path / "other"), plan_file=str(plan)))
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_update(pool: str, tmp_path: Path) -> None:
     spec = tiny_spec(pool, str(tmp_path), lr=1e30, warmup_steps=0)
     message = r"the loss is nan at learning rate .*nothing was updated: try a lower"
     with pytest.raises(DivergedError, match=message):
-        train(spec)
+        train_clip(spec)
     record = storage.join(run_url(spec), "diverged.json")
     saved = storage.read_json(record)["step"] - 1
     # A pod that is started again must not spend the same hours again.
     with pytest.raises(DivergedError, match=rf"step {saved + 1}: {message}.*remove {re.escape(record)} to try again"):
-        train(spec)
+        train_clip(spec)
     assert checkpoint_of(run_url(spec))["samples_seen"] == saved * BATCH
     assert finished(run_url(spec)) is None
     assert all(math.isfinite(row["loss"]) for row in metrics_of(run_url(spec)))
@@ -394,7 +394,7 @@ def test_checkpoints_by_the_clock(pool: str, tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(Checkpoints, "save", recorded)
     for minutes, expected in ((0.0, [STEPS]), (1000.0, [STEPS]), (1e-9, list(range(1, STEPS + 1)))):
-        train(tiny_spec(pool, str(tmp_path / str(minutes)), num_checkpoints=1, checkpoint_minutes=minutes))
+        train_clip(tiny_spec(pool, str(tmp_path / str(minutes)), num_checkpoints=1, checkpoint_minutes=minutes))
         assert saved == expected
         saved.clear()
 
@@ -405,7 +405,7 @@ def test_a_pool_without_one_good_image_is_an_error_of_one_line(tmp_path: Path, n
     with pytest.raises(
         BadInputError, match=r"^none of the \d+ samples that could stand in for draw \d+ can be read and decoded$"
     ):
-        train(tiny_spec(pool, str(tmp_path / "out"), num_workers=num_workers))
+        train_clip(tiny_spec(pool, str(tmp_path / "out"), num_workers=num_workers))
 
 
 # ---- plans -----------------------------------------------------------------------------------------------------
@@ -419,7 +419,7 @@ def test_the_plan_beside_the_subset_is_taken(pool: str, tmp_path: Path, monkeypa
 
     monkeypatch.setattr(make_plan, "index_pool", refuse)
     said: list[str] = []
-    train(tiny_spec(pool, str(tmp_path / "out"), subset_file=subset, train_num_samples=BATCH), say=said.append)
+    train_clip(tiny_spec(pool, str(tmp_path / "out"), subset_file=subset, train_num_samples=BATCH), say=said.append)
     assert "32 of 32 uids present in this pool (100.0%)" in said
     assert not (tmp_path / "out" / "plans").exists()
 
@@ -433,13 +433,13 @@ def test_a_subset_from_elsewhere_gets_a_plan_by_index_once(
     Path(plan_of(pool, tmp_path, uids_of(pool)[:3])).rename(tmp_path / "best.plan")
     spec = tiny_spec(pool, str(tmp_path / "out"), subset_file=str(tmp_path / "best.npy"), train_num_samples=BATCH)
     said: list[str] = []
-    train(spec, say=said.append)
+    train_clip(spec, say=said.append)
     assert "20 of 20 uids present in this pool (100.0%)" in said
     assert len(list((tmp_path / "out" / "plans").iterdir())) == 1
     from datascaler.data.plan import make_plan
 
     monkeypatch.setattr(make_plan, "index_pool", refuse)
-    train(replace(spec, lr=5e-4))
+    train_clip(replace(spec, lr=5e-4))
 
 
 # ---- checkpoints -----------------------------------------------------------------------------------------------
@@ -456,7 +456,7 @@ class Malicious:
 @pytest.mark.parametrize("content", ["malicious", "truncated", "not a dict", "of another model"])
 def test_a_checkpoint_that_is_not_ours_is_refused_and_runs_nothing(content: str, pool: str, tmp_path: Path) -> None:
     spec = tiny_spec(pool, str(tmp_path / "out"), train_num_samples=BATCH, num_checkpoints=1)
-    train(spec)
+    train_clip(spec)
     url = run_url(spec)
     storage.remove(storage.join(url, "summary.json"))
     checkpoint = Path(url, "checkpoints", "step_00000001.pt")
@@ -476,6 +476,6 @@ def test_a_checkpoint_that_is_not_ours_is_refused_and_runs_nothing(content: str,
         torch.save({"state_dict": {}}, checkpoint)
         expected = "was made with another width, base width or parametrisation"
     with pytest.raises(ConfigError, match=expected) as raised:
-        train(spec)
+        train_clip(spec)
     assert "\n" not in str(raised.value)
     assert not mark.exists()

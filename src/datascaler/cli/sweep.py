@@ -50,9 +50,9 @@ def sweep(
 
         result = show_finished(lambda: collect_points(points), partial(_show, as_json=as_json))
     else:
-        from datascaler.sweep.sweep_runs import sweep as run
+        from datascaler.sweep.sweep_runs import sweep_runs
 
-        result = show_finished(lambda: run(points, nproc_per_node, note), partial(_show, as_json=as_json))
+        result = show_finished(lambda: sweep_runs(points, nproc_per_node, note), partial(_show, as_json=as_json))
     if result.unfinished:
         note(f"{result.unfinished} of {len(result.points)} points are neither complete nor diverged")
         raise click.exceptions.Exit(PartlyFailedError.exit_code)

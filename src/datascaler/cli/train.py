@@ -35,8 +35,8 @@ def train(nproc_per_node: int, as_json: bool, **options: Any) -> None:
     if needs_torchrun(nproc_per_node):
         summary = train_under_torchrun(spec, own_arguments(), nproc_per_node)
     else:
-        from datascaler.train.train_clip import train as run
+        from datascaler.train.train_clip import train_clip
 
-        summary = run(spec, shlex.join(["datascaler", *own_arguments()]), note)
+        summary = train_clip(spec, shlex.join(["datascaler", *own_arguments()]), note)
     if summary:
         print_result(asdict(summary), as_json=as_json)

@@ -16,22 +16,21 @@ from datascaler import storage
 from datascaler.data.pool.shard_list import read_frozen_shards
 from datascaler.data.pool.uids import join_uid
 from datascaler.data.runs.run_folder import RunSummary
-from datascaler.data.select.make_subset import MadeSubset, make_subset
-from datascaler.data.select.rule import SelectRule
 from datascaler.data.select.score_source import RANDOM
+from datascaler.data.select.select_subset import MadeSubset, select_subset
 from datascaler.data.tables.score_table import read_table, table_url
 from datascaler.demo.draw import CLASS_NAMES
 from datascaler.demo.figures import PoolScores, publish_pictures
 from datascaler.demo.make_data import DemoData, Recipe, make_data
 from datascaler.evaluate.models import evaluate_model
 from datascaler.evaluate.tasks import load_tasks
-from datascaler.score.score_pool import score
+from datascaler.score.score_pool import score_pool
 from datascaler.spec.scales import DEMO
 from datascaler.spec.score import ScoreSpec
 from datascaler.spec.train import TrainSpec
 from datascaler.stop import held_back
 from datascaler.tools.child_processes import end_with_parent
-from datascaler.train.train_clip import train
+from datascaler.train.train_clip import train_clip
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +73,12 @@ def run_demo(output_dir: str, recipe: Recipe, say: Callable[[str], None] = lambd
         score_spec = ScoreSpec(
             data_dir=data.pool, output_dir=scores_dir, method="dfn", model=None, pretrained=filter_run.run
         )
-        scored = workers.submit(score, score_spec).result()
+        scored = workers.submit(score_pool, score_spec).result()
         pool_scores = _scores_and_truth(scores_dir, scored.tables, data)
 
         say(f"[4/6] keeping the best {float(recipe.fraction):.0%}, and as many at random")
         subsets = {
-            method: make_subset(
-                scores_dir, SelectRule(fraction=recipe.fraction), method=method, score_name=scored.score_id
-            )
+            method: select_subset(scores_dir, fraction=recipe.fraction, method=method, score_name=scored.score_id)
             for method in ("dfn", RANDOM)
         }
 
@@ -171,7 +168,7 @@ def _train_spec(
 
 
 def _train(spec: TrainSpec) -> RunSummary:
-    summary = train(spec, "datascaler demo")
+    summary = train_clip(spec, "datascaler demo")
     assert summary is not None, "a demo's training is one process"
     return summary
 

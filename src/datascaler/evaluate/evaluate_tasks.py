@@ -37,7 +37,7 @@ class _Job:
     """None for a layout that is not read."""
 
 
-def evaluate(
+def evaluate_tasks(
     model: LoadedClip,
     *,
     data_dir: str,

@@ -12,7 +12,7 @@ from datascaler.errors import (
     PartlyFailedError,
     TryAgainError,
 )
-from datascaler.evaluate.evaluate_tasks import evaluate
+from datascaler.evaluate.evaluate_tasks import evaluate_tasks
 from datascaler.evaluate.summary import EvalSummary
 from datascaler.models.load import load_clip
 
@@ -70,7 +70,7 @@ def evaluate_model(
 ) -> dict[str, Any]:
     """Evaluate one model. Raises as `evaluate` does, with what this returns as `finished`."""
     try:
-        summary = evaluate(load_clip(model, pretrained), output_dir=output_dir, say=say, **options)
+        summary = evaluate_tasks(load_clip(model, pretrained), output_dir=output_dir, say=say, **options)
     except DatascalerError as error:
         if isinstance(error.finished, EvalSummary):
             error.finished = _scores(error.finished, output_dir)

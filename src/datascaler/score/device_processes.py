@@ -62,9 +62,9 @@ def _score_part(spec: ScoreSpec, number: int, answer: Connection) -> None:
     # A Ctrl-C goes to all processes of a terminal; the one above tells this one, once it knows what it means.
     listen([signal.SIGTERM])
     try:
-        from datascaler.score.score_pool import score
+        from datascaler.score.score_with_model import score_with_model
 
-        answer.send(score(spec))
+        answer.send(score_with_model(spec))
     except (DatascalerError, StoppedError) as error:
         answer.send(error)
 

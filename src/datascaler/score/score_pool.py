@@ -1,123 +1,63 @@
-"""Scoring a pool: freeze the shard list, then one table a shard, each published whole.
+"""Scoring a pool by any method: the spec says which, and each family of methods has its own way through the shards."""
 
-Reading, decoding, the network and publishing overlap, also from one shard to the next: a thread reads ahead, workers
-decode, this thread feeds the network, another one writes.
-"""
+from collections.abc import Callable
 
-import time
-from collections import deque
-from collections.abc import Callable, Iterable
-from contextlib import closing
-from dataclasses import dataclass, field
-
-import pyarrow as pa
-
-from datascaler.data.pool.shards import Shard
-from datascaler.data.tables.score_table import Footer, count_table, finished_footer, table_url
-from datascaler.progress import progress
-from datascaler.score.pipeline.decoders import Decoders, decoders, result_of
-from datascaler.score.pipeline.feed import Batch, Done, End, Gone, feed
-from datascaler.score.pipeline.prepare_samples import preparation_for
-from datascaler.score.pipeline.publisher import FinishedShard, Publisher, has_vectors
-from datascaler.score.pipeline.score_batches import ScoredBatch, StartedBatch, finish_batch, start_batch
+from datascaler.errors import ConfigError
 from datascaler.score.score_summary import ScoreSummary
-from datascaler.score.scorer import Work, load_work
-from datascaler.score.worker_shards import my_shards, raise_for_unreadable, tables_folder
-from datascaler.spec.score import ScoreSpec
-from datascaler.tools.prefetch import run_ahead
-
-_BATCHES_AHEAD = 2
-_NO_COLUMNS = pa.schema([])
+from datascaler.spec.score import ScorePart, ScoreSpec
+from datascaler.spec.score_captions import CaptionSpec
+from datascaler.spec.score_embeddings import EmbeddingSpec
 
 
-def score(spec: ScoreSpec, say: Callable[[str], None] = lambda _: None) -> ScoreSummary:
-    """Score this worker's shards. Finished ones are skipped, so the same command, run again, goes on.
+def score_pool(
+    spec: ScorePart, say: Callable[[str], None] = lambda _: None, *, processes: int | None = 1
+) -> ScoreSummary:
+    """Score every sample of a pool: one parquet table a shard, published whole, below `<output_dir>/scores`.
 
-    Raises BadInputError, after all other shards are done, if some are gone since the list was frozen or have a damaged
-    table, with the summary as `finished`; StorageError at once where the store fails, since the others would fail too.
+    Finished shards are skipped, so the same call goes on after an interruption. A sample that can't be scored is a row
+    with its reason. Workers of one pool take `index` of `count` in their specs and share nothing but the output folder.
+
+    Args:
+        spec: a ScoreSpec, whose methods run a model over the images; or a CaptionSpec or an EmbeddingSpec.
+        say: gets lines for people.
+        processes: of a ScoreSpec: processes that share the work, each with an accelerator of its own; None is one for
+            each accelerator. They are spawned, so a script that asks for several guards its `__main__`.
+
+    Returns counts over this worker's shards; `tables` is the folder of the tables, `score_id` its name.
+
+    Raises ConfigError for a spec, model or file that can't be used; BadInputError, after all other shards are done,
+    where some can't be read, with the counts as its `finished`; StorageError where the store fails.
+
+    Example:
+        >>> spec = ScoreSpec(data_dir="pool", output_dir="out", method="clip", model="local-dir:model")
+        >>> summary = score_pool(spec)
+        >>> summary.rows, summary.ok
+        (24, 24)
     """
-    mine = my_shards(spec)
-    work = load_work(spec)
-    run = _Run(spec, work, ScoreSummary(work.score_id, tables_folder(spec.output_dir, work.score_id)))
-    device = work.clip.device.type if work.clip else "cpu"
-    built = f", built as {work.clip.config}" if work.clip and work.clip.config != work.clip.arch else ""
-    say(f"scoring {len(mine):,} shards as {work.score_id} on {device}{built}")
-    with (
-        progress(0, "score") as bar,
-        Publisher(lambda footer: count_table(run.summary, footer)) as publisher,
-        decoders(preparation_for(work.clip, work.edit), spec.num_workers, in_processes=device != "cpu") as workers,
-        closing(run_ahead(feed(mine, run.done, spec.batch_size, workers, work.edit), _BATCHES_AHEAD)) as events,
-    ):
-        for batch in run.scored(events, workers, publisher):
-            bar.update(len(batch.samples))
-            # The pool's size is known only at its end: extrapolate from the shards so far.
-            bar.total = round(bar.n / (run.shards_scored + 0.5) * (len(mine) - run.summary.skipped))
-    run.summary.took(run.seconds, run.rows)
-    raise_for_unreadable(run.summary, len(mine))
-    return run.summary
+    # Each family brings libraries that the others do without.
+    if isinstance(spec, ScoreSpec):
+        return _score_with_model(spec, say, processes)
+    if processes not in (None, 1):
+        raise ConfigError(f"processes {processes} has no meaning for method {spec.method}: it runs no model")
+    if isinstance(spec, CaptionSpec):
+        from datascaler.score.captions.score_captions import score_captions
+
+        return score_captions(spec, say)
+    if isinstance(spec, EmbeddingSpec):
+        from datascaler.score.embeddings.score_embeddings import score_embeddings
+
+        return score_embeddings(spec, say)
+    raise ConfigError(f"{type(spec).__name__} is no spec of a scoring method: give a ScoreSpec")
 
 
-@dataclass(slots=True)
-class _Run:
-    """The state of a run, in the network's thread."""
+def _score_with_model(spec: ScoreSpec, say: Callable[[str], None], processes: int | None) -> ScoreSummary:
+    from datascaler.score.device_processes import accelerators, score_in_processes
 
-    spec: ScoreSpec
-    work: Work
-    summary: ScoreSummary
-    rows: int = 0
-    shards_scored: int = 0
-    _began: float = field(default_factory=time.monotonic)
-    _shard_began: float = field(default_factory=time.monotonic)
-    _batches: list[ScoredBatch] = field(default_factory=list)
-    """Of the shard in hand."""
+    count = processes or accelerators()
+    if count > 1:
+        say(f"scoring in {count} processes, one for each accelerator")
+        return score_in_processes(spec, count)
 
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self._began
+    from datascaler.score.score_with_model import score_with_model
 
-    def done(self, shard: Shard) -> Footer | None:
-        """The footer of a shard that needs no work."""
-        url = table_url(self.summary.tables, shard)
-        found = finished_footer(url, self.work.footer(shard), overwrite=self.spec.overwrite)
-        return None if self.spec.save_embeddings and not has_vectors(url) else found
-
-    def scored(
-        self, events: Iterable[Done | Gone | Batch | End], workers: Decoders, publisher: Publisher
-    ) -> Iterable[ScoredBatch]:
-        """The batches, as they are finished; shards are handed to the publisher."""
-        started: deque[StartedBatch] = deque()
-        for event in events:
-            if isinstance(event, Batch):
-                parts = [result_of(part) for part in event.parts]
-                with workers.while_paused():
-                    started.append(start_batch(self.work.clip, parts, keep_vectors=self.spec.save_embeddings))
-            # While the network works on a batch, the results of the one before are taken.
-            while len(started) > isinstance(event, Batch):
-                batch = finish_batch(started.popleft())
-                self._batches.append(batch)
-                self.rows += len(batch.samples)
-                yield batch
-            if isinstance(event, Done):
-                self.summary.skipped += 1
-                count_table(self.summary, event.footer)
-            elif isinstance(event, Gone):
-                self.summary.unreadable.append(f"{event.shard.url}: {event.error}")
-                self._next_shard()
-            elif isinstance(event, End):
-                publisher.submit(self._finished(event.shard))
-                self.shards_scored += 1
-                self._next_shard()
-
-    def _finished(self, shard: Shard) -> FinishedShard:
-        return FinishedShard(
-            url=table_url(self.summary.tables, shard),
-            footer=self.work.footer(shard).after(time.monotonic() - self._shard_began),
-            batches=self._batches,
-            columns=self.work.edit.columns if self.work.edit else _NO_COLUMNS,
-            width=self.work.clip.width if self.work.clip and self.spec.save_embeddings else None,
-            overwrite=self.spec.overwrite,
-        )
-
-    def _next_shard(self) -> None:
-        self._batches = []
-        self._shard_began = time.monotonic()
+    return score_with_model(spec, say)

@@ -9,10 +9,10 @@ from datascaler.data.runs.sweep_results import SweepResult, collect
 from datascaler.errors import BadInputError, ConfigError, DamagedError, DatascalerError, DivergedError, StorageError
 from datascaler.spec.train import TrainSpec
 from datascaler.train.launch_torchrun import ChildError, needs_torchrun, train_under_torchrun
-from datascaler.train.train_clip import train
+from datascaler.train.train_clip import train_clip
 
 
-def sweep(
+def sweep_runs(
     points: Sequence[TrainSpec], nproc_per_node: int = 1, say: Callable[[str], None] = lambda _: None
 ) -> SweepResult:
     """Train every point that is not complete yet. One that diverges has left a record, and the sweep goes on.
@@ -51,7 +51,7 @@ def _train_point(spec: TrainSpec, nproc_per_node: int, say: Callable[[str], None
         with _stdout_is_stderr():
             train_under_torchrun(spec, ["train", *spec.arguments()], nproc_per_node, name=spec.folder)
     else:
-        train(spec, "datascaler sweep", say)
+        train_clip(spec, "datascaler sweep", say)
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from datascaler.train.step import Step
 _TIMED_SAMPLES = 64
 
 
-def train(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambda _: None) -> RunSummary | None:
+def train_clip(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambda _: None) -> RunSummary | None:
     """Train, or go on with, the run that `spec` describes. A finished run is only looked up.
 
     Under torchrun every process calls this; the summary is returned on rank 0, and `say` gets lines for people there.

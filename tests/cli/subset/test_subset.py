@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from datascaler.cli.main import cli
 from datascaler.data.pool.uids import uid_hex
-from datascaler.data.select import make_subset
+from datascaler.data.select import select_subset
 from datascaler.data.subset.subset import read_recipe, read_subset
 from tests.data.scored_folder import UIDS, score_pool
 
@@ -108,7 +108,7 @@ def test_usage_errors_here_and_before_anything_is_sent(verb: list[str], words: l
 
 def test_more_uids_than_a_set_of_strings_can_hold_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = score_pool(str(tmp_path))
-    monkeypatch.setattr(make_subset, "LARGEST_SET", 8)
+    monkeypatch.setattr(select_subset, "LARGEST_SET", 8)
     for size in (["--fraction", "0.3"], ["--threshold", "0.7"]):
         result = run(out, "--method", "clip", *size)
         assert "9 uids are too many for .pkl" in str(result.exception)

@@ -25,7 +25,7 @@ from datascaler.train.loading import stream_source as unplanned
 from datascaler.train.loading.batches import Batch, BatchSource, iterate_batches
 from datascaler.train.loading.stream_source import UnplannedFeed
 from datascaler.train.open_data import opened_data
-from datascaler.train.train_clip import train
+from datascaler.train.train_clip import train_clip
 from tests.data.tars import members_of, shard_of
 from tests.train.runs import ARCH, BATCH, metrics_of, tiny_spec
 
@@ -115,7 +115,7 @@ def test_training_sees_the_same_samples_in_an_epoch_with_a_plan_and_without(
             batch_size=batch,
             num_checkpoints=1,
         )
-        train(replace(spec, no_plan=no_plan))
+        train_clip(replace(spec, no_plan=no_plan))
         seen[no_plan] = [Counter(drawn[at : at + size]) for at in range(0, len(drawn), size)]
     assert seen[True] == seen[False] == [epoch] * epochs
 
@@ -186,14 +186,14 @@ def test_a_run_goes_on_where_it_was_and_says_what_that_costs(
     pool: str, subset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, cut = (unplanned_spec(pool, tmp_path / name, subset) for name in ("whole", "cut"))
-    summary = train(whole)
+    summary = train_clip(whole)
     asked = iter([False, False, True])
     with monkeypatch.context() as patch:
         patch.setattr(step, "stop_requested", lambda: next(asked))
         with pytest.raises(StoppedError, match=f"at {3 * BATCH} samples"):
-            train(cut)
+            train_clip(cut)
     said: list[str] = []
-    resumed = train(cut, say=said.append)
+    resumed = train_clip(cut, say=said.append)
     assert f"{len(WANTED) + 1} uids wanted; without a plan it is not known how many this pool has" in said
     assert "data      the whole pool as a stream, in every process, for lack of a plan" in said
     at = said.index(f"resuming  at {3 * BATCH} samples")
@@ -227,21 +227,21 @@ def test_several_nodes_are_refused(good_pool: str, tmp_path: Path, monkeypatch: 
 def test_a_subset_of_another_pool_is_an_error_after_one_pass(good_pool: str, tmp_path: Path) -> None:
     (url,) = write_subset(f"{tmp_path}/other", uid_array([uid(1000)]), {}, ["npy"])
     with pytest.raises(ConfigError, match="the subset matches no sample of this pool: nothing to train on"):
-        train(unplanned_spec(good_pool, tmp_path / "out", url))
+        train_clip(unplanned_spec(good_pool, tmp_path / "out", url))
 
 
 def test_a_pool_without_one_good_image_is_an_error_of_one_line(tmp_path: Path) -> None:
     shard = shard_of(members_of(number) | {"png": b"no image"} for number in range(100))
     storage.publish_bytes(f"{tmp_path}/pool/0.tar", shard)
     with pytest.raises(BadInputError, match=r"^none of the 100 samples that could stand in for draw 0 can be decoded$"):
-        train(unplanned_spec(f"{tmp_path}/pool", tmp_path / "out", None))
+        train_clip(unplanned_spec(f"{tmp_path}/pool", tmp_path / "out", None))
 
 
 def test_a_run_with_a_plan_does_not_go_on_without(good_pool: str, tmp_path: Path) -> None:
     spec = unplanned_spec(good_pool, tmp_path, None, train_num_samples=BATCH)
-    train(spec)
+    train_clip(spec)
     with pytest.raises(ConfigError, match="holds another run: no_plan was True and is now False"):
-        train(replace(spec, no_plan=False))
+        train_clip(replace(spec, no_plan=False))
 
 
 def test_the_pictures_of_these_pools_differ() -> None:

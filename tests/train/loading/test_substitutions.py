@@ -15,7 +15,7 @@ from datascaler.errors import BadInputError, ConfigError
 from datascaler.models.run_weights import newest_checkpoint
 from datascaler.spec.train import TrainSpec
 from datascaler.train.loading.substitutions import Replaced
-from datascaler.train.train_clip import train
+from datascaler.train.train_clip import train_clip
 from tests.data.planned_pools import planned
 from tests.data.tars import members_of, shard_of
 from tests.train.planned_data import BROKEN, WANTED, planned_pool
@@ -72,7 +72,7 @@ def test_a_run_stops_with_a_checkpoint_and_goes_on_when_the_limit_is_raised(
     for reason in (": not an image format that Pillow knows", ""):  # an earlier start's are not kept
         message = rf"^\d+ of \d+ draws .* more than --max-substituted 10%{reason}; look .*`datascaler pool check`"
         with pytest.raises(BadInputError, match=message) as caught:
-            train(spec)
+            train_clip(spec)
         stopped_at = newest_checkpoint(run_url(spec))
         assert stopped_at is not None
         assert finished(run_url(spec)) is None
@@ -80,7 +80,7 @@ def test_a_run_stops_with_a_checkpoint_and_goes_on_when_the_limit_is_raised(
     assert 0 < seen < DRAWS
     assert str(stopped_at).endswith(f"step_{seen // BATCH:08d}.pt")
     assert sum("were replaced" in message for message in caplog.messages) == 1
-    summary = train(replace(spec, max_substituted=0.3))
+    summary = train_clip(replace(spec, max_substituted=0.3))
     assert summary is not None
     assert (summary.samples_seen, summary.substituted) == (DRAWS, 24)
     assert metrics_of(summary.run)[-1]["substituted"] == 24
@@ -90,9 +90,9 @@ def test_what_the_last_step_brings_over_the_limit_is_not_finished(pool: str, tmp
     spec = spec_of(pool, tmp_path, max_substituted=0.2499, batch_size=DRAWS, train_num_samples=DRAWS)
     for _ in range(2):
         with pytest.raises(BadInputError, match=f"^24 of {DRAWS} draws"):
-            train(spec)
+            train_clip(spec)
         assert finished(run_url(spec)) is None
-    summary = train(replace(spec, max_substituted=0.25))
+    summary = train_clip(replace(spec, max_substituted=0.25))
     assert summary is not None
     assert summary.substituted == 24
 

@@ -10,7 +10,7 @@ from datascaler.spec.score import ScoreSpec, TextOptions
 
 if TYPE_CHECKING:
     from datascaler.score.score_summary import ScoreSummary
-    from datascaler.score.verify import VerifySummary
+    from datascaler.score.verify_scores import VerifySummary
 
 OPTIONS = (
     click.option("--model", help="open_clip model name, hf-hub:ORG/NAME or local-dir:FOLDER."),
@@ -64,17 +64,10 @@ def run(
     spec = ScoreSpec(text=text, **common, **options)
 
     if verify is not None:
-        from datascaler.score.verify import verify as verify_rows
+        from datascaler.score.verify_scores import verify_scores
 
-        return verify_rows(spec, verify, seed=verify_seed)
+        return verify_scores(spec, verify, seed=verify_seed)
 
-    from datascaler.score.device_processes import accelerators, score_in_processes
+    from datascaler.score.score_pool import score_pool
 
-    processes = processes or accelerators()
-    if processes > 1:
-        note(f"scoring in {processes} processes, one for each accelerator")
-        return score_in_processes(spec, processes)
-
-    from datascaler.score.score_pool import score
-
-    return score(spec, note)
+    return score_pool(spec, note, processes=processes)

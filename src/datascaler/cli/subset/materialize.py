@@ -37,9 +37,9 @@ def materialize(
     \b
     datascaler subset materialize best.npy --data-dir s3://bucket/pool --output-dir s3://bucket/best
     """
-    from datascaler.data.materialize.materialize import materialize as write
+    from datascaler.data.materialize.materialize_subset import materialize_subset
 
-    made = write(
+    made = materialize_subset(
         subset,
         data_dir,
         output_dir,

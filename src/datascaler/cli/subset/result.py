@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from datascaler.cli.output import note
 
 if TYPE_CHECKING:
-    from datascaler.data.select.make_subset import MadeSubset
+    from datascaler.data.select.select_subset import MadeSubset
 
 
 def coverage_lines(made: "MadeSubset") -> dict[str, Any]:

@@ -10,7 +10,7 @@ from datascaler.cli.subset.baseline import baseline
 from datascaler.cli.subset.combine import combine
 from datascaler.cli.subset.convert import convert
 from datascaler.cli.subset.materialize import materialize
-from datascaler.cli.subset.options import SubsetGroup, choice_options, rule_of, scores_of
+from datascaler.cli.subset.options import SubsetGroup, choice_options, scores_of
 from datascaler.cli.subset.result import coverage_lines
 from datascaler.cli.subset.sample import sample
 from datascaler.cli.subset.show import show
@@ -41,15 +41,16 @@ def subset(output_dir: str, formats: str, subset_name: str | None, as_json: bool
     datascaler subset --output-dir s3://out --method clip --threshold 0.28
     datascaler subset --output-dir s3://out --mix zscore --score-name clip-l14 --score-name dfn-b16=0.5 --top 38M
     """
-    from datascaler.data.select.make_subset import make_subset
+    from datascaler.data.select.select_subset import select_subset
 
     method, score_name, mix = scores_of(choice)
-    made = make_subset(
+    made = select_subset(
         output_dir,
-        rule_of(choice),
         method=method,
         score_name=score_name,
-        mix=mix,
+        mix=mix.kind if mix else None,
+        weights=mix.weights if mix else None,
+        **{each: choice[each] for each in ("fraction", "top", "threshold", "compat")},
         formats=tuple(each.strip() for each in formats.split(",")),
         name=subset_name,
         seed=choice["seed"],

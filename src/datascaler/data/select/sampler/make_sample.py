@@ -13,9 +13,9 @@ from datascaler.data.pool.samples import OK
 from datascaler.data.pool.shard_list import read_frozen_shards
 from datascaler.data.pool.shards import Shard, pool_digest
 from datascaler.data.pool.uids import sort_order, uid_pairs
-from datascaler.data.select.make_subset import MadeSubset, publish_plan
 from datascaler.data.select.sampler.sample_repeats import sample_repeats
 from datascaler.data.select.score_source import find_score_id
+from datascaler.data.select.select_subset import MadeSubset, publish_plan
 from datascaler.data.subset.derived_subset import publish_derived
 from datascaler.data.subset.multiset import first_of_each
 from datascaler.data.subset.subset import read_recipe

@@ -51,7 +51,7 @@ class VerifySummary:
     """Shard, row, and what differs."""
 
 
-def verify(spec: ScoreSpec, rows: int, *, seed: int = 0, tolerance: float | None = None) -> VerifySummary:
+def verify_scores(spec: ScoreSpec, rows: int, *, seed: int = 0, tolerance: float | None = None) -> VerifySummary:
     """Score a sample of `rows` rows of this worker's finished tables again. Nothing is written.
 
     tolerance: greatest absolute difference; by default that of the tables' precision.

@@ -8,17 +8,17 @@ import pytest
 from datascaler import storage
 from datascaler.data.plan.plan import open_plan
 from datascaler.data.pool.uids import uid_hex
-from datascaler.data.select.make_subset import make_subset
+from datascaler.data.select.select_subset import select_subset
 from datascaler.data.subset.subset import read_recipe, read_subset, subset_digest
 from datascaler.errors import ConfigError
 from datascaler.spec.numbers import parse_fraction
-from tests.data.scored_folder import UIDS, part, score_pool
+from tests.data.scored_folder import UIDS, score_pool
 
 
 @pytest.mark.parametrize("where", ["local", "s3"])
 def test_the_best_fraction_with_its_recipe_and_plan(request: pytest.FixtureRequest, where: str) -> None:
     out = score_pool(str(request.getfixturevalue("s3_url" if where == "s3" else "tmp_path")))
-    made = make_subset(out, part("0.3"), method="clip", formats=("npy", "pkl", "trie"))
+    made = select_subset(out, fraction="0.3", method="clip", formats=("npy", "pkl", "trie"))
     base = f"{out}/subsets/clip-f0.3"
     assert (made.files, made.plan) == ([f"{base}.{name}" for name in ("npy", "pkl", "trie")], f"{base}.plan")
     assert all(uid_hex(read_subset(url)) == UIDS[21:] for url in made.files)
@@ -38,15 +38,15 @@ def test_the_best_fraction_with_its_recipe_and_plan(request: pytest.FixtureReque
 
 
 def test_a_fraction_without_a_decimal_form_reads_back_exactly(tmp_path: Path) -> None:
-    made = make_subset(score_pool(str(tmp_path)), part("1/3"), method="clip")
+    made = select_subset(score_pool(str(tmp_path)), fraction="1/3", method="clip")
     assert made.plan == f"{tmp_path}/out/subsets/clip-f1-3.plan"
     assert parse_fraction(made.recipe["fraction"]) == Fraction(1, 3)
 
 
 def test_random_is_named_after_its_seed_and_does_not_look_at_scores(tmp_path: Path) -> None:
     out = score_pool(str(tmp_path))
-    first = make_subset(out, part("1/2"), method="random", seed=1)
-    second = make_subset(out, part("1/2"), method="random", seed=2)
+    first = select_subset(out, fraction="1/2", method="random", seed=1)
+    second = select_subset(out, fraction="1/2", method="random", seed=2)
     assert first.files[0].endswith("/random-f0.5-s1.npy")
     assert first.recipe["seed"] == 1
     kept, other = (uid_hex(read_subset(made.files[0])) for made in (first, second))
@@ -58,19 +58,19 @@ def test_random_is_named_after_its_seed_and_does_not_look_at_scores(tmp_path: Pa
 def test_scores_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
     out = score_pool(str(tmp_path), skip="b.tar")
     with pytest.raises(ConfigError, match=r"1 of 3 shards have no scores yet \(first: .*/b\.parquet\)"):
-        make_subset(out, part("1/2"), method="clip")
+        select_subset(out, fraction="1/2", method="clip")
     score_pool(str(tmp_path))
     with pytest.raises(ConfigError, match=r"no dfn scores in .* \(there: clip-x-00000000\): run `datascaler score`"):
-        make_subset(out, part("1/2"), method="dfn")
+        select_subset(out, fraction="1/2", method="dfn")
     with pytest.raises(ConfigError, match="clip-x-00000000 holds scores of method clip, not dfn"):
-        make_subset(out, part("1/2"), method="dfn", score_name="clip-x-00000000")
+        select_subset(out, fraction="1/2", method="dfn", score_name="clip-x-00000000")
     with pytest.raises(ConfigError, match="3 of 3 shards have no scores yet"):
-        make_subset(out, part("1/2"), method="clip", score_name="missing")
+        select_subset(out, fraction="1/2", method="clip", score_name="missing")
     score_pool(str(tmp_path), "clip-y-11111111")
     with pytest.raises(ConfigError, match=r"choose with --score-name clip-x-00000000 \| clip-y-11111111"):
-        make_subset(out, part("1/2"), method="clip")
+        select_subset(out, fraction="1/2", method="clip")
     with pytest.raises(ConfigError, match="unknown subset format 'csv'; known: npy, pkl, trie"):
-        make_subset(out, part("1/2"), method="clip", formats=("npy", "csv"))
+        select_subset(out, fraction="1/2", method="clip", formats=("npy", "csv"))
     with pytest.raises(ConfigError, match=r"give a method .* or a mix of scores, not both"):
-        make_subset(out, part("1/2"))
+        select_subset(out, fraction="1/2")
     assert not storage.exists(f"{out}/subsets")

@@ -57,7 +57,7 @@ class Materialized:
     """Uids of the subset, repeats counted; those that the pool has not are not among the samples."""
 
 
-def materialize(
+def materialize_subset(
     subset_url: str,
     data_dir: str,
     output_dir: str,

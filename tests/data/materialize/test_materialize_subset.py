@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from datascaler import storage
 from datascaler.cli.main import cli
 from datascaler.data.materialize import planned_members
-from datascaler.data.materialize.materialize import Materialized, materialize
+from datascaler.data.materialize.materialize_subset import Materialized, materialize_subset
 from datascaler.data.materialize.output_shards import output_shards
 from datascaler.data.plan.compile_plan import build_plan
 from datascaler.data.plan.plan import write_plan
@@ -109,7 +109,7 @@ def test_like_a_loop_over_webdataset(
     monkeypatch.setattr(planned_members, "_READ_ALONG_BYTES", gap)
     monkeypatch.setattr("datascaler.data.plan.compile_plan.BLOCK_BYTES", 16 << 10)
     pool, subset = make_pool(f"{tmp_path}/pool"), save(tmp_path / "a.npy", SUBSETS[name])
-    made = materialize(subset, pool, f"{tmp_path}/out", samples_per_shard=samples_per_shard, num_workers=2)
+    made = materialize_subset(subset, pool, f"{tmp_path}/out", samples_per_shard=samples_per_shard, num_workers=2)
     expected = wanted_from(pool, SUBSETS[name])
     assert written_to(f"{tmp_path}/out") == expected
     samples = sum(expected.values())
@@ -121,14 +121,16 @@ def test_random_subsets(tmp_path: Path, seed: int) -> None:
     generator = Random(seed)
     pool = make_pool(f"{tmp_path}/pool")
     subset = generator.choices(UIDS + ABSENT, k=generator.choice([3, 20, 100]))
-    materialize(save(tmp_path / "a.npy", subset), pool, f"{tmp_path}/out", samples_per_shard=generator.randint(1, 30))
+    materialize_subset(
+        save(tmp_path / "a.npy", subset), pool, f"{tmp_path}/out", samples_per_shard=generator.randint(1, 30)
+    )
     assert written_to(f"{tmp_path}/out") == wanted_from(pool, subset)
 
 
 def test_the_output_is_a_pool_with_datacomps_tables(tmp_path: Path) -> None:
     pool, subset = make_pool(f"{tmp_path}/pool"), save(tmp_path / "a.npy", SUBSETS["repeats"])
     out = f"{tmp_path}/out"
-    made = materialize(subset, pool, out, samples_per_shard=20)
+    made = materialize_subset(subset, pool, out, samples_per_shard=20)
     report = check_pool(out, decode=None)
     assert report.faults == []
     assert (report.shards_found, report.samples, report.duplicate_uids) == (3, made.samples, 8)
@@ -149,7 +151,7 @@ def test_in_object_storage_with_the_plan_that_lies_beside(s3_url: str) -> None:
         np.save(file, uids)
     index_pool(find_shards(pool), f"{s3_url}/index")
     write_plan(f"{s3_url}/a.plan", build_plan(find_shards(pool), f"{s3_url}/index", uids)[0])
-    made = materialize(f"{s3_url}/a.npy", pool, f"{s3_url}/out", samples_per_shard=2)
+    made = materialize_subset(f"{s3_url}/a.npy", pool, f"{s3_url}/out", samples_per_shard=2)
     assert (made.shards, made.samples) == (3, 5)
     assert check_pool(f"{s3_url}/out").faults == []
     assert not storage.list_folders(f"{s3_url}/out")
@@ -157,12 +159,12 @@ def test_in_object_storage_with_the_plan_that_lies_beside(s3_url: str) -> None:
 
 def test_a_rerun_writes_what_is_missing_and_nothing_else(tmp_path: Path) -> None:
     pool, subset, out = make_pool(f"{tmp_path}/pool"), save(tmp_path / "a.npy", UIDS), tmp_path / "out"
-    materialize(subset, pool, str(out), samples_per_shard=9)
+    materialize_subset(subset, pool, str(out), samples_per_shard=9)
     whole = {path.name: path.read_bytes() for path in out.glob("*.*")}
     times = {path.name: path.stat().st_mtime_ns for path in out.glob("*.tar")}
     for name in ("00000002_stats.json", "00000004.tar", "00000004_stats.json", "meta.json", "sizes.json"):
         (out / name).unlink()
-    made = materialize(subset, pool, str(out), samples_per_shard=9)
+    made = materialize_subset(subset, pool, str(out), samples_per_shard=9)
     assert (made.shards, made.shards_skipped) == (7, 5)
     assert {name: json.loads(content) for name, content in whole.items() if name == "sizes.json"} == {
         "sizes.json": storage.read_json(f"{out}/sizes.json")
@@ -177,23 +179,23 @@ def test_a_rerun_writes_what_is_missing_and_nothing_else(tmp_path: Path) -> None
 def test_another_subset_is_not_mixed_in(tmp_path: Path) -> None:
     pool, out = make_pool(f"{tmp_path}/pool"), f"{tmp_path}/out"
     first, second = save(tmp_path / "a.npy", UIDS), save(tmp_path / "b.npy", UIDS[10:20])
-    materialize(first, pool, out, samples_per_shard=9)
+    materialize_subset(first, pool, out, samples_per_shard=9)
     with pytest.raises(ConfigError, match=r"00000000_stats\.json belongs to a shard made from another subset"):
-        materialize(second, pool, out, samples_per_shard=9)
+        materialize_subset(second, pool, out, samples_per_shard=9)
     with pytest.raises(ConfigError, match="belongs to a shard made from another subset or other settings"):
-        materialize(first, pool, out, samples_per_shard=8)
-    materialize(second, pool, out, samples_per_shard=9, overwrite=True)
+        materialize_subset(first, pool, out, samples_per_shard=8)
+    materialize_subset(second, pool, out, samples_per_shard=9, overwrite=True)
     assert written_to(out) == wanted_from(pool, UIDS[10:20])
     (tmp_path / "out/00000002.tar").touch()
     with pytest.raises(ConfigError, match=r"holds 00000002\.tar, but this subset ends with shard 00000001"):
-        materialize(second, pool, out, samples_per_shard=9)
+        materialize_subset(second, pool, out, samples_per_shard=9)
 
 
 def test_shards_end_at_the_limit_of_bytes_too(tmp_path: Path) -> None:
     pool = make_pool(f"{tmp_path}/pool")
     subset = save(tmp_path / "a.npy", SUBSETS["repeats"])
     limit = 25_000
-    made = materialize(subset, pool, f"{tmp_path}/out", bytes_per_shard=limit)
+    made = materialize_subset(subset, pool, f"{tmp_path}/out", bytes_per_shard=limit)
     sizes = [path.stat().st_size for path in sorted(Path(f"{tmp_path}/out").glob("*.tar"))]
     assert made.shards == len(sizes) > 3
     # Tars are padded to a multiple of 10 KB.
@@ -231,7 +233,7 @@ def logged(pool: str, shift: int = 0) -> str:
 def test_from_the_logs_beside_the_shards(tmp_path: Path) -> None:
     pool = logged(make_pool(f"{tmp_path}/pool"))
     uids = [uid for uid in SUBSETS["much"] if uid != UIDS[7]]
-    materialize(save(tmp_path / "a.npy", uids), pool, f"{tmp_path}/out", samples_per_shard=10)
+    materialize_subset(save(tmp_path / "a.npy", uids), pool, f"{tmp_path}/out", samples_per_shard=10)
     assert written_to(f"{tmp_path}/out") == wanted_from(pool, uids)
     assert not Path(f"{tmp_path}/out/index").exists()
 
@@ -239,7 +241,7 @@ def test_from_the_logs_beside_the_shards(tmp_path: Path) -> None:
 def test_logs_of_other_rows_are_found_out(tmp_path: Path) -> None:
     pool = logged(make_pool(f"{tmp_path}/pool"), shift=1)
     with pytest.raises(BadInputError, match=r"row \d+ has uid \w+, which the subset has not"):
-        materialize(save(tmp_path / "a.npy", UIDS[:20:4]), pool, f"{tmp_path}/out", samples_per_shard=3)
+        materialize_subset(save(tmp_path / "a.npy", UIDS[:20:4]), pool, f"{tmp_path}/out", samples_per_shard=3)
     assert list(Path(f"{tmp_path}/out").glob("*.tar")) == []
 
 
@@ -247,7 +249,7 @@ def test_rows_that_a_log_has_in_another_order_are_not_mixed_up(tmp_path: Path) -
     """All of them are of the subset, and one of them is wanted twice."""
     pool = logged(make_pool(f"{tmp_path}/pool"), shift=1)
     with pytest.raises(BadInputError, match=r"row 0 has uid \w+, which the parquet beside the shard lists in another"):
-        materialize(save(tmp_path / "a.npy", [*UIDS, UIDS[4]]), pool, f"{tmp_path}/out", samples_per_shard=30)
+        materialize_subset(save(tmp_path / "a.npy", [*UIDS, UIDS[4]]), pool, f"{tmp_path}/out", samples_per_shard=30)
     assert list(Path(f"{tmp_path}/out").glob("*.tar")) == []
 
 
@@ -260,7 +262,7 @@ def test_a_sample_that_the_plan_repeats_and_the_subset_does_not_is_found_out(tmp
     plan.arrays["repeat_row"] = plan.arrays["repeat_row"] + 1
     write_plan(f"{tmp_path}/a.plan", plan)
     with pytest.raises(BadInputError, match=r"row 3 has uid \w+, which the subset wants less often than the plan"):
-        materialize(
+        materialize_subset(
             save(tmp_path / "a.npy", [*UIDS[:6], UIDS[2]]), pool, f"{tmp_path}/out", plan_url=f"{tmp_path}/a.plan"
         )
 
@@ -277,12 +279,12 @@ def test_damage_costs_the_shards_that_it_is_in(tmp_path: Path, monkeypatch: pyte
     content[at : at + 2048] = b"?" * 2048
     damaged.write_bytes(content)
     with pytest.raises(BadInputError, match=r"of 7 shards were not written, for the pool is not as it was planned"):
-        materialize(subset, pool, out, samples_per_shard=9)
+        materialize_subset(subset, pool, out, samples_per_shard=9)
     written = {path.name for path in Path(out).glob("*.tar")}
     assert {"00000000.tar", "00000001.tar", "00000006.tar"} <= written < {f"{n:08d}.tar" for n in range(7)}
     assert not Path(f"{out}/meta.json").exists()
     damaged.write_bytes(shard_of(pool_shards()[1]))
-    made = materialize(subset, pool, out, samples_per_shard=9)
+    made = materialize_subset(subset, pool, out, samples_per_shard=9)
     assert made.shards_skipped == len(written)
     assert written_to(out) == wanted_from(pool, UIDS)
 
@@ -321,4 +323,4 @@ def test_what_cannot_be_materialized(tmp_path: Path, change: dict[str, Any], rea
         name: each.format(tmp_path) if isinstance(each, str) else each for name, each in asked.items()
     }
     with pytest.raises(ConfigError, match=reason):
-        materialize(**filled)
+        materialize_subset(**filled)
