@@ -14,6 +14,7 @@ from datascaler import storage
 from datascaler.data.subset.subset import read_subset
 from datascaler.data.tables.score_table import read_footer
 from datascaler.errors import BadInputError
+from datascaler.spec.score import CAPTION_METHODS
 from tests.data.metadata_files import CAPTIONS, make_metadata, metadata_rows, write_metadata
 from tests.data.tars import members_of, shard_of
 from tests.score.captions import plain
@@ -86,6 +87,21 @@ def test_nulls_of_metadata_are_rows_with_their_reason(tmp_path: Path) -> None:
         *("clip", "ViT-B-32"),
         {"source": "metadata", "arch": "b32"},
     )
+
+
+ASSETS = {"basic": MODEL, "english": MODEL, "text_based": (*MODEL, "--words"), "metaclip": ("--entries",)}
+"""What each method needs; a file follows a last flag that wants one. A method more fails until it has its row."""
+
+
+def test_every_method_scores_by_a_rule_of_its_own(tmp_path: Path) -> None:
+    make_metadata(f"{tmp_path}/metadata", sizes=(40,))
+    (tmp_path / "words").write_text("dog\ncat\n")
+    scores = []
+    for method in CAPTION_METHODS:
+        assets = [*ASSETS[method], *([f"{tmp_path}/words"] if ASSETS[method][-1] in ("--words", "--entries") else [])]
+        where = ("--from-metadata", f"{tmp_path}/metadata", "--output-dir", f"{tmp_path}/out")
+        scores.append(score_rows(*where, "--method", method, *assets)["score"].to_numpy().tobytes())
+    assert len(set(scores)) == len(CAPTION_METHODS)
 
 
 @pytest.mark.parametrize("where", ["local", "s3"])

@@ -69,6 +69,7 @@ def _rule(spec: CaptionSpec, say: Callable[[str], None]) -> CaptionRule:
         if spec.words:
             return by_words(detector, spec.words)
         return by_wordnet(detector, spec.wordnet or "", spec.synsets or "")
+    assert spec.method == "english", f"no rule for {spec.method}"
     assert detector is not None
     return EnglishRule(detector)
 
