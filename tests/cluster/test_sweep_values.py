@@ -3,13 +3,16 @@
 from fractions import Fraction
 from typing import Any
 
+import click
 import pytest
 
+from datascaler.cli.main import cli
+from datascaler.cli.submit.options import step_of
 from datascaler.cli.sweep import sweep
 from datascaler.cli.train import train
-from datascaler.cli.train_options import with_recipe
+from datascaler.cli.train_options import train_spec
 from datascaler.cluster.submit.values import sweep_values
-from datascaler.spec.sweep import grid
+from datascaler.spec.sweep import SweepSpec, grid
 from datascaler.spec.train import TrainSpec, datacomp_recipe
 
 SHARED = [
@@ -30,10 +33,7 @@ BASE = datacomp_recipe(
 
 def spec_of(words: list[str]) -> TrainSpec:
     """What `datascaler train WORDS` would train."""
-    options = train.make_context("train", list(words), token_normalize_func=_dashes).params
-    return datacomp_recipe(
-        **with_recipe({name: options[name] for name in options.keys() - {"as_json", "nproc_per_node"}})
-    )
+    return train_spec(train.make_context("train", list(words), token_normalize_func=_dashes).params)
 
 
 @pytest.mark.parametrize(
@@ -50,15 +50,19 @@ def test_the_commands_are_exactly_the_grid(flags: list[str], axes: dict[str, Any
     arguments = [*SHARED[:3], *flags, *SHARED[3:]]
     params = sweep.make_context("sweep", list(arguments), token_normalize_func=_dashes).params
     assert {name: params[name] for name in axes} == axes
-    values = sweep_values("s", arguments, params | {"logs": None}, BASE)
+    with click.Context(cli, **cli.context_settings):
+        step = step_of("sweep", arguments)
+        spec = step.spec(offline=True)
+    assert isinstance(spec, SweepSpec)
+    assert step.words == SHARED
+    values = sweep_values("s", step.words, spec)
     assert {tuple(run["command"][:2]) for run in values["runs"]} == {("datascaler", "train")}
     assert [spec_of(run["command"][2:]) for run in values["runs"]] == grid(BASE, **axes)
 
 
 def test_runs_have_names_that_sort_and_folders_of_their_own() -> None:
     lrs = [(number + 1) * 1e-5 for number in range(101)]
-    params = {"lrs": lrs, "weight_decays": None, "warmups": None, "output_dir": "s3://runs", "logs": None}
-    values = sweep_values("s", SHARED, params, BASE)
+    values = sweep_values("s", SHARED, SweepSpec(base=BASE, lrs=tuple(lrs)))
     names = [run["name"] for run in values["runs"]]
     assert names == [f"s-{number:03}" for number in range(101)] == sorted(names)
     assert [run["logs"] for run in values["runs"]] == [f"s3://runs/logs/{name}" for name in names]

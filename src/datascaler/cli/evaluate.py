@@ -1,53 +1,43 @@
 """`datascaler eval`."""
 
-from fractions import Fraction
+from collections.abc import Mapping
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
 import click
 
-from datascaler.cli.options import COUNT, FRACTION, TRUTH, index_options, json_option
+from datascaler.cli.options import given, index_options, json_option, spec_option, spec_options
 from datascaler.cli.output import note, print_result, print_table, show_finished
 from datascaler.errors import ConfigError
+from datascaler.spec.evaluate import EvalSpec
+
+_flag = partial(spec_option, EvalSpec)
 
 
 @click.command(name="eval")
-@click.option("--train-dir", help="Evaluate the runs at or below this folder or URL.")
-@click.option("--pretrained", help="Evaluate this instead: an open_clip tag, a weights file or a run's URL.")
-@click.option("--model", help="open_clip model name, hf-hub: or local-dir: (with or without --pretrained).")
-@click.option("--data-dir", required=True, help="Folder or URL of the evaluation sets.")
-@click.option("--task-dir", help="Folder with a tasklist.yml.  [default: DataComp's 40 tasks]")
-@click.option("--tasks", help="Only these, by key or name, with *: imagenet*,vtab/*.")
-@click.option("--output-dir", help="Where results go.  [default: RUN/eval]")
-@click.option("--scale", help="Only runs of this scale.")
-@click.option("--method", help="Only runs on subsets chosen by this method.")
-@click.option("--fraction", type=FRACTION, help="Only runs on this fraction.")
-@click.option("--model-arch", help="Only runs of this architecture.")
-@click.option("--width-mult", type=FRACTION, help="Only runs of this width.")
-@click.option("--min-width-mult", type=FRACTION, help="Only runs from this base width.")
-@click.option("--use-mup", type=TRUTH, is_flag=False, flag_value="true", help="Only muP runs; =false: only others.")
-@click.option("--batch-size", type=COUNT, default=64, show_default=True)
-@click.option("--num-workers", type=COUNT, default=4, show_default=True, help="Decoding threads.")
+@spec_options(
+    _flag("train_dir", help="Evaluate the runs at or below this folder or URL."),
+    _flag("pretrained", help="Evaluate this instead: an open_clip tag, a weights file or a run's URL."),
+    _flag("model", help="open_clip model name, hf-hub: or local-dir: (with or without --pretrained)."),
+    _flag("data_dir", required=True, help="Folder or URL of the evaluation sets."),
+    _flag("task_dir", default="DataComp's 40 tasks", help="Folder with a tasklist.yml."),
+    _flag("tasks", default="", help="Only these, by key or name, with *: imagenet*,vtab/*."),
+    _flag("output_dir", default="RUN/eval", help="Where results go."),
+    _flag("scale", help="Only runs of this scale."),
+    _flag("method", help="Only runs on subsets chosen by this method."),
+    _flag("fraction", help="Only runs on this fraction."),
+    _flag("model_arch", help="Only runs of this architecture."),
+    _flag("width_mult", help="Only runs of this width."),
+    _flag("min_width_mult", help="Only runs from this base width."),
+    _flag("use_mup", help="Only muP runs; =false: only others."),
+    _flag("batch_size"),
+    _flag("num_workers", help="Decoding threads."),
+)
 @index_options
-@click.option("--overwrite", is_flag=True, help="Replace results of other weights.")
+@_flag("overwrite", is_flag=True, help="Replace results of other weights.")
 @json_option
-def evaluate(
-    train_dir: str | None,
-    pretrained: str | None,
-    model: str | None,
-    output_dir: str | None,
-    task_dir: str | None,
-    tasks: str | None,
-    as_json: bool,
-    scale: str | None,
-    method: str | None,
-    fraction: Fraction | None,
-    model_arch: str | None,
-    width_mult: Fraction | None,
-    min_width_mult: Fraction | None,
-    use_mup: bool | None,
-    **options: Any,
-) -> None:
+def evaluate(as_json: bool, **options: Any) -> None:
     """Evaluate models zero-shot on DataComp's tasks.
 
     Takes every run that fits the filters, or one model. Tasks that are done are skipped. What can't be evaluated is
@@ -57,35 +47,33 @@ def evaluate(
     datascaler eval --train-dir s3://runs --scale small --method clip --data-dir s3://evalsets
     datascaler eval --model ViT-B-32 --pretrained openai --data-dir evalsets --output-dir results
     """
-    if (train_dir is None) == (pretrained is None and model is None):
-        raise click.UsageError("give either --train-dir, or --model and --pretrained")
+    spec = eval_spec(options)
 
     from datascaler.evaluate.models import evaluate_model, evaluate_runs
     from datascaler.evaluate.tasks import load_tasks, select_tasks
 
-    selected = select_tasks(load_tasks(task_dir), tasks.split(",") if tasks else [])
-    options |= {"tasks": selected, "missing_ok": tasks is None}
-    if train_dir is None:
-        if output_dir is None:
-            raise ConfigError("evaluating a model that is not a run needs --output-dir")
+    shared = {name: getattr(spec, name) for name in ("data_dir", "batch_size", "num_workers", "index", "count")}
+    shared |= {"overwrite": spec.overwrite, "missing_ok": not spec.tasks, "say": note}
+    shared["tasks"] = select_tasks(load_tasks(spec.task_dir), list(spec.tasks))
+    if spec.train_dir is None:
+        assert spec.output_dir is not None
         show_finished(
-            lambda: evaluate_model(model, pretrained, output_dir=output_dir, say=note, **options),
+            partial(evaluate_model, spec.model, spec.pretrained, output_dir=spec.output_dir, **shared),
             partial(print_result, as_json=as_json),
         )
         return
-    wanted = {
-        "scale": scale,
-        "method": method,
-        "fraction": fraction,
-        "model_arch": model_arch,
-        "width_mult": width_mult,
-        "min_width_mult": min_width_mult,
-        "use_mup": use_mup,
-    }
     show_finished(
-        lambda: evaluate_runs(train_dir, wanted, output_dir=output_dir, say=note, **options),
+        partial(evaluate_runs, spec.train_dir, spec.wanted, output_dir=spec.output_dir, **shared),
         partial(_show_runs, as_json=as_json),
     )
+
+
+def eval_spec(options: Mapping[str, Any]) -> EvalSpec:
+    names = {each.name for each in fields(EvalSpec)}
+    try:
+        return EvalSpec(**given({name: value for name, value in options.items() if name in names}))
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _show_runs(rows: list[dict[str, Any]], *, as_json: bool) -> None:

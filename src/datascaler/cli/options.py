@@ -1,13 +1,16 @@
 """Flags that several verbs share, and the number forms that they accept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING
 from fractions import Fraction
 from functools import wraps
-from typing import Any
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
 
 import click
 
 from datascaler.errors import ConfigError
+from datascaler.spec.field import flag_of, flat_fields
 from datascaler.spec.numbers import parse_bool, parse_bytes, parse_count, parse_fraction, parse_indexes
 
 
@@ -37,6 +40,7 @@ INDEXES = _Parsed("integer,...", parse_indexes)
 FRACTION = _Parsed("fraction", _fraction)
 """0.1875 or 3/16, kept exact."""
 TRUTH = _Parsed("boolean", parse_bool)
+WORDS = _Parsed("text,...", lambda text: tuple(each.strip() for each in text.split(",") if each.strip()))
 
 
 def list_of(item: click.ParamType[Any]) -> click.ParamType[Any]:
@@ -44,11 +48,58 @@ def list_of(item: click.ParamType[Any]) -> click.ParamType[Any]:
     return _Parsed(f"{item.name},...", lambda text: [item.convert(each, None, None) for each in text.split(",")])
 
 
-def truth_option(*names: str, default: bool, help: str) -> Callable[[Any], Any]:  # noqa: A002
-    """A switch that may stand alone or take a value: `--use-mup`, `--use-mup=false`."""
-    return click.option(
-        *names, type=TRUTH, is_flag=False, flag_value="true", default=default, show_default=True, help=help
-    )
+_TYPES: dict[Any, Any] = {int: COUNT, float: float, Fraction: FRACTION, str: str, tuple[str, ...]: WORDS}
+
+
+def spec_option(
+    spec: type,
+    name: str,
+    *aliases: str,
+    help: str = "",  # noqa: A002
+    default: str | None = None,
+    **settings: Any,
+) -> Callable[[Any], Any]:
+    """The flag of a spec's field, of the field's type; it is None where it is not given, so the spec's default holds.
+
+    A truth may stand alone or take a value (`--use-mup`, `--use-mup=false`), but for is_flag=True.
+    default: how the help writes it, in place of the field's own; "" is not at all.
+    """
+    each = next(each for each in flat_fields(spec) if each.name == name)
+    if default is None and not any(each.default is unsaid for unsaid in (MISSING, None, False)):
+        default = ",".join(each.default) if isinstance(each.default, tuple) else str(each.default)
+    kind = _bare(each.type)
+    if kind is bool and "is_flag" not in settings:
+        settings |= {"type": TRUTH, "is_flag": False, "flag_value": "true"}
+    elif kind is bool:
+        settings["default"] = None  # as of others where they are not given
+    elif "type" not in settings:
+        settings["type"] = _TYPES.get(kind) or click.Choice(get_args(kind))
+    shown = f"{help}  [default: {default}]" if default else help
+    return click.option(flag_of(each), *aliases, name, help=shown.strip(), **settings)
+
+
+def _bare(annotation: Any) -> Any:
+    """`int | None` -> int"""
+    if get_origin(annotation) in (Literal, tuple):
+        return annotation
+    kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
+    return kinds[0] if kinds else annotation
+
+
+def spec_options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """All of them, in the order in which the help lists them."""
+
+    def decorated(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorated
+
+
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the user gave."""
+    return {name: value for name, value in options.items() if value is not None and value != ()}
 
 
 data_dir_option = click.option(

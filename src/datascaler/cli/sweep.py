@@ -1,38 +1,33 @@
 """`datascaler sweep`."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from datascaler.cli.options import COUNT, json_option, list_of
+from datascaler.cli.options import COUNT, json_option, list_of, spec_option
 from datascaler.cli.output import note, print_result, print_table, show_finished
-from datascaler.cli.train_options import train_options, with_recipe
+from datascaler.cli.train_options import train_options, train_spec
 from datascaler.errors import PartlyFailedError
-from datascaler.spec.sweep import grid
-from datascaler.spec.train import datacomp_recipe
+from datascaler.spec.sweep import AXES, SweepSpec
 
 if TYPE_CHECKING:
     from datascaler.data.runs.sweep_results import SweepResult
 
 
+_flag = partial(spec_option, SweepSpec)
+
+
 @click.command()
 @train_options
-@click.option("--lrs", type=list_of(click.FLOAT), help="1e-4,2e-4,...  [default: the scale's x 1/4, 1/2, 1, 2, 4]")
-@click.option("--weight-decays", type=list_of(click.FLOAT), help="0.1,0.2,...  [default: 0.2]")
-@click.option("--warmups", type=list_of(COUNT), help="Steps: 100,500,...  [default: the scale's]")
+@_flag("lrs", type=list_of(click.FLOAT), default="the scale's x 1/4, 1/2, 1, 2, 4", help="1e-4,2e-4,...")
+@_flag("weight_decays", type=list_of(click.FLOAT), default="0.2", help="0.1,0.2,...")
+@_flag("warmups", type=list_of(COUNT), default="the scale's", help="Steps: 100,500,...")
 @click.option("--collect", is_flag=True, help="Train nothing: rank the points that are complete.")
 @json_option
-def sweep(
-    nproc_per_node: int,
-    lrs: list[float] | None,
-    weight_decays: list[float] | None,
-    warmups: list[int] | None,
-    collect: bool,
-    as_json: bool,
-    **options: Any,
-) -> None:
+def sweep(nproc_per_node: int, collect: bool, as_json: bool, **options: Any) -> None:
     """Train a grid of learning rates and rank its points by final loss.
 
     Every point is an ordinary run; complete ones are skipped, so the same command goes on after an interruption. The
@@ -43,7 +38,7 @@ def sweep(
     datascaler sweep --data-dir s3://pool --output-dir s3://runs --scale small \\
         --subset-file s3://out/subsets/clip-f0.3.npy --use-mup --width-mult 0.1875 --lrs 5e-4,1e-3,2e-3
     """
-    points = grid(datacomp_recipe(**with_recipe(options)), lrs or (), weight_decays or (), warmups or ())
+    points = sweep_spec(options).points
 
     if collect:
         from datascaler.data.runs.sweep_results import collect as collect_points
@@ -56,6 +51,12 @@ def sweep(
     if result.unfinished:
         note(f"{result.unfinished} of {len(result.points)} points are neither complete nor diverged")
         raise click.exceptions.Exit(PartlyFailedError.exit_code)
+
+
+def sweep_spec(options: Mapping[str, Any], *, offline: bool = False) -> SweepSpec:
+    """What the flags describe; offline as in `train_spec`."""
+    axes = {axis: tuple(options[axis] or ()) for axis in AXES.values()}
+    return SweepSpec(base=train_spec(options, offline=offline), **axes)
 
 
 def _show(result: "SweepResult", *, as_json: bool) -> None:

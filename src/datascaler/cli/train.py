@@ -6,17 +6,14 @@ from typing import Any
 
 import click
 
-from datascaler.cli.options import COUNT, json_option
+from datascaler.cli.options import json_option
 from datascaler.cli.output import note, print_result
-from datascaler.cli.train_options import train_options, with_recipe
-from datascaler.spec.train import datacomp_recipe
+from datascaler.cli.train_options import point_options, train_options, train_spec
 
 
 @click.command()
 @train_options
-@click.option("--lr", type=float, help="Peak learning rate, at the base width.  [default: the scale's]")
-@click.option("--weight-decay", type=float, help="Of AdamW.  [default: 0.2]")
-@click.option("--warmup", "warmup_steps", type=COUNT, help="Steps of linear warm-up.  [default: the scale's]")
+@point_options
 @json_option
 def train(nproc_per_node: int, as_json: bool, **options: Any) -> None:
     """Train CLIP on a pool restricted to a subset.
@@ -28,7 +25,7 @@ def train(nproc_per_node: int, as_json: bool, **options: Any) -> None:
     datascaler train --data-dir s3://pool --output-dir s3://runs --scale small \\
         --subset-file s3://out/subsets/clip-f0.3.npy --use-mup --width-mult 0.1875
     """
-    spec = datacomp_recipe(**with_recipe(options))
+    spec = train_spec(options)
 
     from datascaler.train.launch_torchrun import needs_torchrun, own_arguments, train_under_torchrun
 

@@ -1,10 +1,11 @@
 """DataComp's named baselines (arXiv 2304.14108) as recipes: lists of `datascaler` commands, nothing else."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from datascaler.errors import ConfigError
+from datascaler.spec.field import about, arguments_of
 from datascaler.spec.numbers import format_fraction
 from datascaler.spec.score_captions import METADATA_ARCHS
 
@@ -22,14 +23,14 @@ class BaselineSpec:
     """A baseline over a folder of DataComp's metadata, with its assets by path."""
 
     name: str
-    from_metadata: str
-    output_dir: str
-    language_model: str | None = None
-    words: str | None = None
-    wordnet: str | None = None
-    synsets: str | None = None
-    target: str | None = None
-    centroids: str | None = None
+    from_metadata: str = field(metadata=about(place="url"))
+    output_dir: str = field(metadata=about(place="url"))
+    language_model: str | None = field(default=None, metadata=about(place="model"))
+    words: str | None = field(default=None, metadata=about(place="url"))
+    wordnet: str | None = field(default=None, metadata=about(place="url"))
+    synsets: str | None = field(default=None, metadata=about(place="url"))
+    target: str | None = field(default=None, metadata=about(place="url"))
+    centroids: str | None = field(default=None, metadata=about(place="url"))
     arch: str | None = None
     fraction: Fraction | None = None
     threshold: float | None = None
@@ -50,6 +51,10 @@ class BaselineSpec:
             raise ConfigError(f"fraction must be above 0 and at most 1, got {self.fraction}")
         if self.threshold is not None and not abs(self.threshold) <= _LARGEST_FLOAT32:
             raise ConfigError(f"threshold must be a finite float32, got {self.threshold}")
+
+    def arguments(self) -> list[str]:
+        """The arguments of `datascaler subset baseline` that describe this one; parsed, they are this spec again."""
+        return [self.name, *arguments_of(self, {"name": self.name})]
 
 
 def baseline_commands(spec: BaselineSpec) -> list[Command]:

@@ -1,8 +1,9 @@
 """How a subset with repeats is drawn."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from datascaler.errors import ConfigError
+from datascaler.spec.field import about, arguments_of
 
 DEFAULT_BATCH = 100_000
 DEFAULT_PENALTY = 0.15
@@ -18,7 +19,7 @@ class Sampler:
     """Off a row's score, each time that it was drawn."""
     max_repeats: int | None = None
     """Times that a row can be drawn."""
-    batch: int = DEFAULT_BATCH
+    batch: int = field(default=DEFAULT_BATCH, metadata=about(flag="batch-size"))
     """Draws between two changes of the scores: no row is in a batch twice."""
     temperature: float = 1.0
     seed: int = 0
@@ -39,3 +40,8 @@ class Sampler:
     @property
     def name(self) -> str:
         return "scs" if self.max_repeats is None else "hcs"
+
+    def arguments(self) -> list[str]:
+        """The arguments of `datascaler subset sample` that say how to draw; parsed, they are this sampler again."""
+        implied = {"penalty": DEFAULT_PENALTY if self.name == "scs" else None}
+        return ["--sampler", self.name, *arguments_of(self, implied)]

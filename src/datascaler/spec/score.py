@@ -1,10 +1,11 @@
 """A scoring run: one method over one pool, and the networks that methods use by default."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from datascaler.errors import ConfigError
+from datascaler.spec.field import about, arguments_of, facts_of
 
 IMAGE_METHODS = ("clip", "dfn", "tmars", "boxes")
 """They look at every image; `boxes` only finds the text in it, for T-MARS with any model later."""
@@ -37,13 +38,13 @@ class ScorePart:
     FAMILY: ClassVar[tuple[str, ...]] = ()
     """The methods that this spec describes."""
 
-    data_dir: str
-    output_dir: str
+    data_dir: str = field(default="", metadata=about(place="url"))
+    output_dir: str = field(metadata=about(place="url"))
     method: str
     """As tables spell it; given in any case."""
-    from_metadata: str | None = None
+    from_metadata: str | None = field(default=None, metadata=about(place="url"))
     """Folder of DataComp's metadata files, in place of the tars in `data_dir`."""
-    score_name: str | None = None
+    score_name: str | None = field(default=None, metadata=about(place="scores"))
     """Replaces the score-id."""
     num_workers: int | None = None
     """That read and decode; None leaves their number to the method."""
@@ -70,13 +71,18 @@ class ScorePart:
         if not 0 <= self.index < self.count:
             raise ConfigError(f"index must be in 0..{self.count - 1} (count is {self.count}), got {self.index}")
 
-    def _refuse_foreign(self, options: Mapping[str, tuple[str, ...]]) -> None:
-        """Refuse a value, other than the default, that only other methods of `options` read."""
-        foreign = {name for names in options.values() for name in names} - set(options[self.method])
         for each in fields(self):
-            value: Any = getattr(self, each.name)
-            if each.name in foreign and value != each.default:
-                raise ConfigError(f"{each.name} {value} has no meaning for method {self.method}")
+            given: Any = getattr(self, each.name)
+            if self.method not in (facts_of(each).methods or (self.method,)) and given != each.default:
+                raise ConfigError(f"{each.name} {given} has no meaning for method {self.method}")
+
+    def arguments(self) -> list[str]:
+        """The arguments of `datascaler score` that describe this run; parsed, they are this spec again."""
+        return arguments_of(self, self._implied())
+
+    def _implied(self) -> Mapping[str, Any]:
+        """What the command line would have, other than the defaults of the fields."""
+        return {}
 
 
 _SPECS = {
@@ -90,13 +96,13 @@ _SPECS = {
 class TextOptions:
     """How `tmars` and `boxes` find text, and how it is masked."""
 
-    detector: str | None = None
+    detector: str | None = field(default=None, metadata=about(place="url"))
     """An .onnx file; None is the default network."""
     max_masked_area: float = 0.8
     """Of a picture, 0 to 1: masks stop before they cover more."""
-    boxes: str | None = None
+    boxes: str | None = field(default=None, metadata=about(place="scores"))
     """Score-id of tables whose boxes are used, in place of a detector."""
-    plain: str | None = None
+    plain: str | None = field(default=None, metadata=about(place="scores"))
     """Score-id of tables with the same network's scores of the pictures as they are."""
 
     def __post_init__(self) -> None:
@@ -112,16 +118,16 @@ class ScoreSpec(ScorePart):
 
     FAMILY = IMAGE_METHODS
 
-    model: str | None = None
+    model: str | None = field(default=None, metadata=about(place="model"))
     """An open_clip name; None lets `pretrained` say it."""
-    pretrained: str | None = None
+    pretrained: str | None = field(default=None, metadata=about(place="model"))
     arch: str = "l14"
     """Which of CLIP's default models: l14 or b32."""
     batch_size: int = 256
     save_embeddings: bool = False
     """Keep the unit vectors, beside the tables."""
     torch_compile: bool = False
-    text: TextOptions = TextOptions()
+    text: TextOptions = field(default=TextOptions(), metadata=about(methods=TEXT_METHODS))
 
     def __post_init__(self) -> None:
         ScorePart.__post_init__(self)
@@ -129,11 +135,14 @@ class ScoreSpec(ScorePart):
             raise ConfigError(f"method {self.method} looks at the pool's images: give data_dir, not from_metadata")
         if self.batch_size < 1:
             raise ConfigError(f"batch_size must be at least 1, got {self.batch_size}")
-        if self.method not in TEXT_METHODS and self.text != TextOptions():
-            raise ConfigError(f"{self.text} has no meaning for method {self.method}")
         model, pretrained = default_model(self.method, self.arch, self.model, self.pretrained)
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "pretrained", pretrained)
+
+    def _implied(self) -> Mapping[str, Any]:
+        own = default_model(self.method, self.arch, None, None)
+        is_own = (self.model, self.pretrained) == own
+        return {"model": self.model, "pretrained": self.pretrained} if is_own else {}
 
 
 def default_model(method: str, arch: str, model: str | None, pretrained: str | None) -> tuple[str | None, str | None]:

@@ -1,21 +1,14 @@
 """A scoring run from captions and metadata: which files it reads, and the numbers of each rule."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from datascaler.errors import ConfigError
+from datascaler.spec.field import about, names_read
 from datascaler.spec.score import CAPTION_METHODS, ScorePart
 
 METADATA_METHODS = ("clip",)
 """Methods whose scores DataComp's metadata has already."""
 METADATA_ARCHS = ("b32", "l14")
-METHOD_OPTIONS: dict[str, tuple[str, ...]] = {
-    "basic": ("language_model", "no_language", "min_words", "min_chars", "min_side", "max_aspect"),
-    "english": ("language_model",),
-    "text_based": ("language_model", "no_language", "words", "wordnet", "synsets"),
-    "metaclip": ("entries", "entry_limit", "seed"),
-    "clip": ("arch",),
-}
-"""What each method reads; the rest has no meaning for it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,33 +17,34 @@ class CaptionSpec(ScorePart):
 
     FAMILY = (*CAPTION_METHODS, *METADATA_METHODS)
 
-    language_model: str | None = None
+    language_model: str | None = field(
+        default=None, metadata=about(place="model", methods=("basic", "english", "text_based"))
+    )
     """`cld3`, or the URL of a fastText model."""
-    no_language: bool = False
+    no_language: bool = field(default=False, metadata=about(methods=("basic", "text_based")))
     """Keep captions of any language."""
-    min_words: int = 3
+    min_words: int = field(default=3, metadata=about(methods=("basic",)))
     """The four bounds of DataComp's basic filter; with sides in pixels of the image before the pool shrank it."""
-    min_chars: int = 6
-    min_side: int = 200
-    max_aspect: float = 3.0
+    min_chars: int = field(default=6, metadata=about(methods=("basic",)))
+    min_side: int = field(default=200, metadata=about(methods=("basic",)))
+    max_aspect: float = field(default=3.0, metadata=about(methods=("basic",)))
     """Longer side over shorter side; 0 is no bound."""
-    words: str | None = None
+    words: str | None = field(default=None, metadata=about(place="url", methods=("text_based",)))
     """URL of a list of words, one a line."""
-    wordnet: str | None = None
+    wordnet: str | None = field(default=None, metadata=about(place="url", methods=("text_based",)))
     """Folder of WordNet's database files (index.noun, ...), for `synsets`."""
-    synsets: str | None = None
+    synsets: str | None = field(default=None, metadata=about(place="url", methods=("text_based",)))
     """URL of a list of WordNet synsets (n02084071), one a line."""
-    entries: str | None = None
+    entries: str | None = field(default=None, metadata=about(place="url", methods=("metaclip",)))
     """URL of MetaCLIP's entries: one a line, or a JSON list."""
-    entry_limit: int = 20_000
+    entry_limit: int = field(default=20_000, metadata=about(methods=("metaclip",)))
     """Captions of an entry that are kept, on average, where there are more."""
-    seed: int = 0
-    arch: str = "l14"
+    seed: int = field(default=0, metadata=about(methods=("metaclip",)))
+    arch: str = field(default="l14", metadata=about(methods=METADATA_METHODS))
     """Whose scores of DataComp's metadata: b32 or l14."""
 
     def __post_init__(self) -> None:
         ScorePart.__post_init__(self)
-        self._refuse_foreign(METHOD_OPTIONS)
         for name in ("min_words", "min_chars", "min_side"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must be at least 0, got {getattr(self, name)}")
@@ -78,7 +72,7 @@ class CaptionSpec(ScorePart):
     def _check_assets(self) -> None:
         if bool(self.from_metadata) == bool(self.data_dir):
             raise ConfigError(f"--method {self.method} needs one of --data-dir and --from-metadata")
-        reads = METHOD_OPTIONS[self.method]
+        reads = names_read(type(self), self.method)
         if "language_model" in reads and bool(self.language_model) == self.no_language:
             leave_out = ", or --no-language to leave it out" if "no_language" in reads else ""
             problem = "either --language-model or --no-language" if self.language_model else "to know the language"

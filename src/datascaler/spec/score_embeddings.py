@@ -1,21 +1,14 @@
 """A scoring run from stored embeddings: where they are, and the numbers of each method."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from datascaler.errors import ConfigError
+from datascaler.spec.field import about, facts_of
 from datascaler.spec.score import EMBEDDING_METHODS, ScorePart
 
 KEEP_RULES = ("hard", "easy", "score", "first")
-METHOD_OPTIONS: dict[str, tuple[str, ...]] = {
-    "negcliploss": ("temperature", "batch_rows", "rounds", "seed"),
-    "normsim": ("target", "p"),
-    "image_based": ("target", "centroids"),
-    "dedup": ("clusters", "sample", "eps", "keep", "seed"),
-}
-"""What each method reads; the rest has no meaning for it."""
-FILE_OPTIONS = ("target", "centroids")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,35 +17,34 @@ class EmbeddingSpec(ScorePart):
 
     FAMILY = EMBEDDING_METHODS
 
-    embeddings: str | None = None
+    embeddings: str | None = field(default=None, metadata=about(place="scores"))
     """Score-id whose tables and .npz files `score --save-embeddings` left in the output folder."""
     arch: str = "l14"
     """Which of the two embeddings that DataComp ships: l14 or b32."""
-    temperature: float = 0.01
+    temperature: float = field(default=0.01, metadata=about(methods=("negcliploss",)))
     """Of the softmax; 0.01 is that of OpenAI's CLIPs, 0.07 was used with DFN's public one (arXiv 2405.19547)."""
-    batch_rows: int = 32_768
+    batch_rows: int = field(default=32_768, metadata=about(methods=("negcliploss",)))
     """Negatives that a row is compared with in a round."""
-    rounds: int = 10
+    rounds: int = field(default=10, metadata=about(methods=("negcliploss",)))
     """Batches that are averaged over."""
-    target: str | None = None
+    target: str | None = field(default=None, metadata=about(place="url", methods=("normsim", "image_based")))
     """Image embeddings of what one wants to be good at: a .npy, a .npz, or a folder of .npz files."""
-    p: str = "2"
+    p: str = field(default="2", metadata=about(methods=("normsim",)))
     """Norm over the targets: 2 or inf."""
-    centroids: str | None = None
+    centroids: str | None = field(default=None, metadata=about(place="url", methods=("image_based",)))
     """Cluster centres of the pool's image embeddings, [clusters, d] in a .npy or .npz."""
-    clusters: int | None = None
+    clusters: int | None = field(default=None, metadata=about(methods=("dedup",)))
     """None is the square root of the number of rows."""
-    sample: int | None = None
+    sample: int | None = field(default=None, metadata=about(methods=("dedup",)))
     """Rows that the clusters are fitted on; None is 256 a cluster, at most 1 M."""
-    eps: float = 0.05
+    eps: float = field(default=0.05, metadata=about(methods=("dedup",)))
     """A row is a duplicate of an earlier one where their cosine is above 1 - eps."""
-    keep: str = "hard"
+    keep: str = field(default="hard", metadata=about(methods=("dedup",)))
     """Which of several duplicates comes first and so stays; see `KEEP_RULES`."""
-    seed: int = 0
+    seed: int = field(default=0, metadata=about(methods=("negcliploss", "dedup")))
 
     def __post_init__(self) -> None:
         ScorePart.__post_init__(self)
-        self._refuse_foreign(METHOD_OPTIONS)
         if (self.embeddings is None) == (self.from_metadata is None):
             raise ConfigError(
                 f"--method {self.method} needs --embeddings SCORE_ID (left by `datascaler score --save-embeddings`) "
@@ -80,8 +72,8 @@ class EmbeddingSpec(ScorePart):
             raise ConfigError(f"p must be 2 or inf, got {self.p!r}")
         if self.keep not in KEEP_RULES:
             raise ConfigError(f"keep must be one of {', '.join(KEEP_RULES)}, got {self.keep!r}")
-        for name in FILE_OPTIONS:
-            if name in METHOD_OPTIONS[self.method] and not getattr(self, name):
+        for name, file in self.files().items():
+            if not file:
                 raise ConfigError(f"--method {self.method} needs --{name}: a .npy or .npz of image embeddings")
         if self.method == "dedup" and self.count > 1:
             raise ConfigError(
@@ -90,4 +82,13 @@ class EmbeddingSpec(ScorePart):
 
     def settings(self) -> dict[str, Any]:
         """This method's numbers, as footers record them; files are for the run to name by content."""
-        return {name: getattr(self, name) for name in METHOD_OPTIONS[self.method] if name not in FILE_OPTIONS}
+        return self._own(is_file=False)
+
+    def files(self) -> dict[str, str]:
+        """This method's files."""
+        return self._own(is_file=True)
+
+    def _own(self, *, is_file: bool) -> dict[str, Any]:
+        """What this method reads and others may not."""
+        own = {each.name: facts_of(each) for each in fields(self) if self.method in (facts_of(each).methods or ())}
+        return {name: getattr(self, name) for name, facts in own.items() if (facts.place == "url") is is_file}

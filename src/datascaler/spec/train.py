@@ -1,37 +1,31 @@
 """A training run: one CLIP, one subset of one pool, one point of the hyper-parameter grid."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Collection
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from math import inf
 from typing import Literal, get_args
 
 from datascaler.errors import ConfigError
+from datascaler.spec.field import about, arguments_of, names_where
 from datascaler.spec.numbers import format_fraction, parse_fraction
 from datascaler.spec.scales import DEMO, scale_named
 
 Decoder = Literal["bicubic", "fast"]
 StorageClient = Literal["fsspec", "obstore"]
 
-RUNTIME_FIELDS = frozenset(
-    {
-        *("device_batch_size", "num_workers", "log_every_steps", "num_checkpoints", "checkpoint_minutes"),
-        *("min_coverage", "max_substituted", "cache_dir", "cache_bytes", "storage_client"),
-    }
-)
-"""How a run is carried out, not what it computes: a resumed run may change these."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainSpec:
-    data_dir: str
-    output_dir: str
+    data_dir: str = field(metadata=about(place="url"))
+    output_dir: str = field(metadata=about(place="url"))
     scale: str
     method: str = "none"
     """How the subset was chosen; names the run's folder and is checked against the subset's recipe."""
     fraction: Fraction = Fraction(1)
-    subset_file: str | None = None
+    subset_file: str | None = field(default=None, metadata=about(place="url"))
     """None trains on the whole pool."""
-    plan_file: str | None = None
+    plan_file: str | None = field(default=None, metadata=about(place="url", flag="plan"))
     no_plan: bool = False
     """Stream the whole pool instead, on one node: the same samples in an epoch, in another order."""
     model_arch: str = "ViT-B-32"
@@ -43,10 +37,10 @@ class TrainSpec:
     """Samples seen, over all passes."""
     batch_size: int
     """Global, over all processes."""
-    lr: float
+    lr: float = field(metadata=about(axis="lrs"))
     """At the base width; muP derives each tensor's own from it."""
-    weight_decay: float = 0.2
-    warmup_steps: int
+    weight_decay: float = field(default=0.2, metadata=about(axis="weight_decays"))
+    warmup_steps: int = field(metadata=about(flag="warmup", axis="warmups"))
     beta1: float = 0.9
     beta2: float = 0.98
     eps: float = 1e-6
@@ -56,22 +50,22 @@ class TrainSpec:
     """bicubic is open_clip's resizing, pixel for pixel; fast is nearly that for much less work."""
     precision: str = "auto"
     """auto is bf16 autocast where the accelerator has it, else fp32."""
-    device_batch_size: int = 0
+    device_batch_size: int = field(default=0, metadata=about(runtime=True))
     """Samples in one forward pass of one process; what is above it is accumulated. 0 means no limit."""
-    num_workers: int = 4
+    num_workers: int = field(default=4, metadata=about(runtime=True))
     """Loader processes for each training process; 0 decodes in the training process."""
-    num_checkpoints: int = 5
+    num_checkpoints: int = field(default=5, metadata=about(runtime=True))
     """At even steps of the run, and so many at least."""
-    checkpoint_minutes: float = 15.0
+    checkpoint_minutes: float = field(default=15.0, metadata=about(runtime=True))
     """The most that a killed run loses; 0 saves at even steps only."""
-    log_every_steps: int = 10
-    min_coverage: float = 0.0
-    max_substituted: float = 0.05
+    log_every_steps: int = field(default=10, metadata=about(runtime=True))
+    min_coverage: float = field(default=0.0, metadata=about(runtime=True))
+    max_substituted: float = field(default=0.05, metadata=about(runtime=True))
     """Share of the draws that may be replaced because their sample can't be read or decoded; above it the run stops."""
-    cache_dir: str | None = None
+    cache_dir: str | None = field(default=None, metadata=about(place="node", runtime=True))
     """A folder on each node for samples that were read, so that later passes need not fetch them."""
-    cache_bytes: int = 50 * 10**9
-    storage_client: StorageClient = "fsspec"
+    cache_bytes: int = field(default=50 * 10**9, metadata=about(flag="cache-size", runtime=True))
+    storage_client: StorageClient = field(default="fsspec", metadata=about(runtime=True))
     """What the loader processes read object stores with."""
 
     def __post_init__(self) -> None:
@@ -171,21 +165,12 @@ class TrainSpec:
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return {name: str(value) if isinstance(value, Fraction) else value for name, value in values.items()}
 
-    def arguments(self) -> list[str]:
+    def arguments(self, *, leave_out: Collection[str] = ()) -> list[str]:
         """The arguments of `datascaler train` that describe this run; parsed, they are this spec again."""
-        flags = {
-            "plan_file": "plan",
-            "warmup_steps": "warmup",
-            "cache_bytes": "cache-size",
-        }
-        arguments = []
-        for name, value in self.record().items():
-            if value is None:
-                continue
-            flag = flags.get(name, name).replace("_", "-")
-            text = str(value).lower() if isinstance(value, bool) else str(value)
-            arguments.append(f"--{flag}={text}")
-        return arguments
+        # Always said: where they are not, the subset's recipe is read for them.
+        implied = {**_recipe(self.scale), "method": None, "fraction": None, "min_width_mult": self.width_mult}
+        implied |= {name: getattr(self, name) for name in leave_out}
+        return arguments_of(self, implied)
 
     @classmethod
     def from_record(cls, record: dict[str, object]) -> "TrainSpec":
@@ -196,11 +181,22 @@ class TrainSpec:
         return cls(**values)  # type: ignore[arg-type]
 
 
+RUNTIME_FIELDS = frozenset(names_where(TrainSpec, "runtime"))
+"""How a run is carried out, not what it computes: a resumed run may change these."""
+
+
 def datacomp_recipe(scale: str, **overrides: object) -> TrainSpec:
     """DataComp's recipe for a scale, with what the user gave (None = not given) in place of its values."""
+    given = {name: value for name, value in overrides.items() if value is not None}
+    return TrainSpec(**{"scale": scale_named(scale).name, **_recipe(scale), **given})  # type: ignore[arg-type]
+
+
+def _recipe(scale: str) -> dict[str, object]:
+    """The fields that a scale sets."""
+    if scale == DEMO:
+        return {}
     row = scale_named(scale)
-    recipe: dict[str, object] = {
-        "scale": row.name,
+    return {
         "model_arch": row.arch,
         "train_num_samples": row.train_num_samples,
         "batch_size": row.batch_size,
@@ -208,5 +204,3 @@ def datacomp_recipe(scale: str, **overrides: object) -> TrainSpec:
         "warmup_steps": row.warmup_steps,
         "beta2": row.beta2,
     }
-    given = {name: value for name, value in overrides.items() if value is not None}
-    return TrainSpec(**{**recipe, **given})  # type: ignore[arg-type]

@@ -61,7 +61,7 @@ def test_the_outlook_is_on_stderr(verb: str) -> None:
 # ---- the command -----------------------------------------------------------------------------------------------
 
 ODD = {
-    "score": "--data-dir=s3://pool/{00..99}.tar --output_dir s3://out --method CLIP --num_workers=0 --overwrite",
+    "score": "--data-dir=s3://pool/{00..99}.tar --output_dir s3://out --method CLIP --num_workers=1 --overwrite",
     "subset": "--output-dir s3://out --method=DFN --fraction 3/10 --formats=npy,pkl,trie",
     "train": "--data-dir s3://a::s3://b --output-dir=s3://r --scale small --use_mup=true --width-mult 0.1875 "
     "--train-num-samples=12_800_000 --nproc-per-node 1 --subset-file-path s3://out/x.npy --method clip --fraction 0.3",

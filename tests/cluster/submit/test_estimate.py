@@ -6,15 +6,22 @@ from typing import Any
 import pytest
 
 from datascaler.cluster.submit.estimate import _per_sample, a100_hours, outlook, pool_line
+from datascaler.cluster.submit.request import Spec
 from datascaler.cluster.submit.submission import Submission
-from datascaler.spec.train import TrainSpec, datacomp_recipe
+from datascaler.spec.score import ScoreSpec
+from datascaler.spec.sweep import SweepSpec
+from datascaler.spec.train import datacomp_recipe
 
 SPEC = datacomp_recipe("small", data_dir="s3://p", output_dir="s3://o")
 
 
-def lines(values: dict[str, Any], spec: TrainSpec | None = None, **params: Any) -> list[str]:
+def lines(values: dict[str, Any], spec: Spec) -> list[str]:
     submission = Submission(name="run", namespace="ns", values=values, text="")
-    return list(outlook(submission, params, spec))
+    return list(outlook(submission, spec))
+
+
+def scoring(count: int = 1) -> ScoreSpec:
+    return ScoreSpec(data_dir="s3://p", output_dir="s3://o", method="clip", count=count)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +39,7 @@ def lines(values: dict[str, Any], spec: TrainSpec | None = None, **params: Any) 
     ],
 )  # fmt: skip
 def test_pods_and_gpus(values: dict[str, Any], pods: str) -> None:
-    assert f"pods      {pods}" in lines(values, count=values.get("completions"))
+    assert f"pods      {pods}" in lines(values, scoring(values.get("completions", 1)))
 
 
 def test_a_training_run() -> None:
@@ -49,12 +56,13 @@ def test_a_sweep_is_counted_whole() -> None:
     said = lines({"kind": "train", "runs": runs, "gpu": {"count": 0}}, SPEC)
     assert said[0] == "run       ns/run, 1,000 runs"
     assert said[-1] == "estimate  4,000 A100-hours by DataComp's record"
+    assert lines({"kind": "train", "runs": runs, "gpu": {"count": 0}}, SweepSpec(base=SPEC)) == said
 
 
 def test_one_pod_for_all_is_pointed_out() -> None:
     note = "note      one pod does it all; --count N shares the work among N"
-    assert note in lines({"kind": "score", "completions": 1}, count=1)
-    assert note not in lines({"kind": "score", "completions": 2}, count=2)
+    assert note in lines({"kind": "score", "completions": 1}, scoring(1))
+    assert note not in lines({"kind": "score", "completions": 2}, scoring(2))
 
 
 def test_the_pool() -> None:

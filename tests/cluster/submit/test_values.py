@@ -1,5 +1,7 @@
 """From a verb and its flags to values of the chart: commands word for word, and the words of a command."""
 
+from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -15,70 +17,73 @@ from datascaler.cluster.submit.values import (
     without_flags,
 )
 from datascaler.errors import ConfigError
+from datascaler.spec.evaluate import EvalSpec
+from datascaler.spec.pipeline import PipelineSpec
+from datascaler.spec.score import ScoreSpec
+from datascaler.spec.subset import SubsetSpec
+from datascaler.spec.train import datacomp_recipe
 
-EVALUATED: dict[str, Any] = {
-    "data_dir": "s3://p",
-    "train_dir": "s3://t",
-    "model": None,
-    "pretrained": None,
-    "output_dir": None,
-    "logs": None,
-}
+POOL: dict[str, Any] = {"data_dir": "s3://pool a", "output_dir": "s3://out/"}
+SCORED = ScoreSpec(**POOL, method="clip")
+CHOSEN = SubsetSpec(output_dir="s3://out/", method="clip", fraction=Fraction(3, 10))
+TRAINED = datacomp_recipe("small", **POOL)
+EVALUATED = EvalSpec(data_dir="s3://p", train_dir="s3://t")
 ODD = ["--data-dir=s3://pool a", "--output_dir", "s3://out/", "--method", "CLIP", "--tasks", "vtab/*,'x'", "--json"]
 
 
 @pytest.mark.parametrize(
-    ("make", "verb"),
-    [(score_values, "score"), (eval_values, "eval"), (subset_values, "subset"), (train_values, "train")],
+    ("make", "spec", "verb"),
+    [
+        (score_values, SCORED, "score"),
+        (eval_values, EVALUATED, "eval"),
+        (subset_values, CHOSEN, "subset"),
+        (train_values, TRAINED, "train"),
+    ],
 )
-def test_the_command_is_what_was_typed(make: Any, verb: str) -> None:
-    values = make("my-run", ODD, EVALUATED | {"output_dir": "s3://out/", "count": 1, "logs": None})
+def test_the_command_is_what_was_typed(make: Any, spec: Any, verb: str) -> None:
+    values = make("my-run", ODD, spec)
     assert values["command"] == ["datascaler", verb, *ODD]
     assert values["kind"] == verb
     assert values["name"] == "my-run"
 
 
 def test_shared_runs_have_an_index_for_each_part() -> None:
-    for make in (score_values, eval_values):
-        assert make("n", ["--count", "1_0"], EVALUATED | {"count": 10})["completions"] == 10
-    assert "completions" not in train_values("n", [], {"output_dir": "s3://o", "logs": None})
-
-
-def test_scores_are_of_something() -> None:
-    for source in ("data_dir", "from_metadata", "embeddings"):
-        assert score_values("n", [], {source: "s3://p", "output_dir": "s3://o", "count": 2, "logs": None})
-    with pytest.raises(ConfigError, match="Missing option '--data-dir'"):
-        score_values("n", [], {"output_dir": "s3://o", "count": 2, "logs": None})
+    assert score_values("n", ["--count", "1_0"], replace(SCORED, count=10))["completions"] == 10
+    assert eval_values("n", ["--count", "1_0"], replace(EVALUATED, count=10))["completions"] == 10
+    assert "completions" not in train_values("n", [], TRAINED)
 
 
 @pytest.mark.parametrize(
-    ("params", "message"),
+    ("changes", "message"),
     [
         ({"train_dir": None}, "give either --train-dir, or --model and --pretrained"),
         ({"model": "ViT-B-32"}, "give either --train-dir, or --model and --pretrained"),
         ({"train_dir": None, "pretrained": "openai"}, "evaluating a model that is not a run needs --output-dir"),
     ],
 )
-def test_what_is_evaluated_must_be_clear(params: dict[str, Any], message: str) -> None:
+def test_what_is_evaluated_must_be_clear(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        eval_values("n", [], EVALUATED | {"count": 1} | params)
+        replace(EVALUATED, **changes)
 
 
 @pytest.mark.parametrize(
-    ("params", "logs"),
+    ("make", "spec", "logs", "folder"),
     [
-        ({"output_dir": "s3://o/", "logs": None}, "s3://o/logs/n"),
-        ({"output_dir": None, "train_dir": "s3://t", "logs": None}, "s3://t/logs/n"),
-        ({"output_dir": "s3://o", "logs": "gs://l/"}, "gs://l/n"),
+        (train_values, TRAINED, None, "s3://out/logs/n"),
+        (eval_values, EVALUATED, None, "s3://t/logs/n"),
+        (eval_values, replace(EVALUATED, output_dir="s3://o"), None, "s3://o/logs/n"),
+        (train_values, TRAINED, "gs://l/", "gs://l/n"),
     ],
 )
-def test_every_run_has_a_log_folder_of_its_own(params: dict[str, Any], logs: str) -> None:
-    assert train_values("n", [], params)["logs"] == logs
+def test_every_run_has_a_log_folder_of_its_own(make: Any, spec: Any, logs: str | None, folder: str) -> None:
+    assert make("n", [], spec, logs)["logs"] == folder
 
 
 def test_the_driver_of_a_pipeline_is_the_same_submit_that_waits() -> None:
-    values = pipeline_values("n", ["--scale", "small"], {"output_dir": "s3://o", "logs": None})
+    spec = PipelineSpec(data_dir="s3://p", output_dir="s3://o", method="clip", fraction=Fraction(1), scale="small")
+    values = pipeline_values("n", ["--scale", "small"], spec)
     assert values["command"] == ["datascaler", "submit", "pipeline", "--wait", "--name", "n", "--scale", "small"]
+    assert values["logs"] == "s3://o/logs/n"
 
 
 @pytest.mark.parametrize(

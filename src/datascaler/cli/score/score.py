@@ -1,24 +1,32 @@
 """`datascaler score`."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
-from datascaler.cli.options import COUNT, index_options, json_option
+from datascaler.cli.options import given as given_of
+from datascaler.cli.options import index_options, json_option, spec_option, spec_options
 from datascaler.cli.output import print_result, show_finished
 from datascaler.cli.score import captions as score_captions
 from datascaler.cli.score import embeddings as score_embeddings
 from datascaler.cli.score import image as score_image
 from datascaler.errors import ConfigError
-from datascaler.spec.score import CAPTION_METHODS, EMBEDDING_METHODS, IMAGE_METHODS, METHODS, check_method
-from datascaler.spec.score_captions import METADATA_METHODS
+from datascaler.spec.field import names_read
+from datascaler.spec.score import METHODS, ScorePart, ScoreSpec, check_method
+from datascaler.spec.score_captions import METADATA_METHODS, CaptionSpec
+from datascaler.spec.score_embeddings import EmbeddingSpec
 
-_FAMILIES = ((IMAGE_METHODS, score_image), (CAPTION_METHODS, score_captions), (EMBEDDING_METHODS, score_embeddings))
-"""Methods, and the module that has their OPTIONS, the NAMES of all options that they read, those that only some of them
-read in METHOD_OPTIONS, and `run`."""
+_FAMILIES: tuple[tuple[type[ScorePart], Any], ...] = (
+    (ScoreSpec, score_image),
+    (CaptionSpec, score_captions),
+    (EmbeddingSpec, score_embeddings),
+)
+"""Each spec, and the module that has its OPTIONS, the OTHERS among them that are not fields, `spec_of`, and `run`."""
+
+_flag = partial(spec_option, ScorePart)
 
 
 def _method(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
@@ -28,26 +36,19 @@ def _method(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
         raise click.BadParameter(str(error)) from None
 
 
-def _family_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for _, family in reversed(_FAMILIES):
-        for option in reversed(family.OPTIONS):
-            command = option(command)
-    return command
-
-
 @click.command()
-@click.option("--data-dir", help="Folder or URL of the pool's tar shards; several as a::b; brace ranges work.")
-@click.option("--output-dir", required=True, help="Folder or URL for the score tables.")
+@_flag("data_dir", help="Folder or URL of the pool's tar shards; several as a::b; brace ranges work.")
+@_flag("output_dir", required=True, help="Folder or URL for the score tables.")
 @click.option("--method", required=True, callback=_method, help=f"How to score: {', '.join(METHODS)} (any case).")
-@_family_options
-@click.option("--score-name", help="Name of the tables' folder, in place of METHOD-ARCH-<weights hash>.")
-@click.option(
-    "--num-workers",
-    type=COUNT,
-    help="Workers that read and decode.  [default: 4, or where the network is on the CPU as many as it has threads]",
+@spec_options(*(option for _, family in _FAMILIES for option in family.OPTIONS))
+@_flag("score_name", help="Name of the tables' folder, in place of METHOD-ARCH-<weights hash>.")
+@_flag(
+    "num_workers",
+    default="4, or where the network is on the CPU as many as it has threads",
+    help="Workers that read and decode.",
 )
 @index_options
-@click.option("--overwrite", is_flag=True, help="Score again what is there already.")
+@_flag("overwrite", is_flag=True, help="Score again what is there already.")
 @json_option
 def score(method: str, as_json: bool, **options: Any) -> None:
     """Score every sample of a pool.
@@ -60,18 +61,26 @@ def score(method: str, as_json: bool, **options: Any) -> None:
     datascaler score --data-dir pool --output-dir out --method dfn --pretrained out/small/none-f1.0/...
     datascaler score --from-metadata datacomp/metadata --output-dir out --method clip --arch l14
     """
-    ctx = click.get_current_context()
-    family = next(module for methods, module in _FAMILIES if method in methods)
-    if options["from_metadata"] and method in METADATA_METHODS:
-        family = score_captions  # DataComp has scored it already
-    foreign = {name for _, module in _FAMILIES for name in module.NAMES} - set(family.NAMES)
-    some = {name for names in family.METHOD_OPTIONS.values() for name in names}
-    for name in sorted(foreign | some - set(family.METHOD_OPTIONS[method])):
-        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"--{name.replace('_', '-')} has no meaning for --method {method}")
-    own = {name: options.pop(name) for name in family.NAMES}
-    common = {name: value for name, value in options.items() if name not in foreign}
-    show_finished(
-        lambda: family.run({"method": method, **common}, **own),
-        lambda summary: print_result(asdict(summary), as_json=as_json),
-    )
+    given = {"method": method, **given_of(options)}
+    _, family = _family_of(given)
+    spec = score_spec(given)
+    others = {name: given[name] for name in family.OTHERS if name in given}
+    show_finished(lambda: family.run(spec, **others), lambda summary: print_result(asdict(summary), as_json=as_json))
+
+
+def score_spec(options: Mapping[str, Any]) -> ScorePart:
+    """What the flags describe."""
+    given = given_of({name: value for name, value in options.items() if name not in ("indexes", "as_json")})
+    kind, family = _family_of(given)
+    own = {*names_read(kind, given["method"]), *family.OTHERS}
+    for name in sorted(given):
+        if name not in own:
+            raise click.UsageError(f"--{name.replace('_', '-')} has no meaning for --method {given['method']}")
+    spec: ScorePart = family.spec_of({name: value for name, value in given.items() if name not in family.OTHERS})
+    return spec
+
+
+def _family_of(given: Mapping[str, Any]) -> tuple[type[ScorePart], Any]:
+    if "from_metadata" in given and given["method"] in METADATA_METHODS:
+        return CaptionSpec, score_captions  # DataComp has scored it already
+    return next((kind, family) for kind, family in _FAMILIES if given["method"] in kind.FAMILY)

@@ -2,18 +2,24 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from datascaler.cli.cluster.run_argument import WHERE
-from datascaler.cli.evaluate import evaluate
+from datascaler.cli.evaluate import eval_spec, evaluate
 from datascaler.cli.options import json_option
-from datascaler.cli.score.score import score
+from datascaler.cli.score.score import score, score_spec
 from datascaler.cli.submit.cluster_options import flags_of, read_values, values_of_flags
+from datascaler.cli.subset.options import subset_spec
 from datascaler.cli.subset.subset import subset
-from datascaler.cli.sweep import sweep
+from datascaler.cli.sweep import sweep, sweep_spec
 from datascaler.cli.train import train
+from datascaler.cli.train_options import train_spec
+from datascaler.spec.sweep import AXES
+
+if TYPE_CHECKING:
+    from datascaler.cluster.submit.request import Spec
 
 VERBS: dict[str, click.Command] = {
     "score": score,
@@ -52,13 +58,17 @@ COMMON = (
 )
 
 
+_OPEN: dict[str, Any] = {"context_settings": {"ignore_unknown_options": True, "allow_extra_args": True}}
+"""Of a command that leaves what it does not know to others."""
+
+
 class SubmitCommand(click.Command):
     """Knows the cluster's flags; what it does not know is left for the verb, whose flags its help shows too."""
 
     def __init__(self, verb: str) -> None:
         super().__init__(
             verb,
-            context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+            **_OPEN,
             callback=self._submit,
             help=f"Run `datascaler {verb}` in the cluster.\n\n\b\ndatascaler submit {verb} {_EXAMPLES[verb]}",
         )
@@ -100,6 +110,25 @@ class Step:
     def parse(self) -> dict[str, Any]:
         """The verb's arguments as values; a wrong or missing one is a usage error."""
         return self._command.make_context(self.verb, list(self.arguments), parent=self._parent.parent).params
+
+    def spec(self, *, offline: bool) -> "Spec":
+        """What they describe. offline: as in `train_spec`."""
+        params = self.parse()
+        if self.verb == "score":
+            return score_spec(params)
+        if self.verb == "subset":
+            return subset_spec(params)
+        if self.verb == "eval":
+            return eval_spec(params)
+        return (sweep_spec if self.verb == "sweep" else train_spec)(params, offline=offline)
+
+    @property
+    def words(self) -> list[str]:
+        """The arguments as the pods' command has them: without the axes of a sweep, of which each run has one value."""
+        if self.verb != "sweep":
+            return self.arguments
+        axes = click.Command("sweep", params=[param for param in sweep.params if param.name in AXES.values()], **_OPEN)
+        return axes.make_context("sweep", list(self.arguments), parent=self._parent.parent).args
 
     @property
     def cluster_words(self) -> list[str]:

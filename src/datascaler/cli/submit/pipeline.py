@@ -14,6 +14,7 @@ from datascaler.cli.submit.cluster_options import flags_of, read_values, values_
 from datascaler.cli.submit.options import COMMON
 from datascaler.cli.submit.pipeline_steps import STEPS, PipelineSteps, steps_of
 from datascaler.cli.submit.run import connect_as_asked, print_manifests, send_and_tell, surroundings, without_cluster
+from datascaler.spec.pipeline import PipelineSpec
 from datascaler.stop import ctrl_c_interrupts
 
 if TYPE_CHECKING:
@@ -117,10 +118,12 @@ def _driver(given: Mapping[str, Any], steps: PipelineSteps) -> "Submission":
     arguments = [*_own_words(given), *steps.words()]
     for flag, values in (("--values", steps.shared), ("--defaults", steps.around.defaults)):
         arguments += [flag, json.dumps(values, sort_keys=True)] if values else []
+    names = ("data_dir", "output_dir", "method", "fraction", "scale", "eval_data_dir", "logs")
     request = Request(
         verb="pipeline",
-        arguments=arguments,
-        params={"output_dir": given["output_dir"], "logs": given["logs"]},
+        spec=PipelineSpec(**{name: given[name] for name in names}),
+        words=arguments,
+        logs=given["logs"],
         name=steps.pipeline.name,
         flags=dict(steps.shared),
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datascaler.cli.submit.options import Step, step_of
-from datascaler.cli.submit.run import make_request, train_spec
+from datascaler.cli.submit.run import make_request
 
 if TYPE_CHECKING:
     from datascaler.cluster.act.pipeline import Pipeline
@@ -41,10 +41,8 @@ class PipelineSteps:
         given = step.given | {"name": self.pipeline.step_name(verb)}
         given["logs"] = given["logs"] or self.pipeline.logs_dir
         given["value_files"] = [json.dumps(values), *given["value_files"]]
-        parsed = step.parse()
-        spec = train_spec(verb, parsed, offline=True)
-        request = make_request(verb, step.arguments, parsed, given, spec)
-        return describe_request(request, self.namespace, self.around)
+        step.given = given
+        return describe_request(make_request(step, step.spec(offline=True)), self.namespace, self.around)
 
     def outlook(self) -> Iterator[str]:
         """What each step will take; on the way every flag of every step is checked."""
@@ -52,19 +50,16 @@ class PipelineSteps:
 
         yield f"pipeline  {self.namespace}/{self.pipeline.name}: {' -> '.join(self.pipeline.verbs)}"
         for verb in self.pipeline.verbs:
-            parsed = self._complete(verb).parse()
-            yield from outlook(self.describe(verb), parsed, train_spec(verb, parsed, offline=True))
+            yield from outlook(self.describe(verb), self._complete(verb).spec(offline=True))
 
     def best_point(self) -> list[str]:
         """The sweep's best point as words of `train`."""
         from datascaler.data.runs.sweep_results import collect
-        from datascaler.spec.sweep import grid
+        from datascaler.spec.sweep import SweepSpec
 
-        parsed = self._complete("sweep").parse()
-        base = train_spec("sweep", parsed, offline=True)
-        assert base is not None
-        points = grid(base, parsed["lrs"] or (), parsed["weight_decays"] or (), parsed["warmups"] or ())
-        best = collect(points).best
+        spec = self._complete("sweep").spec(offline=True)
+        assert isinstance(spec, SweepSpec)
+        best = collect(spec.points).best
         return ["--lr", str(best.lr), "--weight-decay", str(best.weight_decay), "--warmup", str(best.warmup_steps)]
 
     def words(self) -> list[str]:

@@ -1,7 +1,7 @@
 """What `datascaler submit VERB` does: describe the run, show what is coming, send it, say what to do next."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,76 +17,59 @@ if TYPE_CHECKING:
     from datascaler.cluster.kube.connect import Cluster
     from datascaler.cluster.kube.defaults import Surroundings
     from datascaler.cluster.submit.create import Sent
-    from datascaler.cluster.submit.request import Request
+    from datascaler.cluster.submit.request import Request, Spec
     from datascaler.cluster.submit.submission import Submission
-    from datascaler.spec.train import TrainSpec
 
 
 def submit_run(step: "Step") -> None:
     from datascaler.cluster.submit.request import describe_request
 
-    verb, given, parsed = step.verb, step.given, step.parse()
+    given = step.given
     offline = given["dry_run"] == "client"
-    spec = train_spec(verb, parsed, offline=offline)
-    request = make_request(verb, step.arguments, parsed, given, spec)
+    request = make_request(step, spec_of(step, offline=offline))
     if offline:
         around = without_cluster(given)
         submission = describe_request(request, given["namespace"] or "default", around)
-        show(submission, parsed, spec)
+        show(submission, request.spec)
         print_manifests(submission, given["form"] or "yaml")
         return
     cluster = connect_as_asked(given)
     submission = describe_request(request, cluster.namespace, surroundings(cluster, given))
-    show(submission, parsed, spec)
+    show(submission, request.spec)
     if given["dry_run"] == "server":
         from datascaler.cluster.submit.create import rehearse
 
         rehearse(cluster.api, submission)
         print_manifests(submission, given["form"] or "yaml")
         return
-    send_and_tell(cluster, submission, given, partial(send_score, parsed) if verb == "score" else None)
+    send_and_tell(cluster, submission, given, partial(send_score, request.spec) if step.verb == "score" else None)
 
 
-def make_request(
-    verb: str, arguments: Sequence[str], parsed: Mapping[str, Any], given: Mapping[str, Any], spec: "TrainSpec | None"
-) -> "Request":
-    from datascaler.cluster.submit.request import Request
+def make_request(step: "Step", spec: "Spec") -> "Request":
+    from datascaler.cluster.submit.request import Request, name_of
 
+    given = step.given
     return Request(
-        verb=verb,
-        arguments=arguments,
-        params={**parsed, "logs": given["logs"]},
-        name=given["name"],
+        verb=step.verb,
+        spec=spec,
+        words=step.words,
+        name=given["name"] or name_of(step.verb, spec, step.arguments),
+        logs=given["logs"],
         flags=values_of_flags(dict(given)),
         files=[read_values(text) for text in given["value_files"]],
-        base=spec,
     )
 
 
-def train_spec(verb: str, parsed: Mapping[str, Any], *, offline: bool) -> "TrainSpec | None":
-    """What a train or sweep will compute; flags that can't be are refused here, before any pod."""
-    if verb not in ("train", "sweep"):
-        return None
-    from datascaler.cli.train_options import with_recipe
-    from datascaler.spec.train import datacomp_recipe
+def spec_of(step: "Step", *, offline: bool) -> "Spec":
+    """What the step's flags describe; flags that can't be are refused here, before any pod.
 
-    options = {
-        name: value
-        for name, value in parsed.items()
-        if name not in ("as_json", "nproc_per_node", "lrs", "weight_decays", "warmups", "collect")
-    }
-    if offline:
-        # The subset's recipe is in storage; it only fills what is not given.
-        options["method"] = options["method"] or "subset"
-        options["fraction"] = 1 if options["fraction"] is None else options["fraction"]
-    else:
-        try:
-            options = with_recipe(dict(options))
-        except StorageError as error:
-            note(f"could not read the subset's recipe from here: {error}")
-            return train_spec(verb, parsed, offline=True)
-        return datacomp_recipe(**options)
-    return datacomp_recipe(**with_recipe(options))
+    offline: nothing is read for it. So it is too where the subset's recipe can't be read from here: the pods see it.
+    """
+    try:
+        return step.spec(offline=offline)
+    except StorageError as error:
+        note(f"could not read the subset's recipe from here: {error}")
+        return step.spec(offline=True)
 
 
 def without_cluster(given: Mapping[str, Any]) -> "Surroundings":
@@ -117,10 +100,10 @@ def surroundings(cluster: "Cluster", given: Mapping[str, Any]) -> "Surroundings"
     return around
 
 
-def show(submission: "Submission", parsed: Mapping[str, Any], spec: "TrainSpec | None") -> None:
+def show(submission: "Submission", spec: "Spec") -> None:
     from datascaler.cluster.submit.estimate import outlook
 
-    for line in outlook(submission, parsed, spec):
+    for line in outlook(submission, spec):
         note(line)
 
 
@@ -172,26 +155,27 @@ def send_and_tell(
     note(f"next:  datascaler status {here}   datascaler logs -f {here}   datascaler cancel {here}")
 
 
-def send_score(parsed: Mapping[str, Any], api: "Api", submission: "Submission", say: "Callable[[str], None]") -> "Sent":
+def send_score(spec: "Spec", api: "Api", submission: "Submission", say: "Callable[[str], None]") -> "Sent":
     """`send`; what is refused leaves no list of shards behind, which would tie the output folder to this pool."""
     from datascaler.cluster.submit.create import send
 
-    return send(api, submission, say, ready=lambda: _freeze_shards(parsed))
+    return send(api, submission, say, ready=lambda: _freeze_shards(spec))
 
 
-def _freeze_shards(parsed: Mapping[str, Any]) -> None:
+def _freeze_shards(spec: "Spec") -> None:
     """The list of shards is made once; from here if the pool can be seen from here, else by the first pod."""
     from datascaler.cluster.submit.estimate import pool_line
     from datascaler.data.pool.shard_list import frozen_shards
     from datascaler.data.pool.shards import find_shards
     from datascaler.data.tables.datacomp_metadata import find_metadata
+    from datascaler.spec.score import ScorePart
 
-    metadata = parsed.get("from_metadata")
-    pool, find = (metadata, find_metadata) if metadata else (parsed["data_dir"], find_shards)
+    assert isinstance(spec, ScorePart)
+    pool, find = (spec.from_metadata, find_metadata) if spec.from_metadata else (spec.data_dir, find_shards)
     if not pool:
         return  # stored embeddings are of a pool whose list was made when they were
     try:
-        shards = frozen_shards(parsed["output_dir"], pool, find)
+        shards = frozen_shards(spec.output_dir, pool, find)
     except DatascalerError as error:
         note(f"the pool can't be seen from here, so the pods will list it: {error}")
         return

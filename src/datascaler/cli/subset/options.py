@@ -1,48 +1,54 @@
 """Which rows `datascaler subset` keeps, and by whose scores: its flags, and what they come to."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from datascaler.cli.options import COUNT, FRACTION
+from datascaler.cli.options import given, spec_option, spec_options
 from datascaler.cli.verb_group import VerbGroup
 from datascaler.errors import ConfigError
+from datascaler.spec.subset import SubsetSpec
 
 if TYPE_CHECKING:
     from datascaler.data.select.mix_rule import MixRule
     from datascaler.data.select.rule import SelectRule
 
-_FLAGS = (
-    click.option("--method", help="Whose scores: clip, dfn; or random, a baseline. Not with --mix."),
-    click.option("--fraction", type=FRACTION, help="Part of the whole pool to keep: above 0, at most 1."),
-    click.option("--top", type=COUNT, help="In place of --fraction: the best so many rows."),
-    click.option("--threshold", type=float, help="In place of --fraction: all rows that score at least this."),
-    click.option(
-        "--compat",
+_flag = partial(spec_option, SubsetSpec)
+
+subset_options = spec_options(
+    _flag("output_dir", required=True, help="The folder that `datascaler score` wrote into."),
+    _flag("method", help="Whose scores: clip, dfn; or random, a baseline. Not with --mix."),
+    _flag("fraction", help="Part of the whole pool to keep: above 0, at most 1."),
+    _flag("top", help="In place of --fraction: the best so many rows."),
+    _flag("threshold", help="In place of --fraction: all rows that score at least this."),
+    _flag(
+        "compat",
         type=click.Choice(["datacomp"], case_sensitive=False),
         help="With --fraction: DataComp's own rule, which keeps all ties at the threshold.",
     ),
-    click.option(
-        "--score-name",
+    _flag(
         "score_names",
+        type=str,
         metavar="NAME[=WEIGHT]",
         multiple=True,
+        default="",
         help="Which tables, if the method has several. With --mix: once for each column.",
     ),
-    click.option(
-        "--mix",
+    _flag(
+        "mix",
         type=click.Choice(["zscore", "rank"], case_sensitive=False),
         help="Mix the columns of several --score-name: the weighted sum of their z-scores, or mean of their ranks.",
     ),
-    click.option("--seed", type=COUNT, default=0, show_default=True, help="Of --method random."),
+    _flag("seed", help="Of --method random."),
+    _flag(
+        "formats",
+        help="Files to write: npy, pkl, trie, txt, parquet. For pkl and trie all uids must fit in memory, as strings.",
+    ),
+    _flag("subset_name", help="Name of the files below OUTPUT_DIR/subsets, in place of METHOD-fFRACTION."),
 )
-
-
-def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for flag in reversed(_FLAGS):
-        command = flag(command)
-    return command
 
 
 class SubsetGroup(VerbGroup):
@@ -52,33 +58,28 @@ class SubsetGroup(VerbGroup):
         alone = not args or args[0].startswith("-")
         rest = super().parse_args(ctx, args)
         if alone and not ctx.resilient_parsing:
-            try:
-                rule_of(ctx.params)
-                scores_of(ctx.params)
-            except ConfigError as error:
-                raise click.UsageError(str(error), ctx) from error
+            subset_spec(ctx.params, ctx)
         return rest
 
 
-def rule_of(options: dict[str, Any]) -> "SelectRule":
+def subset_spec(options: Mapping[str, Any], ctx: click.Context | None = None) -> SubsetSpec:
+    names = {each.name for each in fields(SubsetSpec)}
+    try:
+        spec = SubsetSpec(**given({name: value for name, value in options.items() if name in names}))
+        rule_of(spec)
+        mix_of(spec)
+    except ConfigError as error:
+        raise click.UsageError(str(error), ctx) from error
+    return spec
+
+
+def rule_of(spec: SubsetSpec) -> "SelectRule":
     from datascaler.data.select.rule import SelectRule
 
-    if all(options[name] is None for name in ("fraction", "top", "threshold")):
-        raise click.UsageError("Missing option '--fraction', '--top' or '--threshold'.")
-    return SelectRule(**{name: options[name] for name in ("fraction", "top", "threshold", "compat")})
+    return SelectRule(fraction=spec.fraction, top=spec.top, threshold=spec.threshold, compat=spec.compat)
 
 
-def scores_of(options: dict[str, Any]) -> "tuple[str | None, str | None, MixRule | None]":
-    """The method and its score name, or the mix."""
+def mix_of(spec: SubsetSpec) -> "MixRule | None":
     from datascaler.data.select.mix_rule import MixRule, parse_weights
 
-    method, names, kind = options["method"], options["score_names"], options["mix"]
-    if kind:
-        if method:
-            raise click.UsageError(f"--mix takes its scores from --score-name: leave out --method {method}")
-        return None, None, MixRule(kind, parse_weights(names))
-    if not method:
-        raise click.UsageError("Missing option '--method' (or '--mix' with several '--score-name').")
-    if len(names) > 1 or any("=" in name for name in names):
-        raise click.UsageError("several --score-name, or one with a weight, need --mix zscore or --mix rank")
-    return method.lower(), names[0] if names else None, None
+    return MixRule(spec.mix, parse_weights(spec.score_names)) if spec.mix else None

@@ -10,24 +10,16 @@ from datascaler.cli.subset.baseline import baseline
 from datascaler.cli.subset.combine import combine
 from datascaler.cli.subset.convert import convert
 from datascaler.cli.subset.materialize import materialize
-from datascaler.cli.subset.options import SubsetGroup, choice_options, scores_of
+from datascaler.cli.subset.options import SubsetGroup, subset_options, subset_spec
 from datascaler.cli.subset.result import coverage_lines
 from datascaler.cli.subset.sample import sample
 from datascaler.cli.subset.show import show
 
 
 @click.group(cls=SubsetGroup)
-@click.option("--output-dir", required=True, help="The folder that `datascaler score` wrote into.")
-@choice_options
-@click.option(
-    "--formats",
-    default="npy,pkl",
-    show_default=True,
-    help="Files to write: npy, pkl, trie, txt, parquet. For pkl and trie all uids must fit in memory, as strings.",
-)
-@click.option("--subset-name", help="Name of the files below OUTPUT_DIR/subsets, in place of METHOD-fFRACTION.")
+@subset_options
 @json_option
-def subset(output_dir: str, formats: str, subset_name: str | None, as_json: bool, **choice: Any) -> None:
+def subset(as_json: bool, **options: Any) -> None:
     """Keep the best rows of a scored pool.
 
     Which rows is decided over the whole pool and exactly: ties at the threshold go to the smaller uids, and rows
@@ -43,17 +35,20 @@ def subset(output_dir: str, formats: str, subset_name: str | None, as_json: bool
     """
     from datascaler.data.select.select_subset import select_subset
 
-    method, score_name, mix = scores_of(choice)
+    spec = subset_spec(options)
     made = select_subset(
-        output_dir,
-        method=method,
-        score_name=score_name,
-        mix=mix.kind if mix else None,
-        weights=mix.weights if mix else None,
-        **{each: choice[each] for each in ("fraction", "top", "threshold", "compat")},
-        formats=tuple(each.strip() for each in formats.split(",")),
-        name=subset_name,
-        seed=choice["seed"],
+        spec.output_dir,
+        method=spec.method,
+        score_name=spec.score_names[0] if spec.score_names and not spec.mix else None,
+        mix=spec.mix,
+        weights=spec.mix_rule.weights if spec.mix_rule else None,
+        fraction=spec.fraction,
+        top=spec.top,
+        threshold=spec.threshold,
+        compat=spec.compat,
+        formats=spec.formats,
+        name=spec.subset_name,
+        seed=spec.seed,
     )
     result = {
         "files": made.files,

@@ -3,14 +3,17 @@
 A run's A100-hours come from its operations and DataComp's record, so they are known before anything has run.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 from datascaler.cluster.kube.chart_values import Values
+from datascaler.cluster.submit.request import Spec
 from datascaler.cluster.submit.submission import Submission, run_values_of
+from datascaler.spec.evaluate import EvalSpec
 from datascaler.spec.scales import SCALES
+from datascaler.spec.score import ScorePart
+from datascaler.spec.sweep import SweepSpec
 from datascaler.spec.train import TrainSpec
 
 _DATACOMP_SHARD = 10_000
@@ -39,22 +42,23 @@ _SMALL_A100_HOURS = 4
 """DataComp's small scale takes 4 hours on one A100 (arXiv 2304.14108, section 3.2)."""
 
 
-def outlook(submission: Submission, params: Mapping[str, Any], spec: TrainSpec | None) -> Iterator[str]:
-    """Lines of `name  value`; spec is that of a training run, or what a sweep varies."""
+def outlook(submission: Submission, spec: Spec) -> Iterator[str]:
+    """Lines of `name  value`."""
+    training = spec.base if isinstance(spec, SweepSpec) else spec if isinstance(spec, TrainSpec) else None
     runs = list(run_values_of(submission.values, submission.name).values())
     pods = sum(_pods(run) for run in runs)
     gpus = sum(_pods(run) * _gpus(run) for run in runs)
     yield f"run       {submission.namespace}/{submission.name}" + (f", {len(runs):,} runs" if len(runs) > 1 else "")
-    if spec:
-        yield f"samples   {spec.train_num_samples:,} a run, in {spec.steps:,} steps of {spec.batch_size:,}"
+    if training:
+        yield f"samples   {training.train_num_samples:,} a run, in {training.steps:,} steps of {training.batch_size:,}"
     resource = runs[0].get("gpu", {}).get("resource", "nvidia.com/gpu")
     yield f"pods      {pods:,} at a time, {gpus:,} x {resource}" if gpus else f"pods      {pods:,} at a time, no GPU"
-    hours = a100_hours(spec) if spec else None
+    hours = a100_hours(training) if training else None
     if hours is not None:
         total = hours * len(runs)
         spread = f", {_hours(total / gpus)} h on these GPUs if they are such" if gpus else ""
         yield f"estimate  {_hours(total)} A100-hours by DataComp's record{spread}"
-    if runs[0].get("kind") in ("score", "eval") and params.get("count") == 1:
+    if isinstance(spec, ScorePart | EvalSpec) and spec.count == 1:
         yield "note      one pod does it all; --count N shares the work among N"
 
 

@@ -1,8 +1,7 @@
 """A submit as the user asked for it, and what becomes of it: layers of values, and then manifests."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from datascaler.cluster.kube.chart_values import Values, merged
 from datascaler.cluster.kube.defaults import Surroundings
@@ -11,19 +10,28 @@ from datascaler.cluster.submit.submission import Submission, describe_submission
 from datascaler.cluster.submit.values import (
     eval_values,
     pipeline_values,
+    require_url,
     require_urls,
     score_values,
     subset_values,
     sweep_values,
     train_values,
 )
+from datascaler.spec.evaluate import EvalSpec
+from datascaler.spec.pipeline import PipelineSpec
+from datascaler.spec.score import ScorePart
+from datascaler.spec.subset import SubsetSpec
+from datascaler.spec.sweep import SweepSpec
 from datascaler.spec.train import TrainSpec
 
-_VALUES: dict[str, Callable[[str, Sequence[str], Mapping[str, Any]], Values]] = {
+Spec = ScorePart | SubsetSpec | TrainSpec | SweepSpec | EvalSpec | PipelineSpec
+
+_VALUES: dict[str, Callable[..., Values]] = {
     "score": score_values,
-    "eval": eval_values,
     "subset": subset_values,
     "train": train_values,
+    "sweep": sweep_values,
+    "eval": eval_values,
     "pipeline": pipeline_values,
 }
 
@@ -31,36 +39,38 @@ _VALUES: dict[str, Callable[[str, Sequence[str], Mapping[str, Any]], Values]] = 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
     verb: str
-    arguments: Sequence[str]
-    """Of the verb, as they were typed."""
-    params: Mapping[str, Any]
-    """The same, parsed; `logs` is the folder in which the run's log folder will be."""
-    name: str | None = None
+    spec: Spec
+    """What is to be done."""
+    words: Sequence[str]
+    """The same as the pods' command says it; of a sweep, what its points share."""
+    name: str
+    logs: str | None = None
+    """The folder in which the run's log folder will be."""
     flags: Values = field(default_factory=dict)
     """The values that the cluster flags stand for."""
     files: Sequence[Values] = ()
     """The values of each --values."""
-    base: TrainSpec | None = None
-    """What a sweep varies."""
 
-    @property
-    def run_name(self) -> str:
-        about = self.params.get("method") if self.verb in ("score", "subset") else self.params.get("scale")
-        return check_name(self.name or default_name(self.verb, about, self.arguments))
+    def __post_init__(self) -> None:
+        check_name(self.name)
+
+
+def name_of(verb: str, spec: Spec, words: Sequence[str]) -> str:
+    """What a run is called if nobody says. words: of the verb, as they were typed."""
+    if isinstance(spec, ScorePart | SubsetSpec):
+        return default_name(verb, spec.method, words)
+    return default_name(verb, spec.base.scale if isinstance(spec, SweepSpec) else spec.scale, words)
 
 
 def describe_request(request: Request, namespace: str, around: Surroundings) -> Submission:
     """Raises ConfigError for local paths, and for what the chart refuses."""
-    name = request.run_name
-    if request.verb == "sweep":
-        assert request.base is not None
-        own = sweep_values(name, request.arguments, request.params, request.base)
-    else:
-        own = _VALUES[request.verb](name, request.arguments, request.params)
+    own = _VALUES[request.verb](request.name, request.words, request.spec, request.logs)
     layers = [around.defaults, *request.files, own, request.flags]
     values = merged(*layers)
     if not around.has_operator and own["kind"] == "train" and not values.get("train", {}).get("backend"):
         layers.append({"train": {"backend": "job"}})
     mounts = [mount["mountPath"] for mount in values.get("volumeMounts") or ()]
-    require_urls(request.params, mounts)
-    return describe_submission(name, namespace, layers, around.kubernetes)
+    require_urls(request.spec, mounts)
+    if request.logs:
+        require_url("--logs", request.logs, mounted=mounts)
+    return describe_submission(request.name, namespace, layers, around.kubernetes)

@@ -1,69 +1,58 @@
-"""A verb and its flags -> values of the chart: one pure function a kind of run.
+"""A run's spec and its words -> values of the chart: one pure function a kind of run.
 
 Science flags stay in the command, word for word: what `kubectl describe` shows can be pasted into a shell.
 """
 
 import posixpath
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any
 
 from datascaler.cluster.kube.chart_values import Values
 from datascaler.errors import ConfigError
-from datascaler.spec.sweep import grid
+from datascaler.spec.evaluate import EvalSpec
+from datascaler.spec.field import Place, facts_of, flag_of, flat_items
+from datascaler.spec.pipeline import PipelineSpec
+from datascaler.spec.score import ScorePart
+from datascaler.spec.subset import SubsetSpec
+from datascaler.spec.sweep import SweepSpec, point_arguments
 from datascaler.spec.train import TrainSpec
 
-SWEPT_FLAGS = ("--lrs", "--weight-decays", "--warmups")
-_PATHS = (
-    *("data_dir", "output_dir", "subset_file", "plan_file", "train_dir", "task_dir"),
-    *("from_metadata", "words", "wordnet", "synsets", "entries", "target", "centroids"),
-)
-"""Flags whose values are files or folders."""
-_MODELS = ("pretrained", "model", "language_model")
-"""Flags whose values are files, or words that name a model."""
+
+def score_values(name: str, words: Sequence[str], spec: ScorePart, logs: str | None = None) -> Values:
+    return _one(name, "score", words, logs or _logs_in(spec.output_dir)) | {"completions": spec.count}
 
 
-def score_values(name: str, arguments: Sequence[str], params: Mapping[str, Any]) -> Values:
-    if not any(params.get(source) for source in ("data_dir", "from_metadata", "embeddings")):
-        raise ConfigError("Missing option '--data-dir', or --from-metadata or --embeddings where the method takes them")
-    return _shared_values("score", name, arguments, params)
+def eval_values(name: str, words: Sequence[str], spec: EvalSpec, logs: str | None = None) -> Values:
+    folder = spec.output_dir or spec.train_dir
+    assert folder is not None
+    return _one(name, "eval", words, logs or _logs_in(folder)) | {"completions": spec.count}
 
 
-def eval_values(name: str, arguments: Sequence[str], params: Mapping[str, Any]) -> Values:
-    is_model = params["model"] is not None or params["pretrained"] is not None
-    if (params["train_dir"] is None) is not is_model:
-        raise ConfigError("give either --train-dir, or --model and --pretrained")
-    if is_model and params["output_dir"] is None:
-        raise ConfigError("evaluating a model that is not a run needs --output-dir")
-    return _shared_values("eval", name, arguments, params)
+def subset_values(name: str, words: Sequence[str], spec: SubsetSpec, logs: str | None = None) -> Values:
+    return _one(name, "subset", words, logs or _logs_in(spec.output_dir))
 
 
-def subset_values(name: str, arguments: Sequence[str], params: Mapping[str, Any]) -> Values:
-    return _one(name, "subset", ["datascaler", "subset", *arguments], params)
+def train_values(name: str, words: Sequence[str], spec: TrainSpec, logs: str | None = None) -> Values:
+    return _one(name, "train", words, logs or _logs_in(spec.output_dir))
 
 
-def train_values(name: str, arguments: Sequence[str], params: Mapping[str, Any]) -> Values:
-    return _one(name, "train", ["datascaler", "train", *arguments], params)
-
-
-def sweep_values(name: str, arguments: Sequence[str], params: Mapping[str, Any], base: TrainSpec) -> Values:
-    """One train run a point of the grid, all in one release."""
-    points = grid(base, params["lrs"] or (), params["weight_decays"] or (), params["warmups"] or ())
-    shared = without_flags(arguments, SWEPT_FLAGS)
+def sweep_values(name: str, words: Sequence[str], spec: SweepSpec, logs: str | None = None) -> Values:
+    """One train run a point of the grid, all in one release. words: those that the points share."""
+    points = spec.points
     digits = len(str(len(points) - 1))
-    runs = []
-    for number, point in enumerate(points):
-        # Every digit: a run is found again only if its numbers are the same.
-        own = ["--lr", str(point.lr), "--weight-decay", str(point.weight_decay)]
-        own += ["--warmup", str(point.warmup_steps)]
-        runs.append(_one(f"{name}-{number:0{digits}}", "train", ["datascaler", "train", *shared, *own], params))
+    runs = [
+        train_values(f"{name}-{number:0{digits}}", [*words, *point_arguments(point)], point, logs)
+        for number, point in enumerate(points)
+    ]
     return {"kind": "train", "runs": [{key: run[key] for key in ("name", "command", "logs")} for run in runs]}
 
 
-def pipeline_values(name: str, arguments: Sequence[str], params: Mapping[str, Any]) -> Values:
+def pipeline_values(name: str, words: Sequence[str], spec: PipelineSpec, logs: str | None = None) -> Values:
     """The driver: this very submit with --wait, in a pod."""
-    command = ["datascaler", "submit", "pipeline", "--wait", "--name", name, *arguments]
-    return _one(name, "pipeline", command, params)
+    values = _one(name, "pipeline", words, logs or spec.logs_dir)
+    return values | {"command": ["datascaler", "submit", "pipeline", "--wait", "--name", name, *words]}
 
 
 def without_flags(arguments: Sequence[str], flags: Sequence[str]) -> list[str]:
@@ -95,38 +84,46 @@ def flags_in(arguments: Sequence[str]) -> list[str]:
     return [word.partition("=")[0].replace("_", "-") for word in arguments if word.startswith("--")]
 
 
-def require_urls(params: Mapping[str, Any], mounted: Sequence[str] = ()) -> None:
+def require_urls(spec: Any, mounted: Sequence[str] = ()) -> None:
     """Pods see object stores and mounted volumes, not this machine's disk.
 
     mounted: paths at which the pods have volumes.
     """
-    for name in (*_PATHS, *_MODELS):
-        for part in str(params.get(name) or "").split("::"):
-            if _is_elsewhere(part, is_model=name in _MODELS):
-                continue
-            path = posixpath.normpath(part.removeprefix("local-dir:").removeprefix("file://"))
-            if any(f"{path}/".startswith(folder.rstrip("/") + "/") for folder in mounted):
-                continue
-            flag = {"plan_file": "plan"}.get(name, name).replace("_", "-")
-            raise ConfigError(
-                f"--{flag} is {part}, on this machine's disk, which pods don't see; copy it to object storage "
-                "and give its URL, or mount a volume there (volumes and volumeMounts in --values)"
-            )
+    for each, value in flat_items(spec):
+        place = facts_of(each).place
+        for text in value if isinstance(value, tuple) else (value,):
+            if place and text:
+                require_url(flag_of(each), text, place, mounted)
+
+
+def require_url(flag: str, text: str, place: Place = "url", mounted: Sequence[str] = ()) -> None:
+    if place == "scores" and "/" in text:
+        raise ConfigError(f"{flag} is {text}, a path; give the name alone, which is looked for in --output-dir")
+    if place in ("scores", "node"):
+        return
+    for part in text.split("::"):
+        if _is_elsewhere(part, is_model=place == "model"):
+            continue
+        path = posixpath.normpath(part.removeprefix("local-dir:").removeprefix("file://"))
+        if any(f"{path}/".startswith(folder.rstrip("/") + "/") for folder in mounted):
+            continue
+        raise ConfigError(
+            f"{flag} is {part}, on this machine's disk, which pods don't see; copy it to object storage "
+            "and give its URL, or mount a volume there (volumes and volumeMounts in --values)"
+        )
 
 
 def _is_elsewhere(text: str, *, is_model: bool) -> bool:
     if not text or ("://" in text and not text.startswith("file://")):
         return True
-    # openai, ViT-B-32, hf-hub:org/name: words of open_clip, not paths.
-    return is_model and (text.startswith("hf-hub:") or ("/" not in text and not text.startswith("local-dir:")))
+    # openai, ViT-B-32, cld3, hf-hub:org/name: words for models, not paths; weights.pt is a path.
+    is_path = "/" in text or text.startswith("local-dir:") or re.search(r"\.[A-Za-z]\w*$", text)
+    return is_model and (text.startswith("hf-hub:") or not is_path)
 
 
-def _shared_values(verb: str, name: str, arguments: Sequence[str], params: Mapping[str, Any]) -> Values:
-    values = _one(name, verb, ["datascaler", verb, *arguments], params)
-    return values | {"completions": params["count"]}
+def _one(name: str, verb: str, words: Sequence[str], logs: str) -> Values:
+    return {"kind": verb, "name": name, "command": ["datascaler", verb, *words], "logs": f"{logs.rstrip('/')}/{name}"}
 
 
-def _one(name: str, kind: str, command: list[str], params: Mapping[str, Any]) -> Values:
-    folder = params.get("output_dir") or params.get("train_dir")
-    logs = params.get("logs") or f"{str(folder).rstrip('/')}/logs"
-    return {"kind": kind, "name": name, "command": command, "logs": f"{logs.rstrip('/')}/{name}"}
+def _logs_in(folder: str) -> str:
+    return f"{folder.rstrip('/')}/logs"

@@ -26,7 +26,7 @@ from datascaler.score.embeddings.vector_files import VectorFile, read_vectors
 from datascaler.score.score_id import settings_id
 from datascaler.score.score_summary import ScoreSummary
 from datascaler.score.worker_shards import score_shards
-from datascaler.spec.score_embeddings import FILE_OPTIONS, METHOD_OPTIONS, EmbeddingSpec
+from datascaler.spec.score_embeddings import EmbeddingSpec
 
 
 def score_embeddings(spec: EmbeddingSpec, say: Callable[[str], None] = lambda _: None) -> ScoreSummary:
@@ -37,7 +37,7 @@ def score_embeddings(spec: EmbeddingSpec, say: Callable[[str], None] = lambda _:
     """
     storage.check_writable(spec.output_dir)
     source = _open_source(spec)
-    files = {name: read_vectors(getattr(spec, name)) for name in METHOD_OPTIONS[spec.method] if name in FILE_OPTIONS}
+    files = {name: read_vectors(url) for name, url in spec.files().items()}
     settings = _settings(spec, source, files)
     score_id = spec.score_name or f"{spec.method}-{settings_id({'method': spec.method, **settings})}"
     mine = source.shards[spec.index :: spec.count]
