@@ -28,11 +28,11 @@ from datascaler import storage
 from datascaler.data.pool.samples import BAD_IMAGE, OK
 from datascaler.data.pool.shards import Shard
 from datascaler.data.pool.uids import sort_order, uid_pairs
-from datascaler.data.select.rule import SelectRule
 from datascaler.data.select.scored_pool import TableScores
 from datascaler.data.select.select import select
 from datascaler.data.select.table_pass import each_batch
 from datascaler.data.tables.score_table import Footer, publish_table, table_url
+from datascaler.spec.select_rule import SelectRule
 
 LIMITS = {"time_ratio": 1.5, "peak_mb": 1024}
 BAD_SHARE = 0.01

@@ -9,9 +9,9 @@ import numpy as np
 
 from datascaler.data.pool.samples import BAD_IMAGE, OK
 from datascaler.data.pool.uids import uid_hex
-from datascaler.data.select.rule import SelectRule
 from datascaler.data.select.scored_pool import ScoredPool, TableScores
 from datascaler.data.select.select import Selection, select
+from datascaler.spec.select_rule import SelectRule
 from tests.data.made_tables import add_table, uids_of
 
 NAN = float("nan")

@@ -5,6 +5,8 @@ from fractions import Fraction
 
 from datascaler.errors import ConfigError
 from datascaler.spec.field import about, arguments_of
+from datascaler.spec.mix_rule import MixRule, parse_weights
+from datascaler.spec.select_rule import SelectRule
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +43,16 @@ class SubsetSpec:
             raise ConfigError("Missing option '--method' (or '--mix' with several '--score-name').")
         elif len(self.score_names) > 1 or any("=" in name for name in self.score_names):
             raise ConfigError("several --score-name, or one with a weight, need --mix zscore or --mix rank")
+        # Both refuse what they can't be.
+        _ = self.rule, self.mix_rule
+
+    @property
+    def rule(self) -> SelectRule:
+        return SelectRule(fraction=self.fraction, top=self.top, threshold=self.threshold, compat=self.compat)
+
+    @property
+    def mix_rule(self) -> MixRule | None:
+        return MixRule(self.mix, parse_weights(self.score_names)) if self.mix else None
 
     def arguments(self) -> list[str]:
         """The arguments of `datascaler subset` that describe this; parsed, they are this spec again."""

@@ -10,7 +10,7 @@ from datascaler.cluster.submit.request import Spec
 from datascaler.cluster.submit.submission import Submission
 from datascaler.spec.score import ScoreSpec
 from datascaler.spec.sweep import SweepSpec
-from datascaler.spec.train import datacomp_recipe
+from datascaler.spec.train import TrainSpec, datacomp_recipe
 
 SPEC = datacomp_recipe("small", data_dir="s3://p", output_dir="s3://o")
 

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from datascaler.data.pool.samples import BAD_IMAGE
 from datascaler.data.select.joined_tables import JoinedTables
-from datascaler.data.select.mix_rule import MixRule, parse_weights
 from datascaler.data.select.mixed_scores import MixedScores, open_mix
-from datascaler.data.select.rule import SelectRule
 from datascaler.errors import ConfigError
+from datascaler.spec.mix_rule import MixRule, parse_weights
+from datascaler.spec.select_rule import SelectRule
 from tests.data.made_tables import uids_of
 from tests.data.score_rows import NAN, Row, assert_keeps, best_first, selected, write_rows
 

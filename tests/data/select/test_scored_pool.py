@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from datascaler.data.pool.samples import BAD_IMAGE
-from datascaler.data.select.rule import SelectRule
 from datascaler.data.select.score_keys import score_of_key, sortable_keys
 from datascaler.data.select.scored_pool import RandomScores, TableScores
 from datascaler.errors import ConfigError
+from datascaler.spec.select_rule import SelectRule
 from tests.data.made_tables import uids_of
 from tests.data.score_rows import NAN, Row, selected, write_rows
 

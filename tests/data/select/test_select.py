@@ -9,10 +9,10 @@ import pytest
 
 from datascaler.data.pool.samples import BAD_IMAGE
 from datascaler.data.pool.uids import uid_hex
-from datascaler.data.select.rule import SelectRule
 from datascaler.data.select.scored_pool import RandomScores, TableScores
 from datascaler.data.select.select import select
 from datascaler.errors import ConfigError
+from datascaler.spec.select_rule import SelectRule
 from tests.data.made_tables import uids_of
 from tests.data.score_rows import NAN, Row, assert_keeps, best_first, mixed_rows, selected, write_rows
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -11,10 +11,6 @@ from datascaler.cli.options import given, spec_option, spec_options
 from datascaler.cli.verb_group import VerbGroup
 from datascaler.errors import ConfigError
 from datascaler.spec.subset import SubsetSpec
-
-if TYPE_CHECKING:
-    from datascaler.data.select.mix_rule import MixRule
-    from datascaler.data.select.rule import SelectRule
 
 _flag = partial(spec_option, SubsetSpec)
 
@@ -65,21 +61,6 @@ class SubsetGroup(VerbGroup):
 def subset_spec(options: Mapping[str, Any], ctx: click.Context | None = None) -> SubsetSpec:
     names = {each.name for each in fields(SubsetSpec)}
     try:
-        spec = SubsetSpec(**given({name: value for name, value in options.items() if name in names}))
-        rule_of(spec)
-        mix_of(spec)
+        return SubsetSpec(**given({name: value for name, value in options.items() if name in names}))
     except ConfigError as error:
         raise click.UsageError(str(error), ctx) from error
-    return spec
-
-
-def rule_of(spec: SubsetSpec) -> "SelectRule":
-    from datascaler.data.select.rule import SelectRule
-
-    return SelectRule(fraction=spec.fraction, top=spec.top, threshold=spec.threshold, compat=spec.compat)
-
-
-def mix_of(spec: SubsetSpec) -> "MixRule | None":
-    from datascaler.data.select.mix_rule import MixRule, parse_weights
-
-    return MixRule(spec.mix, parse_weights(spec.score_names)) if spec.mix else None

@@ -1,11 +1,18 @@
 """`datascaler subset sample`."""
 
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import partial
+from typing import Any
+
 import click
 
-from datascaler.cli.options import COUNT, json_option
+from datascaler.cli.options import given, json_option, spec_option
 from datascaler.cli.output import print_result
 from datascaler.cli.subset.result import coverage_lines
-from datascaler.spec.sampler import DEFAULT_BATCH, DEFAULT_PENALTY, Sampler
+from datascaler.spec.sampler import DEFAULT_PENALTY, Sampler
+
+_flag = partial(spec_option, Sampler)
 
 
 @click.command()
@@ -13,14 +20,12 @@ from datascaler.spec.sampler import DEFAULT_BATCH, DEFAULT_PENALTY, Sampler
 @click.option("--method", required=True, help="Whose scores: clip, dfn.")
 @click.option("--score-name", help="Which tables, if the method has several.")
 @click.option("--sampler", type=click.Choice(["scs", "hcs"], case_sensitive=False), required=True)
-@click.option("--draws", type=COUNT, required=True, help="Samples in all, repeats counted: 128M.")
-@click.option(
-    "--penalty", type=float, help=f"Of scs: off a score at each draw, in the score's unit.  [{DEFAULT_PENALTY}]"
-)
-@click.option("--max-repeats", type=COUNT, help="Of hcs: times that a uid can be drawn.")
-@click.option("--batch-size", type=COUNT, default=DEFAULT_BATCH, show_default=True, help="No uid is in a batch twice.")
-@click.option("--temperature", type=float, default=1.0, show_default=True, help="Below 1: the best more often.")
-@click.option("--seed", type=COUNT, default=0, show_default=True)
+@_flag("draws", required=True, help="Samples in all, repeats counted: 128M.")
+@_flag("penalty", default=str(DEFAULT_PENALTY), help="Of scs: off a score at each draw, in the score's unit.")
+@_flag("max_repeats", help="Of hcs: times that a uid can be drawn.")
+@_flag("batch", help="No uid is in a batch twice.")
+@_flag("temperature", help="Below 1: the best more often.")
+@_flag("seed")
 @click.option("--subset-name", help="Name of the files below OUTPUT_DIR/subsets.  [METHOD-SAMPLER-nDRAWS-sSEED]")
 @click.option("--overwrite", is_flag=True, help="Replace a subset of that name that holds something else.")
 @json_option
@@ -28,16 +33,10 @@ def sample(
     output_dir: str,
     method: str,
     score_name: str | None,
-    sampler: str,
-    draws: int,
-    penalty: float | None,
-    max_repeats: int | None,
-    batch_size: int,
-    temperature: float,
-    seed: int,
     subset_name: str | None,
     overwrite: bool,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Draw a subset in which good samples repeat.
 
@@ -55,22 +54,22 @@ def sample(
     """
     from datascaler.data.select.sampler.make_sample import make_sample
 
-    soft = sampler == "scs"
-    if soft and max_repeats is not None:
-        raise click.UsageError("--max-repeats belongs to --sampler hcs; scs takes a --penalty")
-    if not soft and (penalty is not None or max_repeats is None):
-        raise click.UsageError("--sampler hcs takes --max-repeats, and no --penalty")
-    how = Sampler(
-        draws=draws,
-        penalty=(DEFAULT_PENALTY if penalty is None else penalty) if soft else None,
-        max_repeats=max_repeats,
-        batch=batch_size,
-        temperature=temperature,
-        seed=seed,
-    )
+    how = sampler_of(options)
     made = make_sample(
         output_dir, how, method=method.lower(), score_name=score_name, name=subset_name, overwrite=overwrite
     )
     shown = ("usable_uids", "kept_uids", "distinct_uids", "most_repeated", "rule")
     result = {"files": made.files, "plan": made.plan, **{key: made.recipe[key] for key in shown}}
     print_result(result | coverage_lines(made), as_json=as_json)
+
+
+def sampler_of(options: Mapping[str, Any]) -> Sampler:
+    """How the flags say to draw."""
+    own = given({each.name: options[each.name] for each in fields(Sampler)})
+    if options["sampler"] == "scs":
+        if "max_repeats" in own:
+            raise click.UsageError("--max-repeats belongs to --sampler hcs; scs takes a --penalty")
+        return Sampler(**{"penalty": DEFAULT_PENALTY, **own})
+    if "penalty" in own or "max_repeats" not in own:
+        raise click.UsageError("--sampler hcs takes --max-repeats, and no --penalty")
+    return Sampler(**own)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from datascaler.data.select.column_moments import measure_columns
 from datascaler.data.select.column_ranks import sort_columns
 from datascaler.data.select.joined_tables import JoinedTables
-from datascaler.data.select.mix_rule import ZSCORE, MixRule
 from datascaler.data.select.scored_pool import Uids
+from datascaler.spec.mix_rule import ZSCORE, MixRule
 
 MEASURE_PASSES = 1
 """How often a mix reads every table of every column before it can be selected from."""

@@ -8,11 +8,11 @@ from typing import Any
 from datascaler import storage
 from datascaler.data.pool.shards import Shard
 from datascaler.data.select.joined_tables import JoinedTables
-from datascaler.data.select.mix_rule import MixRule
 from datascaler.data.select.mixed_scores import MEASURE_PASSES, open_mix
 from datascaler.data.select.scored_pool import RandomScores, ScoredPool, TableScores
 from datascaler.data.tables.score_table import Footer, read_footer, table_url
 from datascaler.errors import ConfigError
+from datascaler.spec.mix_rule import MixRule
 
 RANDOM = "random"
 """A baseline that needs some method's tables for its uids, and ignores their scores."""

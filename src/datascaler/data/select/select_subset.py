@@ -13,15 +13,15 @@ from datascaler.data.plan.compile_plan import Coverage, build_plan
 from datascaler.data.plan.plan import write_plan
 from datascaler.data.pool.shard_list import read_frozen_shards
 from datascaler.data.pool.shards import Shard, pool_digest
-from datascaler.data.select.mix_rule import MixRule
-from datascaler.data.select.rule import SelectRule
 from datascaler.data.select.score_source import RANDOM, ScoreSource, mixed_source, one_source
 from datascaler.data.select.select import Selection, select
 from datascaler.data.subset.subset import FORMATS, read_recipe, write_subset
 from datascaler.data.tables.datacomp_metadata import is_metadata
 from datascaler.errors import ConfigError
 from datascaler.progress import progress
+from datascaler.spec.mix_rule import MixRule
 from datascaler.spec.numbers import format_fraction, parse_fraction
+from datascaler.spec.select_rule import SelectRule
 
 LARGEST_SET = 50_000_000
 """Uids in a `.pkl` or `.trie`, which are made of Python strings in memory: some 10 GB at this size."""

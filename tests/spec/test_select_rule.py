@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from datascaler.data.select.rule import TIE_RULE, TIES_ALL, Cut, SelectRule
 from datascaler.errors import ConfigError
+from datascaler.spec.select_rule import TIE_RULE, TIES_ALL, Cut, SelectRule
 
 
 @pytest.mark.parametrize(
