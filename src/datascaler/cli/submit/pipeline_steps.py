@@ -13,7 +13,7 @@ from datascaler.cli.submit.run import make_request
 
 if TYPE_CHECKING:
     from datascaler.cluster.act.pipeline import Pipeline
-    from datascaler.cluster.kube.defaults import Surroundings
+    from datascaler.cluster.kube.surroundings import Surroundings
     from datascaler.cluster.submit.submission import Submission
 
 STEPS = ("score", "subset", "sweep", "train", "eval")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datascaler.cli.submit.options import Step
     from datascaler.cluster.kube.api import Api
     from datascaler.cluster.kube.connect import Cluster
-    from datascaler.cluster.kube.defaults import Surroundings
+    from datascaler.cluster.kube.surroundings import Surroundings
     from datascaler.cluster.submit.create import Sent
     from datascaler.cluster.submit.request import Request, Spec
     from datascaler.cluster.submit.submission import Submission
@@ -73,7 +73,7 @@ def spec_of(step: "Step", *, offline: bool) -> "Spec":
 
 
 def without_cluster(given: Mapping[str, Any]) -> "Surroundings":
-    from datascaler.cluster.kube.defaults import Surroundings
+    from datascaler.cluster.kube.surroundings import Surroundings
 
     defaults = read_values(given["defaults"], "--defaults") if given["defaults"] else {}
     unknown = "whether it has the training operator is" if given["defaults"] else "its defaults and operator are"

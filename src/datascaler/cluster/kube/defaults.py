@@ -1,6 +1,5 @@
 """What the namespace's owners set for every run, and what the cluster can do."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -8,20 +7,10 @@ import yaml
 from datascaler.cluster.kube.api import Api, RefusedError
 from datascaler.cluster.kube.api_paths import OPERATOR, path_of
 from datascaler.cluster.kube.chart_values import Values
+from datascaler.cluster.kube.surroundings import Surroundings
 from datascaler.errors import ClusterError
 
 CONFIG_MAP, KEY = "datascaler-defaults", "values.yaml"
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    defaults: Values
-    """What the namespace's owners set for every run."""
-    has_defaults: bool
-    kubernetes: str | None
-    """Version, such as 1.36.3; None lets helm choose."""
-    has_operator: bool
-    """Whether PyTorchJobs can be made."""
 
 
 def look_around(api: Api, namespace: str) -> Surroundings:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from datascaler.cluster.kube.chart_values import Values, merged
-from datascaler.cluster.kube.defaults import Surroundings
 from datascaler.cluster.kube.names import check_name, default_name
+from datascaler.cluster.kube.surroundings import Surroundings
 from datascaler.cluster.submit.submission import Submission, describe_submission
 from datascaler.cluster.submit.values import (
     eval_values,
