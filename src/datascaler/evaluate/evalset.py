@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import IO, cast
 
 from datascaler import storage
-from datascaler.data.pool.samples import IMAGE_SUFFIXES, split_name
-from datascaler.data.pool.tar import Member, TarDamageError, walk_tar
+from datascaler.data.pool.samples import IMAGE_SUFFIXES, Group, group_members
+from datascaler.data.pool.tar import Member, walk_tar
 from datascaler.data.pool.text_file import decode_text, split_lines
 from datascaler.errors import BadInputError, ConfigError, NotFoundError
 from datascaler.evaluate.data_identity import NO_DATA, DataIdentity, HashedFile, identify
@@ -50,7 +50,8 @@ class EvalSet:
 
     def samples(self) -> Iterator[EvalSample]:
         for shard in self.shards:
-            for key, members in _groups(shard.url, self.hashes):
+            for group in _groups(shard.url, self.hashes):
+                key, members = group.key, group.members
                 image = next((members[suffix].data for suffix in IMAGE_SUFFIXES if suffix in members), b"")
                 if self.kind == RETRIEVAL:
                     yield EvalSample(key, image, captions=_captions(shard.url, key, members))
@@ -96,25 +97,15 @@ def _shards(folder: str) -> list[storage.FileInfo]:
     return [found[name] for name in names]
 
 
-def _groups(url: str, hashes: dict[str, str]) -> Iterator[tuple[str, dict[str, Member]]]:
-    """Adjacent members of one key, by suffix. At the end `hashes` has the tar's."""
-    current = ""
-    members: dict[str, Member] = {}
+def _groups(url: str, hashes: dict[str, str]) -> Iterator[Group]:
+    """The samples of a tar, whose hash is in `hashes` once it was read to its end."""
     with storage.open_read(url) as file:
         hashed = HashedFile(file)
-        try:
-            for member in walk_tar(cast("IO[bytes]", hashed)):
-                key, suffix = split_name(member.name)
-                if members and (key != current or suffix in members):
-                    yield current, members
-                    members = {}
-                current = key
-                members[suffix] = member
-        except TarDamageError as damage:
-            raise BadInputError(f"{url}: {damage}; download it again") from damage
+        for group in group_members(walk_tar(cast("IO[bytes]", hashed))):
+            if group.damage is not None:
+                raise BadInputError(f"{url}: {group.damage}; download it again") from group.damage
+            yield group
         hashes[url] = hashed.hash_to_end()
-    if members:
-        yield current, members
 
 
 def _label(url: str, key: str, members: dict[str, Member], classes: int) -> int:

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from datascaler import storage
 from datascaler.data.plan.plan import RANGES_BELOW, Plan
-from datascaler.data.pool.samples import split_name
+from datascaler.data.pool.samples import group_members
 from datascaler.data.pool.shards import Shard
-from datascaler.data.pool.tar import TarDamageError, walk_tar
+from datascaler.data.pool.tar import walk_tar
 
 _READ_ALONG_BYTES = 256 << 10
 """A gap up to this is cheaper to read than to ask around."""
@@ -50,28 +50,15 @@ def planned_members(plan: Plan, number: int, shard: Shard, rows: NDArray[np.int6
 
 
 def _samples(file: IO[bytes], base: int, first_row: int, last_row: int) -> Iterator[tuple[int, Members]]:
-    """The rows up to `last_row`, grouped as `samples.read_samples` groups them; the file begins with `first_row`."""
-    row, key = first_row, ""
-    members: Members = {}
-    try:
-        for member in walk_tar(file, base):
-            its_key, suffix = split_name(member.name)
-            if members and (its_key != key or suffix in members):
-                yield row, members
-                row, members = row + 1, {}
-                if row > last_row:
-                    return
-            key = its_key
-            members[suffix] = member.data
-    except TarDamageError:
-        # What was planned is whole, so the fault lies behind it.
-        if members:
-            yield row, members
-        if row < last_row:
-            raise
-        return
-    if members:
-        yield row, members
+    """The rows up to `last_row` of a file that begins with `first_row`."""
+    for row, group in enumerate(group_members(walk_tar(file, base)), first_row):
+        if group.members:
+            yield row, {suffix: member.data for suffix, member in group.members.items()}
+        # What was planned is whole, so a fault behind the last row does not matter.
+        if group.damage is not None and row < last_row:
+            raise group.damage
+        if row >= last_row:
+            return
 
 
 def _ranges(plan: Plan, block: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:

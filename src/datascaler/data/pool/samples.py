@@ -48,10 +48,32 @@ class Sample:
 
 @dataclass(slots=True)
 class Group:
-    """The members of a sample, by suffix."""
+    """The members of a sample, by suffix, in the order of the tar."""
 
     key: str
     members: dict[str, Member] = field(default_factory=dict)
+    damage: TarDamageError | None = None
+    """The fault of the archive that ends this group, which then may lack members, or have none at all."""
+
+
+def group_members(members: Iterable[Member]) -> Iterator[Group]:
+    """The groups of an archive's members: neighbours of one key, until a suffix comes again.
+
+    Where the members end with TarDamageError, the last group carries it.
+    """
+    group = Group("")
+    try:
+        for member in members:
+            key, suffix = split_name(member.name)
+            if group.members and (key != group.key or suffix in group.members):
+                yield group
+                group = Group(key)
+            group.key = key
+            group.members[suffix] = member
+    except TarDamageError as damage:
+        group.damage = damage
+    if group.members or group.damage:
+        yield group
 
 
 def read_samples(file: IO[bytes], base: int = 0, first_row: int = 0) -> Iterator[Sample]:
@@ -65,33 +87,22 @@ def read_samples(file: IO[bytes], base: int = 0, first_row: int = 0) -> Iterator
 
 def samples_of(members: Iterable[Member], base: int = 0, first_row: int = 0) -> Iterator[Sample]:
     """The samples of an archive's members, which end with TarDamageError where it is damaged."""
-    row = first_row
-    group: Group | None = None
-    end = base
-    try:
-        for member in members:
-            key, suffix = split_name(member.name)
-            if group is not None and (key != group.key or suffix in group.members):
-                yield sample_of(row, group)
-                row += 1
-                group = None
-            group = group or Group(key)
-            group.members[suffix] = member
-            end = member.end
-    except TarDamageError as damage:
-        # A group that is not whole belongs to the sample that the fault cut: one row for both.
+    row, end = first_row, base
+    for group in group_members(members):
         start, key = end, ""
-        if group is not None:
+        if group.members:
             sample = sample_of(row, group)
-            if sample.status == OK:
+            end = sample.offset + sample.length
+            # A group that is not whole belongs to the sample that the fault cut: one row for both.
+            if group.damage is None or sample.status == OK:
                 yield sample
                 row += 1
+                start = end
             else:
                 start, key = sample.offset, sample.key
-        yield Sample(row=row, key=key, offset=start, length=end - start, status=DAMAGED_TAR, detail=str(damage))
-        return
-    if group is not None:
-        yield sample_of(row, group)
+        if group.damage is not None:
+            detail = str(group.damage)
+            yield Sample(row=row, key=key, offset=start, length=end - start, status=DAMAGED_TAR, detail=detail)
 
 
 def split_name(name: str) -> tuple[str, str]:
