@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from datascaler.data.pool.hex_uids import digits_of_uids, uids_of_digits
+from datascaler.data.pool.hex_uids import digits_of_uids, uids_of_column, uids_of_digits
 from datascaler.data.pool.uids import UID_DTYPE, uid_array, uid_hex
 from datascaler.data.subset.multiset import count_repeats, distinct_counts
 from datascaler.data.subset.subset import FORMATS, open_subset, read_subset, subset_digest, write_subset
@@ -148,8 +148,9 @@ HALF = np.arange(3, dtype=np.uint64)
         ({"uid_high": HALF, "uid_low": HALF.astype(np.int64)}, "column uid_low is int64, not uint64"),
         ({"uid_high": HALF, "uid_low": pa.array([1, None, 2], pa.uint64())}, "column uid_low has 1 nulls"),
         ({"uid": [UIDS[0], None]}, "column uid has 1 nulls"),
-        ({"uid": [UIDS[0], "short"]}, "column uid holds other things than uids of 32 hex digits"),
-        ({"uid": [1, 2]}, "column uid holds other things than uids of 32 hex digits"),
+        ({"uid": [UIDS[0], "short"]}, "row 1 is not a uid of 32 hex digits: 'short'"),
+        ({"uid": [1, 2]}, "row 0 is not a uid of 32 hex digits: 1"),
+        ({"uid": [[UIDS[0]]]}, "column uid holds other things than uids of 32 hex digits"),
         ({"uid": [UIDS[0], "g" * 32]}, f"row 1 is not a uid of 32 hex digits: '{'g' * 32}'"),
         ({"uid": pa.array([], pa.string())}, "holds no uids"),
     ],
@@ -174,11 +175,22 @@ def test_digits_and_uids_in_bulk() -> None:
     uids = uid_array(["0" * 32, "f" * 32, *UIDS])
     digits = digits_of_uids(uids)
     assert [bytes(row).decode() for row in digits] == uid_hex(uids)
-    back, wrong = uids_of_digits(digits)
+    back, is_hex = uids_of_digits(digits)
     assert (back == uids).all()
-    assert wrong is None
+    assert is_hex.all()
     digits[5, 31] = ord(" ")
-    assert uids_of_digits(digits)[1] == 5
+    back, is_hex = uids_of_digits(digits)
+    assert np.flatnonzero(~is_hex).tolist() == [5]
+    assert (back[is_hex] == uids[is_hex]).all()
+
+
+def test_uids_of_a_column() -> None:
+    texts = [None, "0" * 31 + "F", "g" * 32, "abc", "\u00e9" * 16, "0" * 32]
+    for column in (pa.array(texts), pa.array(texts).dictionary_encode(), pa.array(["", *texts]).slice(1)):
+        uids, is_uid = uids_of_column(pa.chunked_array([column.slice(0, 4), column.slice(4)]))
+        assert is_uid.tolist() == [False, True, False, False, False, True]
+        assert uid_hex(uids) == ["0" * 32, "0" * 31 + "f", *["0" * 32] * 4]
+    assert len(uids_of_column(pa.chunked_array([], pa.string()))[0]) == 0
 
 
 def test_counts_of_a_multiset() -> None:

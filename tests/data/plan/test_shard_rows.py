@@ -102,8 +102,8 @@ def table_of(uids: list[Any], status: str = "success") -> pa.Table:
     [
         (table_of([*uids_of(2), None]), "a success without a uid of 32 hex digits"),
         (table_of([*uids_of(2), "abc"]), "a success without a uid of 32 hex digits"),
-        (table_of([*uids_of(2), "x" * 32]), "[Nn]on-hexadecimal digit"),
-        (table_of([*uids_of(2), "\u00e9" * 16]), "[Nn]on-hexadecimal digit"),
+        (table_of([*uids_of(2), "x" * 32]), "a success without a uid of 32 hex digits"),
+        (table_of([*uids_of(2), "\u00e9" * 16]), "a success without a uid of 32 hex digits"),
         (table_of([1, 2]), "a success without a uid of 32 hex digits"),
         (pa.table({"status": ["success"]}), "has no column 'uid'"),
         (pa.table({"uid": uids_of(1)}), "has no column 'status'"),

@@ -4,7 +4,6 @@ Score tables and index tables say it exactly. The log that img2dataset leaves be
 it without an offset, and costs no pass over the tars.
 """
 
-import binascii
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from datascaler import storage
+from datascaler.data.pool.hex_uids import uids_of_column
 from datascaler.data.pool.parquet import read_parquet
 from datascaler.data.pool.pool_rows import SUCCESS
 from datascaler.data.pool.samples import DAMAGED_TAR, OK
@@ -22,7 +22,6 @@ from datascaler.data.pool.tar import BLOCK_BYTES as TAR_BLOCK_BYTES
 from datascaler.data.tables.score_table import read_table, table_url
 from datascaler.errors import ConfigError, NotFoundError
 
-_UID_DIGITS = 32
 _SMALLEST_SAMPLE_BYTES = 2 * 2 * TAR_BLOCK_BYTES
 """An image and a json, each a header and a block of content."""
 
@@ -75,16 +74,18 @@ def rows_of_log(shard: Shard) -> ShardRows:
     url = _log_url(shard)
     try:
         table = read_parquet(url, ["status", "uid"])
-        uids = _uids(table.filter(pc.equal(table["status"], SUCCESS))["uid"])
+        uids, is_uid = uids_of_column(table.filter(pc.equal(table["status"], SUCCESS))["uid"])
     except NotFoundError:
         raise UnusableLogError(f"there is no {url}") from None
     except MemoryError:
         raise
     except (ConfigError, ValueError, pa.ArrowException) as error:
         raise UnusableLogError(f"{url} can't be used ({error})") from error
+    if not is_uid.all():
+        raise UnusableLogError(f"{url} can't be used (a success without a uid of 32 hex digits)")
     if len(uids) * _SMALLEST_SAMPLE_BYTES > shard.size:
         raise UnusableLogError(f"{url} lists {len(uids):,} samples, more than its tar of {shard.size:,} bytes can hold")
-    return ShardRows(uids[:, 0], uids[:, 1], np.ones(len(uids), dtype=bool))
+    return ShardRows(uids["f0"], uids["f1"], np.ones(len(uids), dtype=bool))
 
 
 def has_all_logs(shards: Iterable[Shard]) -> bool:
@@ -95,14 +96,3 @@ def has_all_logs(shards: Iterable[Shard]) -> bool:
 
 def _log_url(shard: Shard) -> str:
     return shard.url.removesuffix(".tar") + ".parquet"
-
-
-def _uids(column: pa.ChunkedArray) -> NDArray[np.uint64]:
-    """Hex digits -> [n, 2]. Raises ValueError for anything else than 32 of them."""
-    texts = column.cast(pa.large_string()).combine_chunks()
-    if texts.null_count or not pc.all(pc.equal(pc.binary_length(texts), _UID_DIGITS), min_count=0).as_py():
-        raise ValueError("a success without a uid of 32 hex digits")
-    _, _, digits = texts.buffers()
-    start = texts.offset * _UID_DIGITS
-    used = memoryview(digits or b"")[start : start + len(texts) * _UID_DIGITS]
-    return np.frombuffer(binascii.unhexlify(used), ">u8").astype(np.uint64).reshape(-1, 2)

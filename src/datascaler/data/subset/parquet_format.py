@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from datascaler.data.pool.hex_uids import UID_DIGITS, uids_of_digits
+from datascaler.data.pool.hex_uids import uids_of_column
 from datascaler.data.pool.parquet import read_parquet, read_parquet_schema
 from datascaler.data.pool.uids import UID_DTYPE, uid_pairs
 from datascaler.errors import ConfigError
@@ -50,12 +50,11 @@ def _from_hex(column: pa.ChunkedArray) -> NDArray[np.void]:
     parts, row = [np.empty(0, UID_DTYPE)], 0
     for chunk in column.chunks:
         try:
-            fixed = chunk.cast(pa.string()).cast(pa.binary()).cast(pa.binary(UID_DIGITS))
+            uids, is_uid = uids_of_column(pa.chunked_array([chunk]))
         except pa.ArrowException as error:
             raise ConfigError(f"column {_HEX} holds other things than uids of 32 hex digits ({error})") from error
-        digits = np.frombuffer(fixed.buffers()[1] or b"", np.uint8).reshape(-1, UID_DIGITS)
-        uids, wrong = uids_of_digits(digits[fixed.offset : fixed.offset + len(fixed)])
-        if wrong is not None:
+        if not is_uid.all():
+            wrong = int(is_uid.argmin())
             raise ConfigError(f"row {row + wrong} is not a uid of 32 hex digits: {chunk[wrong].as_py()!r}")
         parts.append(uids)
         row += len(chunk)

@@ -53,8 +53,8 @@ def _uids_of(lines: bytes, first_line: int) -> NDArray[np.void]:
     table = np.frombuffer(lines, np.uint8)
     if len(table) % _LINE_BYTES == 0:
         table = table.reshape(-1, _LINE_BYTES)
-        uids, wrong = uids_of_digits(table[:, :UID_DIGITS])
-        if wrong is None and (table[:, UID_DIGITS] == ord("\n")).all():
+        uids, is_hex = uids_of_digits(table[:, :UID_DIGITS])
+        if is_hex.all() and (table[:, UID_DIGITS] == ord("\n")).all():
             return uids
     # Not as we write it: line by line, for what people's editors make of it and for the number of a wrong line.
     texts = [line.strip().decode("ascii", "replace") for line in lines.split(b"\n")]

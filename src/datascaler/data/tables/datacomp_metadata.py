@@ -9,15 +9,12 @@ from contextlib import contextmanager
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from datascaler import storage
-from datascaler.data.pool.hex_uids import UID_DIGITS, uids_of_digits
+from datascaler.data.pool.hex_uids import uids_of_column
 from datascaler.data.pool.parquet import cast_column, read_parquet
 from datascaler.data.pool.samples import NO_UID, OK
 from datascaler.data.pool.shards import Shard, require_unchanged
-from datascaler.data.pool.uids import UID_DTYPE
 from datascaler.data.tables.score_table import ROW_SCHEMA
 from datascaler.errors import BadInputError, ConfigError
 
@@ -53,7 +50,7 @@ def read_metadata(shard: Shard, columns: Sequence[str]) -> pa.Table:
     with usable_columns():
         table = read_parquet(shard.url, ["uid", *columns])
         texts = cast_column(table, "uid", pa.large_string(), shard.url)
-    uids, valid = _uids(texts)
+    uids, valid = uids_of_column(texts)
     rows = table.num_rows
     places = pa.table(
         {
@@ -78,17 +75,3 @@ def usable_columns() -> Iterator[None]:
         yield
     except ConfigError as error:
         raise BadInputError(f"{error}; get the file again, or take it out of the folder") from error
-
-
-def _uids(column: pa.ChunkedArray) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
-    """Hex digits -> `u8,u8` [n], zero where they are none, and where they are some [n]."""
-    texts = column.combine_chunks()
-    valid = pc.fill_null(pc.match_substring_regex(texts, f"^[0-9a-fA-F]{{{UID_DIGITS}}}$"), False)
-    _, _, digits = pa.concat_arrays([texts.filter(valid)]).buffers()
-    mask = valid.to_numpy(zero_copy_only=False)
-    count = int(mask.sum())
-    uids = np.zeros(len(mask), UID_DTYPE)
-    if count:
-        rows = np.frombuffer(digits, np.uint8)[: count * UID_DIGITS].reshape(-1, UID_DIGITS)
-        uids[mask] = uids_of_digits(rows)[0]
-    return uids, mask
