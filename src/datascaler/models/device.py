@@ -1,4 +1,4 @@
-"""Tensors to a device and back without waiting for what the device has in hand.
+"""Which device a process computes on, and copies of tensors to it and back that wait for no other work.
 
 Work on a device is a queue. What asks it for a number waits for all that is queued, and then it has nothing to do until
 more comes; so copies are queued as well, from and to pinned memory, which is the only kind that allows it.
@@ -9,6 +9,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+
+def choose_device(local_rank: int | None = None) -> torch.device:
+    """This process's GPU, that of its rank on the node where it has one; the CPU where there is no GPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda") if local_rank is None else torch.device("cuda", local_rank)
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

@@ -24,6 +24,7 @@ from torch import Tensor
 from datascaler import storage
 from datascaler.errors import ConfigError, DatascalerError, first_line
 from datascaler.models.arch import register_configs
+from datascaler.models.device import choose_device
 from datascaler.models.freed_memory import keep_freed_memory
 from datascaler.models.loaded import LoadedClip
 from datascaler.models.openai_layout import is_torchscript, readable_weights, saved_shapes
@@ -42,7 +43,7 @@ def load_clip(model: str | None, pretrained: str | None, device: torch.device | 
 
     Raises ConfigError for a name, tag or file that gives no model, DatascalerError where a download fails.
     """
-    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = device or choose_device()
     if device.type == "cpu":
         keep_freed_memory()
     register_configs()

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from datascaler.errors import ConfigError
-from datascaler.models.device_copies import to_device
+from datascaler.models.device import to_device
 from datascaler.models.image_transform import SplitTransform, WholeTransform, split_transform
 from datascaler.models.text_trim import encode_by_length, text_tower
 from datascaler.tools.foreign_warnings import refuse_wrong_results

@@ -13,7 +13,7 @@ import torch
 from open_clip.transformer import TextTransformer
 from torch import Tensor, nn
 
-from datascaler.models.device_copies import to_device
+from datascaler.models.device import to_device
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from datascaler.errors import DatascalerError, StoppedError, TryAgainError, first_line
+from datascaler.models.device import choose_device
 
 Result = TypeVar("Result")
 
@@ -41,8 +42,8 @@ class World:
 def joined_world() -> Iterator[World]:
     """The process group that torchrun's environment describes; a world of one without it."""
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
-    has_gpu = torch.cuda.is_available()
-    device = torch.device("cuda", local_rank) if has_gpu else torch.device("cpu")
+    device = choose_device(local_rank)
+    has_gpu = device.type == "cuda"
     if has_gpu:
         torch.cuda.set_device(device)
     if "RANK" not in os.environ:

@@ -8,10 +8,11 @@ from torch import Tensor
 
 from datascaler import storage
 from datascaler.data.tables.array_file import encode_array, read_array
+from datascaler.models.device import choose_device
 from datascaler.progress import progress
 from datascaler.score.embeddings.random_rows import collect
 from datascaler.score.embeddings.source import EmbeddingSource
-from datascaler.score.embeddings.vectors import device, nearest, unit
+from datascaler.score.embeddings.vectors import nearest, unit
 from datascaler.tools.philox import shuffled
 
 _ROWS_PER_CLUSTER = 256
@@ -38,7 +39,7 @@ def shared_centroids(source: EmbeddingSource, url: str, clusters: int, sample: i
             centroids = spherical_kmeans(vectors, clusters, seed)
             bar.update()
         storage.publish_if_absent(url, encode_array(centroids.cpu().numpy()))
-    return torch.from_numpy(read_array(url)).to(device())
+    return torch.from_numpy(read_array(url)).to(choose_device())
 
 
 def spherical_kmeans(vectors: Tensor, clusters: int, seed: int) -> Tensor:

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datascaler.errors import BadInputError
+from datascaler.models.device import choose_device
 from datascaler.progress import progress
 from datascaler.score.embeddings.clustered_rows import ClusteredRows
 from datascaler.score.embeddings.source import EmbeddingSource, read_blocks, require_width, table_of_scores
-from datascaler.score.embeddings.vectors import device, nearest, unit
+from datascaler.score.embeddings.vectors import nearest, unit
 
 _OUTCOME = np.dtype([("seen", "?"), ("similarity", "f4"), ("uid_high", "u8"), ("uid_low", "u8")])
 _SIDE = 2048
@@ -81,7 +82,7 @@ def deduplicate(source: EmbeddingSource, centroids: torch.Tensor, rule: DedupRul
     with progress(len(outcomes), "dedup: compare", unit="row") as bar:
         for records in clustered.clusters() if clustered else ():
             records = records[np.lexsort((records["uid_low"], records["uid_high"], records["order"]))]
-            similarity, place = nearest_earlier(unit(torch.from_numpy(records["vector"].copy()).to(device())))
+            similarity, place = nearest_earlier(unit(torch.from_numpy(records["vector"].copy()).to(choose_device())))
             outcome = np.zeros(len(records), _OUTCOME)
             outcome["seen"], outcome["similarity"] = True, similarity
             for half in ("uid_high", "uid_low"):

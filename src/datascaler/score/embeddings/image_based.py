@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datascaler.errors import ConfigError
+from datascaler.models.device import choose_device
 from datascaler.score.embeddings.source import Block
 from datascaler.score.embeddings.vector_files import VectorFile
-from datascaler.score.embeddings.vectors import device, nearest
+from datascaler.score.embeddings.vectors import nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,8 @@ def image_based(target: VectorFile, centroids: VectorFile) -> ImageBased:
             f"{target.url} has vectors of {target.width} numbers, {centroids.url} of {centroids.width}: "
             "embed both with the model of the pool's embeddings"
         )
-    centres = torch.from_numpy(centroids.vectors.astype(np.float32)).to(device())
-    is_hit = torch.zeros(len(centres), dtype=torch.bool, device=device())
+    centres = torch.from_numpy(centroids.vectors.astype(np.float32)).to(choose_device())
+    is_hit = torch.zeros(len(centres), dtype=torch.bool, device=choose_device())
     for targets in target.units():
         is_hit[nearest(targets, centres)[1]] = True
     return ImageBased(centres, is_hit)

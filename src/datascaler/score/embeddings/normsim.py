@@ -7,9 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from datascaler.models.device import choose_device
 from datascaler.score.embeddings.source import Block
 from datascaler.score.embeddings.vector_files import VectorFile
-from datascaler.score.embeddings.vectors import device, split
+from datascaler.score.embeddings.vectors import split
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class NormSimInf:
 def norm_sim(target: VectorFile, p: str) -> NormSim2 | NormSimInf:
     if p == "inf":
         return NormSimInf(target)
-    gram = torch.zeros(target.width, target.width, dtype=torch.float64, device=device())
+    gram = torch.zeros(target.width, target.width, dtype=torch.float64, device=choose_device())
     for targets in target.units():
         gram += targets.double().T @ targets.double()
     return NormSim2(gram)

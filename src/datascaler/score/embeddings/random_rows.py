@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datascaler.errors import ConfigError
+from datascaler.models.device import choose_device
 from datascaler.progress import progress
 from datascaler.score.embeddings.source import EmbeddingSource, read_blocks, require_width
-from datascaler.score.embeddings.vectors import device
 from datascaler.tools.philox import shuffled
 
 _SHARD_ORDER, _ROW_ORDER = 1, 2
@@ -60,7 +60,7 @@ def collect(source: EmbeddingSource, wanted: int, seed: int, *, text: bool) -> R
     if not found:
         raise ConfigError(f"no row of {source.name} has an embedding: nothing to compare with")
     order = shuffled(found, (seed, 0), _ROW_ORDER)[:wanted]
-    taken = torch.from_numpy(order).to(device())
+    taken = torch.from_numpy(order).to(choose_device())
     return Rows(np.concatenate(shards)[order], np.concatenate(rows)[order], [_joined(own)[taken] for own in parts])
 
 

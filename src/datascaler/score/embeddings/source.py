@@ -15,8 +15,9 @@ from datascaler import storage
 from datascaler.data.pool.samples import OK
 from datascaler.data.pool.shards import Shard
 from datascaler.errors import BadInputError, ConfigError
+from datascaler.models.device import choose_device
 from datascaler.score.embeddings.npz_rows import BLOCK_ROWS, open_vectors
-from datascaler.score.embeddings.vectors import device, unit
+from datascaler.score.embeddings.vectors import unit
 
 _COMPARED_ROWS = 256
 """Of each shard, to see whether its vectors are those of its rows."""
@@ -64,7 +65,7 @@ class Block:
 
     def units(self) -> list[Tensor]:
         """The same as float32 of length 1, on the device."""
-        return [unit(torch.from_numpy(each).to(device())) for each in self.stored]
+        return [unit(torch.from_numpy(each).to(choose_device())) for each in self.stored]
 
 
 def versions(files: Iterable[storage.FileInfo]) -> dict[str, str]:

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from datascaler import storage
 from datascaler.errors import BadInputError, ConfigError
+from datascaler.models.device import choose_device
 from datascaler.score.embeddings.npz_rows import BLOCK_ROWS, open_vectors
-from datascaler.score.embeddings.vectors import device, unit
+from datascaler.score.embeddings.vectors import unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class VectorFile:
     def units(self) -> Iterator[Tensor]:
         """float32 of length 1, on the device, a block at a time."""
         for start in range(0, len(self.vectors), BLOCK_ROWS):
-            yield unit(torch.from_numpy(self.vectors[start : start + BLOCK_ROWS]).to(device()))
+            yield unit(torch.from_numpy(self.vectors[start : start + BLOCK_ROWS]).to(choose_device()))
 
     @property
     def width(self) -> int:

@@ -8,10 +8,6 @@ _PRODUCTS = 1 << 24
 _TILE_ROWS = {"cpu": 1024, "cuda": 8192}
 
 
-def device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def unit(vectors: Tensor) -> Tensor:
     """[n, d] of any float type -> float32 of length 1."""
     return torch.nn.functional.normalize(vectors.float(), dim=-1)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datascaler.data.pool.samples import NOT_FINITE, OK, Sample
-from datascaler.models.device_copies import Arriving, to_host
+from datascaler.models.device import Arriving, to_host
 from datascaler.models.loaded import LoadedClip
 from datascaler.score.pipeline.decoders import Decoders, result_of
 from datascaler.score.pipeline.image_edit import SCORE
