@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from datascaler.data.pool.shards import Shard
-from datascaler.data.tables.score_table import Footer, count_table, finished_footer, table_url
+from datascaler.data.tables.score_table import Footer, count_table, finished_footer, table_url, tables_folder
 from datascaler.progress import progress
 from datascaler.score.pipeline.decoders import Decoders, decoders, result_of
 from datascaler.score.pipeline.feed import Batch, Done, End, Gone, feed
@@ -22,7 +22,7 @@ from datascaler.score.pipeline.publisher import FinishedShard, Publisher, has_ve
 from datascaler.score.pipeline.score_batches import ScoredBatch, StartedBatch, finish_batch, start_batch
 from datascaler.score.score_summary import ScoreSummary
 from datascaler.score.scorer import Work, load_work
-from datascaler.score.worker_shards import my_shards, raise_for_unreadable, tables_folder
+from datascaler.score.worker_shards import my_shards, raise_for_unreadable
 from datascaler.spec.score import ScoreSpec
 from datascaler.tools.prefetch import run_ahead
 

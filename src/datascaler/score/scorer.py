@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from datascaler.data.pool.shards import Shard
-from datascaler.data.tables.score_table import Footer, footer_of
+from datascaler.data.tables.score_table import Footer, footer_of, tables_folder
 from datascaler.models.load import load_clip
 from datascaler.models.loaded import LoadedClip
 from datascaler.score.pipeline.image_edit import ImageEdit
@@ -11,7 +11,6 @@ from datascaler.score.score_id import score_id_of, settings_id
 from datascaler.score.tmars.box_tables import NoteSource, detector_of_tables
 from datascaler.score.tmars.detector import load_text_detector
 from datascaler.score.tmars.edit import FindText, MaskText
-from datascaler.score.worker_shards import tables_folder
 from datascaler.spec.score import ScoreSpec, TextOptions
 
 

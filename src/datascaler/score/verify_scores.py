@@ -11,13 +11,13 @@ from datascaler import storage
 from datascaler.data.pool.samples import DAMAGED_TAR, Sample, read_samples
 from datascaler.data.pool.shards import Shard, require_unchanged
 from datascaler.data.pool.uids import join_uid
-from datascaler.data.tables.score_table import Footer, read_listed_footer, read_table, table_url
+from datascaler.data.tables.score_table import Footer, read_listed_footer, read_table, table_url, tables_folder
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.score.pipeline.decoders import decoders
 from datascaler.score.pipeline.prepare_samples import preparation_for
 from datascaler.score.pipeline.score_batches import score_samples
 from datascaler.score.scorer import load_work
-from datascaler.score.worker_shards import my_shards, tables_folder
+from datascaler.score.worker_shards import my_shards
 from datascaler.spec.score import ScoreSpec
 
 TOLERANCES = {"": 1e-4, "float32": 1e-4}

@@ -9,7 +9,14 @@ from datascaler import storage
 from datascaler.data.pool.shard_list import frozen_shards, require_pool_unchanged
 from datascaler.data.pool.shards import Shard, find_shards
 from datascaler.data.tables.datacomp_metadata import find_metadata
-from datascaler.data.tables.score_table import Footer, count_table, finished_footer, publish_table, table_url
+from datascaler.data.tables.score_table import (
+    Footer,
+    count_table,
+    finished_footer,
+    publish_table,
+    table_url,
+    tables_folder,
+)
 from datascaler.errors import BadInputError, NotFoundError
 from datascaler.progress import progress
 from datascaler.score.score_summary import ScoreSummary
@@ -26,10 +33,6 @@ def my_shards(part: ScorePart) -> list[Shard]:
     mine = frozen_shards(part.output_dir, folder, find)[part.index :: part.count]
     require_pool_unchanged(mine, folder, find)
     return mine
-
-
-def tables_folder(output_dir: str, score_id: str) -> str:
-    return storage.join(output_dir, "scores", score_id)
 
 
 def score_shards(

@@ -17,7 +17,7 @@ from datascaler.errors import ConfigError
 from datascaler.score.pipeline.image_edit import SCORE, ImageEdit
 from datascaler.score.scorer import choose_edit
 from datascaler.score.tmars.edit import NO_BOXES
-from datascaler.score.worker_shards import tables_folder
+from datascaler.data.tables.score_table import tables_folder
 from datascaler.spec.score import TextOptions
 
 SHARD = Shard(url="pool/0.tar", name="0.tar", size=10240, etag="e")

@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -18,6 +17,7 @@ from datascaler.data.pool.shards import Shard, list_shards
 from datascaler.data.pool.uids import join_uid
 from datascaler.errors import ConfigError
 from datascaler.progress import progress
+from datascaler.tools.ordered_map import in_order
 
 DEFAULT_DECODE = 16
 _EXAMPLES = 10
@@ -92,9 +92,9 @@ def check_pool(
             raise ConfigError(f"{name} must be at least {least}, got {number}")
     found = list_shards(data_dir)
     chosen = _spread(found, shards)
-    with ThreadPoolExecutor(num_workers) as executor, progress(len(chosen), "check", "shard") as bar:
+    with progress(len(chosen), "check", "shard") as bar:
         checks = []
-        for check in executor.map(lambda shard: check_shard(shard, decode), chosen):
+        for check in in_order(lambda shard: check_shard(shard, decode), chosen, num_workers):
             checks.append(check)
             bar.update()
     return _report(data_dir, found, checks)

@@ -10,7 +10,7 @@ from datascaler.data.pool.shards import Shard
 from datascaler.data.select.joined_tables import JoinedTables
 from datascaler.data.select.mixed_scores import MEASURE_PASSES, open_mix
 from datascaler.data.select.scored_pool import RandomScores, ScoredPool, TableScores
-from datascaler.data.tables.score_table import Footer, read_footer, table_url
+from datascaler.data.tables.score_table import Footer, read_footer, score_folders, table_url, tables_folder
 from datascaler.errors import ConfigError
 from datascaler.spec.mix_rule import MixRule
 
@@ -66,7 +66,7 @@ def mixed_source(output_dir: str, shards: list[Shard], rule: MixRule) -> ScoreSo
 
 def find_score_id(output_dir: str, method: str) -> str:
     """The one score-id of a method in an output folder; for `random`, any."""
-    found = [storage.basename(url) for url in storage.list_folders(storage.join(output_dir, "scores"))]
+    found = [storage.basename(url) for url in score_folders(output_dir)]
     fitting = [name for name in found if method == RANDOM or name.startswith(f"{method}-")]
     if not fitting:
         there = ", ".join(found) or "none"
@@ -78,7 +78,7 @@ def find_score_id(output_dir: str, method: str) -> str:
 
 def _complete_tables(output_dir: str, score_id: str, shards: list[Shard]) -> tuple[str, list[str], Footer]:
     """The folder of the tables, their URLs in the order of the shards, and the footer of the first."""
-    folder = storage.join(output_dir, "scores", score_id)
+    folder = tables_folder(output_dir, score_id)
     wanted = [table_url(folder, shard) for shard in shards]
     there = {info.url for info in storage.list_files(folder, ".parquet", recursive=True)}
     missing = [url for url in wanted if url not in there]

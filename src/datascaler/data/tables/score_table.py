@@ -17,6 +17,8 @@ from datascaler.data.pool.samples import OK, Sample
 from datascaler.data.pool.shards import Shard
 from datascaler.errors import BadInputError, ConfigError
 
+SCORES = "scores"
+"""The folder, in an output folder, of the tables of every score-id."""
 SCHEMA_VERSION = 1
 _ONLY_RECORDED = ("model", "precision", "code_version", "rows", "ok", "bad", "seconds", "finished")
 """The same weights may be reached by several names."""
@@ -114,6 +116,16 @@ def footer_of(shard: Shard, score_id: str, **work: Any) -> Footer:
 
 def index_footer(shard: Shard) -> Footer:
     return footer_of(shard, "")
+
+
+def tables_folder(output_dir: str, score_id: str) -> str:
+    """The folder of the tables of a score-id."""
+    return storage.join(output_dir, SCORES, score_id)
+
+
+def score_folders(output_dir: str) -> list[str]:
+    """The folders of all score-ids of an output folder."""
+    return storage.list_folders(storage.join(output_dir, SCORES))
 
 
 def table_url(folder: str, shard: Shard) -> str:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from datascaler import storage
 from datascaler.data.pool.shard_list import read_frozen_shards
 from datascaler.data.pool.shards import Shard
-from datascaler.data.tables.score_table import Footer, count_table, read_listed_footer, table_url
+from datascaler.data.tables.score_table import SCORES, Footer, count_table, read_listed_footer, table_url
 from datascaler.errors import ConfigError, NotFoundError, RunNotFoundError
 from datascaler.tools.ordered_map import in_order
 
@@ -89,7 +89,7 @@ def find_score_runs(output_dir: str, *, known: Known | None = None, counts: bool
     except ConfigError as error:
         raise RunNotFoundError(str(error)) from error
     found: dict[str, list[storage.FileInfo]] = {}
-    for kind in ("scores", INDEX):
+    for kind in (SCORES, INDEX):
         below = storage.join(output_dir, kind)
         for info in storage.list_files(below, ".parquet", recursive=True):
             folder = storage.join(below, storage.relative_to(info.url, below).partition("/")[0])

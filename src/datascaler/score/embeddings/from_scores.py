@@ -7,10 +7,9 @@ import pyarrow as pa
 from datascaler import storage
 from datascaler.data.pool.shard_list import frozen_shards, read_frozen_shards
 from datascaler.data.pool.shards import Shard, is_version
-from datascaler.data.tables.score_table import Footer, read_footer, read_table, table_url, vectors_url
+from datascaler.data.tables.score_table import Footer, read_footer, read_table, table_url, tables_folder, vectors_url
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.score.embeddings.source import IDENTITY, EmbeddingSource, versions
-from datascaler.score.worker_shards import tables_folder
 from datascaler.tools.ordered_map import in_order
 
 _READERS = 16

@@ -19,7 +19,7 @@ from datascaler.data.select.select_subset import MadeSubset, publish_plan
 from datascaler.data.subset.derived_subset import publish_derived
 from datascaler.data.subset.multiset import first_of_each
 from datascaler.data.subset.subset import read_recipe
-from datascaler.data.tables.score_table import Footer, read_footer, read_table, table_url
+from datascaler.data.tables.score_table import Footer, read_footer, read_table, table_url, tables_folder
 from datascaler.errors import ConfigError
 from datascaler.progress import progress
 from datascaler.spec.sampler import Sampler
@@ -42,7 +42,7 @@ def make_sample(
     """
     shards = read_frozen_shards(output_dir)
     score_id = score_name or find_score_id(output_dir, method)
-    folder = storage.join(output_dir, "scores", score_id)
+    folder = tables_folder(output_dir, score_id)
     if not has_all_tables(folder, shards):
         raise ConfigError(f"not every shard has scores in {folder} yet: finish `datascaler score` first")
     footer = read_footer(table_url(folder, shards[0]))
