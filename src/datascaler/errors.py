@@ -2,13 +2,20 @@
 
     DatascalerError             1   something the user can mend; printed as one line
     ├── ConfigError            78   a wrong flag, spec or input file: no retry will help (a pod fails its job)
-    │   └── DamagedError       78   a file is not as it was written: bits have changed, or a part is missing
+    │   ├── DamagedError       78   a file is not as it was written: bits have changed, or a part is missing
+    │   └── OtherResultError   78   a task has a result already, of another definition or of other data
     ├── BadInputError          65   some shards, evaluation sets or tables can't be used; the others are finished
+    │   ├── TarDamageError     65   an archive can't be followed beyond some byte
+    │   ├── NotAsPlannedError  65   a pool's samples are not those that its plan was made from
+    │   └── UnusableLogError   65   the log beside a shard can't stand for its tar
+    ├── ImageDecodeError        1   some bytes are not an image that can be read whole
     ├── StorageError            1   a URL could not be read or written
     │   └── NotFoundError       1   the URL does not exist
     ├── DivergedError          79   a training run's loss is not finite: the same command would meet it again
     ├── TryAgainError          75   a passing failure: the same command, started again, goes on
+    ├── ChildError              *   a training process failed: the exit code is that process's
     ├── ClusterError            1   Kubernetes or helm refused something, or could not be reached
+    │   └── RefusedError        1   the API server said no
     ├── RunFailedError        100   a run in the cluster failed
     ├── NotFinishedError      101   a run in the cluster has not finished (in time)
     ├── RunNotFoundError      102   there is no such run in the cluster
@@ -53,6 +60,31 @@ class BadInputError(DatascalerError):
     exit_code = 65
 
 
+class OtherResultError(ConfigError):
+    pass
+
+
+class TarDamageError(BadInputError):
+    """The archive can't be followed beyond `offset` (bytes from its start)."""
+
+    def __init__(self, reason: str, offset: int) -> None:
+        super().__init__(f"{reason} at byte {offset}")
+        self.reason = reason
+        self.offset = offset
+
+
+class NotAsPlannedError(BadInputError):
+    pass
+
+
+class UnusableLogError(BadInputError):
+    """The text says which log, and why."""
+
+
+class ImageDecodeError(DatascalerError):
+    pass
+
+
 class StorageError(DatascalerError):
     exit_code = 1
 
@@ -69,8 +101,24 @@ class TryAgainError(DatascalerError):
     exit_code = 75
 
 
+class ChildError(DatascalerError):
+    """The process's own message is on stderr."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 class ClusterError(DatascalerError):
     exit_code = 1
+
+
+class RefusedError(ClusterError):
+    """`status` is the HTTP code of the API server's answer."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class RunFailedError(DatascalerError):

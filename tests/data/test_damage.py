@@ -15,8 +15,8 @@ from datascaler import PlanDataset, storage
 from datascaler.data.plan import compile_plan as build_plan_module
 from datascaler.data.plan.compile_plan import compile_plan
 from datascaler.data.plan.plan import Plan, match_shards, open_plan, write_plan
-from datascaler.data.plan.shard_rows import ShardRows, UnusableLogError, rows_of_log, rows_of_table
-from datascaler.data.pool.images import ImageDecodeError, decode_pixels
+from datascaler.data.plan.shard_rows import ShardRows, rows_of_log, rows_of_table
+from datascaler.data.pool.images import decode_pixels
 from datascaler.data.pool.samples import OK, Sample
 from datascaler.data.pool.shards import Shard
 from datascaler.data.read import read_block as read_block_module
@@ -24,6 +24,7 @@ from datascaler.data.read.read_block import BlockReader
 from datascaler.data.subset.uid_filter import save_filter
 from datascaler.data.tables.index_tables import index_pool, read_shard
 from datascaler.data.tables.score_table import footer_of, read_table, table_url, write_table
+from datascaler.errors import ImageDecodeError, UnusableLogError
 from datascaler.score.pipeline.prepare_samples import Preparation
 from datascaler.score.score_pool import score_pool
 from datascaler.train.loading.stream_source import Unplanned, UnplannedFeed

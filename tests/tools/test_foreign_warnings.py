@@ -15,8 +15,8 @@ import pytest
 import torch
 from PIL import Image
 
-from datascaler.data.pool.images import ImageDecodeError, decode_rgb
-from datascaler.errors import ConfigError
+from datascaler.data.pool.images import decode_rgb
+from datascaler.errors import ConfigError, ImageDecodeError
 from datascaler.models.arch import register_configs
 from datascaler.models.load import load_clip
 from datascaler.models.tokenize import tokenizer_for

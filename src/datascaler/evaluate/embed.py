@@ -9,8 +9,8 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from datascaler.data.pool.images import ImageDecodeError, decode_rgb
-from datascaler.errors import DatascalerError
+from datascaler.data.pool.images import decode_rgb
+from datascaler.errors import DatascalerError, ImageDecodeError
 from datascaler.evaluate.evalset import EvalSample
 from datascaler.models.decode_threads import decode_threads
 from datascaler.models.loaded import LoadedClip

@@ -5,11 +5,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from datascaler import storage
-from datascaler.errors import BadInputError, ConfigError, DatascalerError, StorageError
+from datascaler.errors import BadInputError, ConfigError, DatascalerError, OtherResultError, StorageError
 from datascaler.evaluate.classify import classify
 from datascaler.evaluate.evalset import RETRIEVAL, EvalSet, open_evalset
 from datascaler.evaluate.results import (
-    OtherResultError,
     Outcome,
     Results,
     forget_failure,

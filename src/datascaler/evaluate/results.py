@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from datascaler import storage
-from datascaler.errors import ConfigError, NotFoundError
+from datascaler.errors import ConfigError, NotFoundError, OtherResultError
 from datascaler.evaluate.data_identity import NO_DATA, DataIdentity
 from datascaler.evaluate.evalset import EvalSet
 from datascaler.evaluate.tasks import Task
@@ -41,10 +41,6 @@ class Outcome:
     """Images that entered the metrics."""
     bad_images: int
     """Images that did not decode; they enter no metric."""
-
-
-class OtherResultError(ConfigError):
-    """There is a result of this task, but of another definition or of other data."""
 
 
 @dataclass(frozen=True, slots=True)

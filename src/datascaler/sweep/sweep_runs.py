@@ -6,9 +6,17 @@ from contextlib import contextmanager, suppress
 
 from datascaler.data.runs.run_folder import folder_fault, run_url
 from datascaler.data.runs.sweep_results import SweepResult, collect
-from datascaler.errors import BadInputError, ConfigError, DamagedError, DatascalerError, DivergedError, StorageError
+from datascaler.errors import (
+    BadInputError,
+    ChildError,
+    ConfigError,
+    DamagedError,
+    DatascalerError,
+    DivergedError,
+    StorageError,
+)
 from datascaler.spec.train import TrainSpec
-from datascaler.train.launch_torchrun import ChildError, needs_torchrun, train_under_torchrun
+from datascaler.train.launch_torchrun import needs_torchrun, train_under_torchrun
 from datascaler.train.train_clip import train_clip
 
 

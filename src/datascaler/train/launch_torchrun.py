@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from datascaler.data.runs.run_folder import RunSummary, outcome
-from datascaler.errors import DatascalerError, StoppedError, TryAgainError, first_line
+from datascaler.errors import ChildError, StoppedError, TryAgainError, first_line
 from datascaler.spec.train import TrainSpec
 
 _REASONS = {
@@ -14,14 +14,6 @@ _REASONS = {
     "RendezvousTimeoutError": "too few nodes came in time",
     "RendezvousClosedError": "the other nodes have ended",
 }
-
-
-class ChildError(DatascalerError):
-    """A training process failed; its own message is on stderr. The exit code is that process's."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
 
 
 def needs_torchrun(nproc_per_node: int) -> bool:

@@ -6,9 +6,9 @@ from threading import Event
 import pytest
 from kubernetes import client
 
-from datascaler.cluster.kube.api import PAGE, Api, RefusedError, is_passing
+from datascaler.cluster.kube.api import PAGE, Api, is_passing
 from datascaler.cluster.kube.api_paths import path_of
-from datascaler.errors import ClusterError
+from datascaler.errors import ClusterError, RefusedError
 from tests.cluster.replay import CUT, Replay, recorded_answer
 
 JOBS, PODS = path_of("Job", "ml"), path_of("Pod", "ml")

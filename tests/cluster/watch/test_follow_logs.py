@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from datascaler.cluster.kube.api import Api, RefusedError
+from datascaler.cluster.kube.api import Api
 from datascaler.cluster.kube.api_paths import path_of
 from datascaler.cluster.watch.follow_logs import follow_logs
 from datascaler.cluster.watch.logs import LogQuery
 from datascaler.cluster.watch.state import State
-from datascaler.errors import RunNotFoundError
+from datascaler.errors import RefusedError, RunNotFoundError
 from tests.cluster.replay import CUT, Answer, Query, Replay, recorded_answer, recorded_run
 
 JOBS, PODS = path_of("Job", "ml"), path_of("Pod", "ml")

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from datascaler.cluster.kube.api import Api, RefusedError
+from datascaler.cluster.kube.api import Api
 from datascaler.cluster.kube.api_paths import path_of
 from datascaler.cluster.watch.state import RunState, State, state_of
 from datascaler.cluster.watch.wait import exit_code, look_again, summary_line, wait_for
-from datascaler.errors import ClusterError, RunNotFoundError
+from datascaler.errors import ClusterError, RefusedError, RunNotFoundError
 from tests.cluster.replay import Answer, Query, Replay, recorded_answer, recorded_run
 
 JOBS = path_of("Job", "ml")

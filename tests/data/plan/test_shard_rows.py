@@ -12,11 +12,12 @@ import pytest
 from datascaler import storage
 from datascaler.data.make.write_pool import write_pool
 from datascaler.data.plan.compile_plan import build_plan, compile_plan
-from datascaler.data.plan.shard_rows import UnusableLogError, has_all_logs, has_all_tables, rows_of_log
+from datascaler.data.plan.shard_rows import has_all_logs, has_all_tables, rows_of_log
 from datascaler.data.pool.pool_rows import PoolSample
 from datascaler.data.pool.shards import Shard, find_shards
 from datascaler.data.pool.uids import uid_array
 from datascaler.data.tables.index_tables import index_pool
+from datascaler.errors import UnusableLogError
 from tests.data.made_tables import add_table, uids_of
 from tests.data.random_pools import sorted_pairs
 from tests.data.tars import picture

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from datascaler.data.pool import images
-from datascaler.data.pool.images import MAX_PIXELS, ImageDecodeError, decode_pixels, decode_rgb, jpeg_pixels
-from datascaler.errors import TryAgainError
+from datascaler.data.pool.images import MAX_PIXELS, decode_pixels, decode_rgb, jpeg_pixels
+from datascaler.errors import ImageDecodeError, TryAgainError
 from tests.data.tars import picture
 from tests.natural import encoded, natural_picture
 
@@ -95,7 +95,8 @@ def run_with_little_memory(code: str) -> str:
 import io, resource, sys
 import numpy as np
 from PIL import Image
-from datascaler.data.pool.images import ImageDecodeError, decode_pixels
+from datascaler.errors import ImageDecodeError
+from datascaler.data.pool.images import decode_pixels
 from datascaler.data.pool.pool_rows import PoolSample, stored_row
 from datascaler.errors import TryAgainError
 

@@ -10,13 +10,13 @@ import pytest
 
 from datascaler import storage
 from datascaler.data.make.captions import CaptionTable
-from datascaler.data.plan.shard_rows import UnusableLogError, rows_of_log
+from datascaler.data.plan.shard_rows import rows_of_log
 from datascaler.data.pool.parquet import encode_parquet, read_parquet
 from datascaler.data.pool.shards import Shard
 from datascaler.data.subset.subset import read_subset
 from datascaler.data.tables.datacomp_metadata import read_metadata
 from datascaler.data.tables.score_table import ROW_SCHEMA, index_footer, publish_table, read_table
-from datascaler.errors import BadInputError, ConfigError, DamagedError
+from datascaler.errors import BadInputError, ConfigError, DamagedError, UnusableLogError
 from datascaler.score.captions.rows import read_caption_rows
 from datascaler.score.captions.score_captions import metadata_score_table
 

@@ -8,8 +8,9 @@ from itertools import pairwise
 import pytest
 
 from datascaler.data.pool import tar as tar_module
-from datascaler.data.pool.tar import BLOCK_BYTES, Member, TarDamageError, walk_tar
+from datascaler.data.pool.tar import BLOCK_BYTES, Member, walk_tar
 from datascaler.data.pool.write_tar import TarWriter
+from datascaler.errors import TarDamageError
 from tests.data.tars import tar_of
 
 SIZES = (0, 1, 511, 512, 513, 5000)

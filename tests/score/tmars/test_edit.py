@@ -12,12 +12,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from datascaler.data.pool.samples import BAD_IMAGE, OK, Sample
 from datascaler.data.pool.shards import Shard
-from datascaler.data.tables.score_table import Footer, publish_table, rows_table, table_url
+from datascaler.data.tables.score_table import Footer, publish_table, rows_table, table_url, tables_folder
 from datascaler.errors import ConfigError
 from datascaler.score.pipeline.image_edit import SCORE, ImageEdit
 from datascaler.score.scorer import choose_edit
 from datascaler.score.tmars.edit import NO_BOXES
-from datascaler.data.tables.score_table import tables_folder
 from datascaler.spec.score import TextOptions
 
 SHARD = Shard(url="pool/0.tar", name="0.tar", size=10240, etag="e")

@@ -11,7 +11,8 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 from torch import Tensor
 
-from datascaler.data.pool.images import ImageDecodeError, decode_rgb
+from datascaler.data.pool.images import decode_rgb
+from datascaler.errors import ImageDecodeError
 from datascaler.spec.train import Decoder
 from datascaler.train.loading.augment import decode_crop, random_crop
 from tests.natural import encoded, natural_picture

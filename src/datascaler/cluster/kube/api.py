@@ -14,7 +14,7 @@ from kubernetes.dynamic import DynamicClient
 from urllib3.exceptions import HTTPError, MaxRetryError
 
 from datascaler.cluster.kube.api_paths import Json
-from datascaler.errors import ClusterError
+from datascaler.errors import ClusterError, RefusedError
 
 PAGE = 500
 _TIMEOUT_SECONDS = (10, 60)
@@ -23,14 +23,6 @@ _QUIET_SECONDS = 300
 """Between two bytes of a log: a connection that a network has silently dropped is as quiet as a pod may be."""
 _PASSING = frozenset({429, 500, 502, 503, 504})
 """A server that is too busy, is being restarted, or has lost its store for a moment."""
-
-
-class RefusedError(ClusterError):
-    """The API server said no; `status` is its HTTP code."""
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 def is_passing(error: ClusterError) -> bool:

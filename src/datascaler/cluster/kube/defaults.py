@@ -4,11 +4,11 @@ from typing import Any
 
 import yaml
 
-from datascaler.cluster.kube.api import Api, RefusedError
+from datascaler.cluster.kube.api import Api
 from datascaler.cluster.kube.api_paths import OPERATOR, path_of
 from datascaler.cluster.kube.chart_values import Values
 from datascaler.cluster.kube.surroundings import Surroundings
-from datascaler.errors import ClusterError
+from datascaler.errors import ClusterError, RefusedError
 
 CONFIG_MAP, KEY = "datascaler-defaults", "values.yaml"
 

@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any
 
-from datascaler.cluster.kube.api import Api, RefusedError
+from datascaler.cluster.kube.api import Api
 from datascaler.cluster.kube.api_paths import RUN_KINDS, Json, path_of, path_of_object
 from datascaler.cluster.kube.chart_values import differences
 from datascaler.cluster.kube.names import INSTANCE, RUN, VALUES, handle
 from datascaler.cluster.submit.submission import Submission
 from datascaler.cluster.watch.state import state_of
-from datascaler.errors import ClusterError
+from datascaler.errors import ClusterError, RefusedError
 
 _AT_A_TIME = 8
 

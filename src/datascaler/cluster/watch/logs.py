@@ -3,10 +3,11 @@
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
-from datascaler.cluster.kube.api import Api, RefusedError
+from datascaler.cluster.kube.api import Api
 from datascaler.cluster.kube.api_paths import Json, path_of
 from datascaler.cluster.watch.state import RunState, run_label, state_of
 from datascaler.cluster.watch.status import find_runs, list_pods
+from datascaler.errors import RefusedError
 
 INDEX_LABELS = ("batch.kubernetes.io/job-completion-index", "training.kubeflow.org/replica-index")
 

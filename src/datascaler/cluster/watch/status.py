@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from datascaler.cluster.kube.api import PAGE, Api, RefusedError
+from datascaler.cluster.kube.api import PAGE, Api
 from datascaler.cluster.kube.api_paths import JOB, PYTORCHJOB, RUN_KINDS, Json, path_of
 from datascaler.cluster.kube.names import INSTANCE, PART_OF, PIPELINE, RUN, handle
 from datascaler.cluster.watch.reason import last_end, permanent_failure, why_events, why_pods, why_workload
 from datascaler.cluster.watch.state import RunState, State, missing_pods, run_label, state_of
-from datascaler.errors import RunNotFoundError
+from datascaler.errors import RefusedError, RunNotFoundError
 
 
 def list_runs(api: Api, namespace: str, selector: str = PART_OF) -> list[Json]:

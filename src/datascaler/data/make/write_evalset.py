@@ -13,10 +13,10 @@ from itertools import islice
 from typing import TypeVar
 
 from datascaler import storage
-from datascaler.data.pool.images import ImageDecodeError, decode_rgb
+from datascaler.data.pool.images import decode_rgb
 from datascaler.data.pool.pool_rows import STORED_FORMATS
 from datascaler.data.pool.write_tar import TarWriter
-from datascaler.errors import ConfigError
+from datascaler.errors import ConfigError, ImageDecodeError
 
 DEFAULT_TEMPLATES = ("a photo of a {c}.",)
 DEFAULT_IMAGES_PER_SHARD = 10_000

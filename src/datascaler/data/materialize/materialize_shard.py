@@ -13,20 +13,15 @@ from datascaler.data.materialize.output_shards import OutputShard, kept_before
 from datascaler.data.materialize.planned_members import Members, planned_members
 from datascaler.data.plan.plan import Plan
 from datascaler.data.pool.shards import Shard
-from datascaler.data.pool.tar import TarDamageError
 from datascaler.data.pool.uids import find_sorted, is_uid, uid_array, uid_digests
 from datascaler.data.pool.write_tar import TarWriter
 from datascaler.data.subset.multiset import distinct_counts
-from datascaler.errors import NotFoundError
+from datascaler.errors import NotAsPlannedError, NotFoundError, TarDamageError
 
 SHARD_FORMAT = "{:08d}.tar"
 STATS_FORMAT = "{:08d}_stats.json"
 _LONGEST_NAME_BYTES = 100
 """Of a member in a plain tar."""
-
-
-class NotAsPlannedError(Exception):
-    """Samples that can't be written, and why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,13 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datascaler import __version__, storage
-from datascaler.data.materialize.materialize_shard import (
-    SHARD_FORMAT,
-    STATS_FORMAT,
-    NotAsPlannedError,
-    PlannedPool,
-    write_output_shard,
-)
+from datascaler.data.materialize.materialize_shard import SHARD_FORMAT, STATS_FORMAT, PlannedPool, write_output_shard
 from datascaler.data.materialize.output_shards import OutputShard, output_shards
 from datascaler.data.plan.known_plan import given_plan, plan_beside, tables_of_recipe
 from datascaler.data.plan.make_plan import cached_plan
@@ -36,7 +30,7 @@ from datascaler.data.plan.plan import Plan, match_shards, read_plan
 from datascaler.data.pool.shards import Shard, find_shards
 from datascaler.data.subset.npy_format import write_npy
 from datascaler.data.subset.subset import read_subset, subset_digest
-from datascaler.errors import BadInputError, ConfigError
+from datascaler.errors import BadInputError, ConfigError, NotAsPlannedError
 from datascaler.progress import progress
 from datascaler.tools.ordered_map import in_order
 

@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 from datascaler import storage
 from datascaler.data.plan.compile_plan import compile_plan
 from datascaler.data.plan.plan import Plan, match_shards, read_plan
-from datascaler.data.plan.shard_rows import UnusableLogError, has_all_logs, has_all_tables, rows_of_log, rows_of_table
+from datascaler.data.plan.shard_rows import has_all_logs, has_all_tables, rows_of_log, rows_of_table
 from datascaler.data.pool.shard_list import read_frozen_shards
 from datascaler.data.pool.shards import Shard, find_shards, pool_digest
 from datascaler.data.subset.subset import base_of, read_recipe, subset_digest
 from datascaler.data.tables.index_tables import index_folder
-from datascaler.errors import ConfigError
+from datascaler.data.tables.score_table import score_folders
+from datascaler.errors import ConfigError, UnusableLogError
 
 
 def given_plan(plan_url: str, subset_url: str, uids: NDArray[np.void], shards: list[Shard] | None) -> Plan:
@@ -70,7 +71,7 @@ def tables_of_recipe(subset_url: str, shards: list[Shard]) -> str | None:
 def _table_folders(subset_url: str, shards: list[Shard], output_dir: str | None) -> list[str]:
     folders = [tables] if (tables := tables_of_recipe(subset_url, shards)) else []
     if output_dir:
-        folders += storage.list_folders(storage.join(output_dir, "scores"))
+        folders += score_folders(output_dir)
         folders.append(index_folder(output_dir, shards))
     return folders
 

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from datascaler import storage
 from datascaler.data.plan.compile_plan import Coverage, build_plan, compile_plan
 from datascaler.data.plan.plan import Plan, read_plan, write_plan
-from datascaler.data.plan.shard_rows import UnusableLogError, has_all_logs, has_all_tables, rows_of_log
+from datascaler.data.plan.shard_rows import has_all_logs, has_all_tables, rows_of_log
 from datascaler.data.pool.shards import Shard, pool_digest
 from datascaler.data.subset.subset import subset_digest
 from datascaler.data.tables.index_tables import index_folder, index_pool
-from datascaler.errors import ConfigError
+from datascaler.errors import ConfigError, UnusableLogError
 
 _LOGS = (
     "the parquet files beside the shards, which do not say where samples lie: shards are read whole "

@@ -20,14 +20,10 @@ from datascaler.data.pool.samples import DAMAGED_TAR, OK
 from datascaler.data.pool.shards import Shard, is_version
 from datascaler.data.pool.tar import BLOCK_BYTES as TAR_BLOCK_BYTES
 from datascaler.data.tables.score_table import read_table, table_url
-from datascaler.errors import ConfigError, NotFoundError
+from datascaler.errors import ConfigError, NotFoundError, UnusableLogError
 
 _SMALLEST_SAMPLE_BYTES = 2 * 2 * TAR_BLOCK_BYTES
 """An image and a json, each a header and a block of content."""
-
-
-class UnusableLogError(Exception):
-    """The log beside a shard can't stand for its tar; the text says which and why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datascaler import storage
-from datascaler.data.pool.images import ImageDecodeError, decode_rgb
+from datascaler.data.pool.images import decode_rgb
 from datascaler.data.pool.samples import BAD_IMAGE, DAMAGED_TAR, OK, Sample, read_samples
 from datascaler.data.pool.shards import Shard
 from datascaler.data.pool.tar import BLOCK_BYTES
-from datascaler.errors import StorageError
+from datascaler.errors import ImageDecodeError, StorageError
 
 
 @dataclass(slots=True)

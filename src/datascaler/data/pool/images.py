@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from datascaler.errors import DatascalerError, TryAgainError, first_line
+from datascaler.errors import ImageDecodeError, TryAgainError, first_line
 from datascaler.tools.foreign_warnings import WrongResult, heard
 
 MAX_PIXELS = 100_000_000
@@ -28,10 +28,6 @@ _JPEG_FORMATS = ("JPEG", "MPO")
 _WHITE = (255, 255, 255)
 _COLORSPACES = ("YCbCr", "RGB", "Gray")
 """What both libraries turn into the same RGB. CMYK and YCCK are Pillow's."""
-
-
-class ImageDecodeError(DatascalerError):
-    """These bytes are not an image that Pillow can read whole."""
 
 
 def decode_rgb(encoded: bytes | memoryview) -> Image.Image:

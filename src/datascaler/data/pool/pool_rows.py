@@ -9,8 +9,9 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
-from datascaler.data.pool.images import ImageDecodeError, decode_rgb, is_of_machine
+from datascaler.data.pool.images import decode_rgb, is_of_machine
 from datascaler.data.pool.uids import is_uid, uid_of
+from datascaler.errors import ImageDecodeError
 
 SUCCESS = "success"
 FAILED_TO_DOWNLOAD = "failed_to_download"

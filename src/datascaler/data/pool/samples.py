@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import IO
 
-from datascaler.data.pool.tar import Member, TarDamageError, walk_tar
+from datascaler.data.pool.tar import Member, walk_tar
 from datascaler.data.pool.uids import is_uid, split_uid
+from datascaler.errors import TarDamageError
 
 IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff")
 

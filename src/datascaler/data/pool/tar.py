@@ -11,6 +11,8 @@ from functools import lru_cache
 from typing import IO, NamedTuple
 from zlib import adler32
 
+from datascaler.errors import TarDamageError
+
 BLOCK_BYTES = 512
 _READ_BYTES = 8 << 20
 _ZERO_BLOCK = bytes(BLOCK_BYTES)
@@ -18,15 +20,6 @@ _CHECKSUM_BLANK = sum(b" " * 8)
 _ADLER_PRIME = 65521
 _REGULAR = frozenset(b"\x0007")
 _LINKS_AND_DEVICES = frozenset(b"12346")
-
-
-class TarDamageError(Exception):
-    """The archive can't be followed beyond `offset` (bytes from its start)."""
-
-    def __init__(self, reason: str, offset: int) -> None:
-        super().__init__(f"{reason} at byte {offset}")
-        self.reason = reason
-        self.offset = offset
 
 
 class Entry(NamedTuple):

@@ -13,10 +13,10 @@ from itertools import chain, count, islice
 from math import gcd
 from typing import Generic, TypeVar
 
-from datascaler.data.pool.images import ImageDecodeError, decode_pixels
+from datascaler.data.pool.images import decode_pixels
 from datascaler.data.pool.samples import Sample
 from datascaler.data.read.order import Order, Window
-from datascaler.errors import BadInputError
+from datascaler.errors import BadInputError, ImageDecodeError
 
 _WINDOWS = 8
 """Over so many others the stand-ins of a window are spread, if all can be used."""

@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from datascaler.data.pool.images import ImageDecodeError, decode_pixels, decode_rgb
+from datascaler.data.pool.images import decode_pixels, decode_rgb
 from datascaler.data.pool.samples import BAD_IMAGE, OK, Sample
+from datascaler.errors import ImageDecodeError
 from datascaler.models.image_transform import SplitTransform, WholeTransform
 from datascaler.models.loaded import LoadedClip
 from datascaler.score.pipeline.image_edit import ImageEdit

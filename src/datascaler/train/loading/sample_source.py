@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
-from datascaler.data.pool.images import ImageDecodeError
 from datascaler.data.pool.samples import Sample
+from datascaler.errors import ImageDecodeError
 
 Decoded = TypeVar("Decoded")
 

@@ -14,8 +14,9 @@ from webdataset.tariterators import tar_file_iterator
 
 from datascaler.data.pool.samples import DAMAGED_TAR, OK, Sample, samples_of
 from datascaler.data.pool.shards import Shard
-from datascaler.data.pool.tar import BLOCK_BYTES, Member, TarDamageError, scan_pieces
+from datascaler.data.pool.tar import BLOCK_BYTES, Member, scan_pieces
 from datascaler.data.read.stream_shard import stream_shard
+from datascaler.errors import TarDamageError
 
 _END_MARK = bytes(2 * BLOCK_BYTES)
 
