@@ -33,7 +33,7 @@ test: setup
 
 test-slow: setup
 	@command -v npm >/dev/null || { echo "make test-slow needs npm, which is not on PATH"; exit 1; }
-	scripts/test -m slow
+	scripts/test -m slow --timeout=1800
 
 # On a machine whose accelerator torch sees.
 test-gpu: setup
