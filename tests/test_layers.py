@@ -137,6 +137,7 @@ STANDARD_LIBRARY = {
     *(
         "collections",
         "contextlib",
+        "copy",
         "dataclasses",
         "difflib",
         "fractions",

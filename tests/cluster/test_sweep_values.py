@@ -7,7 +7,7 @@ import click
 import pytest
 
 from datascaler.cli.main import cli
-from datascaler.cli.submit.options import step_of
+from datascaler.cli.submit.options import Step, SubmitCommand
 from datascaler.cli.sweep import sweep
 from datascaler.cli.train import train
 from datascaler.cli.train_options import train_spec
@@ -50,8 +50,10 @@ def test_the_commands_are_exactly_the_grid(flags: list[str], axes: dict[str, Any
     arguments = [*SHARED[:3], *flags, *SHARED[3:]]
     params = sweep.make_context("sweep", list(arguments), token_normalize_func=_dashes).params
     assert {name: params[name] for name in axes} == axes
-    with click.Context(cli, **cli.context_settings):
-        step = step_of("sweep", arguments)
+    command = SubmitCommand("sweep")
+    with click.Context(cli, **cli.context_settings) as above:
+        ctx = command.make_context("sweep", list(arguments), parent=above)
+        step = Step(command.verb, ctx, ctx.params)
         spec = step.spec(offline=True)
     assert isinstance(spec, SweepSpec)
     assert step.words == SHARED

@@ -55,7 +55,7 @@ def sweep(nproc_per_node: int, collect: bool, as_json: bool, **options: Any) -> 
 
 def sweep_spec(options: Mapping[str, Any], *, offline: bool = False) -> SweepSpec:
     """What the flags describe; offline as in `train_spec`."""
-    axes = {axis: tuple(options[axis] or ()) for axis in AXES.values()}
+    axes = {axis: tuple(options.get(axis) or ()) for axis in AXES.values()}
     return SweepSpec(base=train_spec(options, offline=offline), **axes)
 
 

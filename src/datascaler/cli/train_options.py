@@ -68,8 +68,7 @@ def train_spec(options: Mapping[str, Any], *, offline: bool = False) -> TrainSpe
 
     offline: nothing is read for it, so of a subset whose method and fraction are not given they are only stand-ins.
     """
-    names = {each.name for each in fields(TrainSpec)}
-    own = {name: value for name, value in options.items() if name in names}
+    own = {each.name: options.get(each.name) for each in fields(TrainSpec)}
     if offline and own["subset_file"]:
         own |= {"method": own["method"] or "subset", "fraction": 1 if own["fraction"] is None else own["fraction"]}
     return datacomp_recipe(**with_recipe(own))

@@ -2,6 +2,9 @@
 
 import json
 import shlex
+from collections import Counter
+from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import click
@@ -9,9 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from datascaler.cli.main import cli
-from datascaler.cli.submit.options import step_of
-from datascaler.cluster.act.pipeline import Pipeline
-from datascaler.spec.numbers import parse_fraction
+from datascaler.cli.submit.pipeline_steps import given_steps, step_specs
+from datascaler.cluster.kube import chart_values
+from datascaler.cluster.submit import request, submission
+from datascaler.spec.pipeline import STEPS, PipelineSpec
 from tests.charts.render import helm
 from tests.cli.submitting import SMALLEST, command_of, objects_of, refused, submit, values_of
 
@@ -107,51 +111,79 @@ def test_stdout_is_the_driver_alone() -> None:
 
 # ---- what each step is given -----------------------------------------------------------------------------------
 
-
-def pipeline(**changes: Any) -> Pipeline:
-    fields: dict[str, Any] = {
-        "name": "first", "data_dir": "s3://pool", "output_dir": "s3://out/", "method": "clip", "scale": "small",
-        "fraction": parse_fraction("0.3"), "eval_data_dir": "s3://sets", "has_sweep": False,
-    }  # fmt: skip
-    return Pipeline(**fields | changes)
+SPEC = PipelineSpec(
+    data_dir="s3://pool", output_dir="s3://out/", method="clip", scale="small", fraction=Fraction(3, 10),
+    eval_data_dir="s3://sets",
+)  # fmt: skip
 
 
-def parsed(verb: str, words: list[str]) -> dict[str, Any]:
+def specs(spec: PipelineSpec = SPEC, *, has_sweep: bool = False, **texts: str) -> dict[str, Any]:
     above = click.Context(cli, **cli.context_settings)
     with click.Context(cli.commands["submit"], parent=above):
-        return step_of(verb, words).parse()
+        given = given_steps({**dict.fromkeys(STEPS), "eval_data_dir": spec.eval_data_dir, **texts})
+        return step_specs(spec, given, has_sweep=has_sweep)
 
 
 def test_the_steps_in_their_order() -> None:
-    assert pipeline().verbs == ["score", "subset", "train", "eval"]
-    assert pipeline(has_sweep=True).verbs == ["score", "subset", "sweep", "train", "eval"]
-    assert pipeline(eval_data_dir=None).verbs == ["score", "subset", "train"]
-    assert pipeline().step_name("eval") == "first-eval"
+    assert list(specs()) == ["score", "subset", "train", "eval"]
+    assert list(specs(has_sweep=True)) == ["score", "subset", "sweep", "train", "eval"]
+    assert list(specs(replace(SPEC, eval_data_dir=None))) == ["score", "subset", "train"]
+    assert "run       default/first-eval\n" in submit("pipeline", "--name", "first").stderr
 
 
 def test_each_step_finds_what_the_one_before_it_left() -> None:
-    whole = pipeline(has_sweep=True)
-    found = {verb: parsed(verb, whole.arguments(verb, [])) for verb in whole.verbs}
-    assert found["score"]["output_dir"].rstrip("/") == found["subset"]["output_dir"].rstrip("/") == "s3://out"
-    assert found["train"]["subset_file"] == found["sweep"]["subset_file"] == "s3://out/subsets/clip-f0.3.npy"
-    assert found["train"]["output_dir"] == found["sweep"]["output_dir"] == found["eval"]["train_dir"] == "s3://out/runs"
-    assert {found[verb]["data_dir"] for verb in ("score", "train", "sweep")} == {"s3://pool"}
-    assert found["eval"]["data_dir"] == "s3://sets"
+    found = specs(has_sweep=True)
+    found["sweep"] = found["sweep"].base
+    assert found["score"].output_dir.rstrip("/") == found["subset"].output_dir.rstrip("/") == "s3://out"
+    assert found["train"].subset_file == found["sweep"].subset_file == "s3://out/subsets/clip-f0.3.npy"
+    assert found["train"].output_dir == found["sweep"].output_dir == found["eval"].train_dir == "s3://out/runs"
+    assert {found[verb].data_dir for verb in ("score", "train", "sweep")} == {"s3://pool"}
+    assert found["eval"].data_dir == "s3://sets"
     for verb in ("subset", "train", "sweep", "eval"):
-        assert (found[verb]["method"], found[verb]["fraction"]) == ("clip", parse_fraction("0.3"))
-    assert {found[verb]["scale"] for verb in ("train", "sweep", "eval")} == {"small"}
+        assert (found[verb].method, found[verb].fraction) == ("clip", Fraction(3, 10))
+    assert {found[verb].scale for verb in ("train", "sweep", "eval")} == {"small"}
 
 
 def test_a_steps_own_words_win() -> None:
-    own = ["--subset_file=s3://other.npy", "--scale", "medium", "--use-mup"]
-    found = parsed("train", pipeline().arguments("train", own))
-    assert (found["subset_file"], found["scale"], found["use_mup"]) == ("s3://other.npy", "medium", True)
-    words = pipeline().arguments("train", own)
-    assert words[-len(own) :] == own
+    found = specs(train="--subset_file=s3://other.npy --scale medium --use-mup")["train"]
+    assert (found.subset_file, found.scale, found.use_mup) == ("s3://other.npy", "medium", True)
+    words = found.arguments()
+    assert words[words.index("--subset-file") + 1] == "s3://other.npy"
     assert sum(word.startswith("--scale") for word in words) == 1
 
 
 def test_a_sweep_varies_the_training_run() -> None:
-    train = ["--use-mup", "--width-mult", "0.1875", "--seed", "3"]
-    found = parsed("sweep", pipeline(has_sweep=True).arguments("sweep", ["--lrs", "1e-3", "--seed", "4"], train))
-    assert (found["use_mup"], found["lrs"], found["seed"]) == (True, [1e-3], 4)
+    train = "--use-mup --width-mult 0.1875 --seed 3 --weight-decay 0.1 --nproc-per-node 2"
+    found = specs(has_sweep=True, train=train, sweep="--lrs 1e-3 --seed 4")["sweep"]
+    assert (found.base.use_mup, found.lrs, found.base.seed, found.weight_decays) == (True, (1e-3,), 4, (0.1,))
+
+
+def test_five_steps_cost_few_parses_and_merges(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step is parsed once, and its layers of values are merged once; the parses are those of `submit` too."""
+    counts: Counter[str] = Counter()
+
+    def counted(name: str, function: Any) -> Any:
+        def call(*args: Any, **more: Any) -> Any:
+            counts[name] += 1
+            return function(*args, **more)
+
+        return call
+
+    monkeypatch.setattr(click.Command, "make_parser", counted("parses", click.Command.make_parser))
+    merged = counted("merges", chart_values.merged)
+    for module in (chart_values, request, submission):
+        monkeypatch.setattr(module, "merged", merged)
+    words = [
+        "--score",
+        "--count 16 --arch b32",
+        "--subset",
+        "--formats npy",
+        "--sweep",
+        "--lrs 1e-3,2e-3",
+        "--gpus",
+        "1",
+    ]
+    words += ["--train", "--workers 4 --use-mup --width-mult 0.1875", "--eval", "--count 4 --env A=b"]
+    assert submit("pipeline", *words).exit_code == 0
+    assert 3 + len(STEPS) <= counts["parses"] <= 12, counts
+    assert 0 < counts["merges"] <= 20, counts

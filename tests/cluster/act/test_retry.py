@@ -11,7 +11,6 @@ from datascaler.cluster.kube.api_paths import path_of
 from datascaler.cluster.kube.names import VALUES
 from datascaler.cluster.submit.create import send
 from datascaler.cluster.submit.submission import describe_submission
-from datascaler.cluster.submit.values import flag_value
 from datascaler.cluster.watch.state import expand_ranges
 from datascaler.errors import ClusterError
 from tests.cluster.replay import Replay, recorded_run
@@ -108,7 +107,7 @@ def test_a_retry_of_a_retry_counts_within_its_own_list(server: Replay, api: Api)
     assert again["spec"]["completions"] == 2
     fail(server, "run-retry2", completed="0", failed="1")
     assert retry(api, "ml", "run-retry2") == ["run-retry3"]
-    assert flag_value(command(job_named(server, "run-retry3")), "--indexes") == "6"
+    assert command(job_named(server, "run-retry3")) == [*PARTS["command"], "--indexes", "6"]
 
 
 def test_the_name_of_a_retry_is_not_too_long(server: Replay, api: Api) -> None:

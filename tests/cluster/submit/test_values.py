@@ -1,4 +1,4 @@
-"""From a verb and its flags to values of the chart: commands word for word, and the words of a command."""
+"""From a verb and its flags to values of the chart: commands word for word."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -8,13 +8,10 @@ import pytest
 
 from datascaler.cluster.submit.values import (
     eval_values,
-    flag_value,
-    flags_in,
     pipeline_values,
     score_values,
     subset_values,
     train_values,
-    without_flags,
 )
 from datascaler.errors import ConfigError
 from datascaler.spec.evaluate import EvalSpec
@@ -84,45 +81,3 @@ def test_the_driver_of_a_pipeline_is_the_same_submit_that_waits() -> None:
     values = pipeline_values("n", ["--scale", "small"], spec)
     assert values["command"] == ["datascaler", "submit", "pipeline", "--wait", "--name", "n", "--scale", "small"]
     assert values["logs"] == "s3://o/logs/n"
-
-
-@pytest.mark.parametrize(
-    ("words", "flags", "left"),
-    [
-        ("--a 1 --b 2", ["--a"], "--b 2"),
-        ("--a=1 --b 2", ["--a"], "--b 2"),
-        ("--b 2 --a", ["--a"], "--b 2"),
-        ("--a_x 1 --a-x=2 --b_y 3", ["--a-x"], "--b_y 3"),
-        ("--use-mup --lr 1", ["--use-mup"], "--lr 1"),
-        ("--use-mup true --lr 1", ["--use-mup"], "--lr 1"),
-        ("--use-mup=false --lr 1", ["--use-mup"], "--lr 1"),
-        ("--lr 1 --use-mup", ["--use-mup"], "--lr 1"),
-        ("--lr -1 --seed 2", ["--lr"], "--seed 2"),
-        ("--lr 1 --lrs 2", ["--lr"], "--lrs 2"),
-        ("--a 1 --a 2", ["--a"], ""),
-        ("--a= --b", ["--a"], "--b"),
-        ("--b --c 1", [], "--b --c 1"),
-    ],
-)
-def test_without_flags(words: str, flags: list[str], left: str) -> None:
-    assert without_flags(words.split(), flags) == left.split()
-
-
-@pytest.mark.parametrize(
-    ("words", "name", "value"),
-    [
-        (["--indexes", "3,7"], "--indexes", "3,7"),
-        (["--indexes=3,7"], "--indexes", "3,7"),
-        (["--sub_set=a=b"], "--sub-set", "a=b"),
-        (["--index", "1", "--indexes", "2"], "--indexes", "2"),
-        (["--index", "1"], "--indexes", None),
-        (["--indexes"], "--indexes", ""),
-        ([], "--indexes", None),
-    ],
-)
-def test_flag_value(words: list[str], name: str, value: str | None) -> None:
-    assert flag_value(words, name) == value
-
-
-def test_flags_in() -> None:
-    assert flags_in(["--a_b=1", "x", "--c", "-d", "--use-mup"]) == ["--a-b", "--c", "--use-mup"]

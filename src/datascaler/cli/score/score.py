@@ -29,9 +29,9 @@ _FAMILIES: tuple[tuple[type[ScorePart], Any], ...] = (
 _flag = partial(spec_option, ScorePart)
 
 
-def _method(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+def _method(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
     try:
-        return check_method(value)
+        return value if value is None else check_method(value)
     except ConfigError as error:
         raise click.BadParameter(str(error)) from None
 
@@ -71,6 +71,7 @@ def score(method: str, as_json: bool, **options: Any) -> None:
 def score_spec(options: Mapping[str, Any]) -> ScorePart:
     """What the flags describe."""
     given = given_of({name: value for name, value in options.items() if name not in ("indexes", "as_json")})
+    given["method"] = check_method(given["method"])
     kind, family = _family_of(given)
     own = {*names_read(kind, given["method"]), *family.OTHERS}
     for name in sorted(given):

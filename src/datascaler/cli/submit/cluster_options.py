@@ -1,7 +1,7 @@
 """The cluster flags of `datascaler submit`: each is one key of the chart's values, and nothing else."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -157,16 +157,27 @@ def flags_of(verb: str) -> list[ClusterFlag]:
     return [flag for flag in FLAGS if verb in flag.verbs]
 
 
-def values_of_flags(params: dict[str, Any]) -> dict[str, Any]:
+def values_of_flags(params: Mapping[str, Any]) -> dict[str, Any]:
     """The values that the given flags stand for."""
-    from datascaler.cluster.kube.chart_values import fragment, merged
+    from datascaler.cluster.kube.chart_values import merged
 
-    layers = []
+    return merged(*_layers_of_flags(params))
+
+
+def all_values(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the files and, over them, of the flags."""
+    from datascaler.cluster.kube.chart_values import merged
+
+    return merged(*map(read_values, given["value_files"]), *_layers_of_flags(given))
+
+
+def _layers_of_flags(params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    from datascaler.cluster.kube.chart_values import fragment
+
     for flag in FLAGS:
         given = params.get(flag.param)
         if given is not None and given != ():
-            layers.append(fragment(flag.key, flag.convert(given)))
-    return merged(*layers)
+            yield fragment(flag.key, flag.convert(given))
 
 
 def read_values(text: str, flag: str = "--values") -> dict[str, Any]:

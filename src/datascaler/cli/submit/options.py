@@ -1,7 +1,6 @@
 """The flags that every `datascaler submit VERB` has, and how its words fall into the verb's part and the cluster's."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,7 +9,7 @@ from datascaler.cli.cluster.run_argument import WHERE
 from datascaler.cli.evaluate import eval_spec, evaluate
 from datascaler.cli.options import json_option
 from datascaler.cli.score.score import score, score_spec
-from datascaler.cli.submit.cluster_options import flags_of, read_values, values_of_flags
+from datascaler.cli.submit.cluster_options import flags_of
 from datascaler.cli.subset.options import subset_spec
 from datascaler.cli.subset.subset import subset
 from datascaler.cli.sweep import sweep, sweep_spec
@@ -101,11 +100,7 @@ class Step:
         if isinstance(verb, click.Group) and self.arguments and self.arguments[0] in verb.commands:
             words = f"{verb.name} {self.arguments[0]}"
             raise click.UsageError(f"{words} is no work for pods: run `datascaler {words} ...` here")
-        for word in self.arguments:
-            if word.partition("=")[0] in ("--index", "--indexes"):
-                raise click.UsageError(f"{word}: each pod gets its own; `datascaler retry` runs some of them again")
-            if word == "--collect":
-                raise click.UsageError("--collect needs no pods: run `datascaler sweep ... --collect` here")
+        refuse_what_is_not_for_pods(self.arguments)
 
     def parse(self) -> dict[str, Any]:
         """The verb's arguments as values; a wrong or missing one is a usage error."""
@@ -113,14 +108,7 @@ class Step:
 
     def spec(self, *, offline: bool) -> "Spec":
         """What they describe. offline: as in `train_spec`."""
-        params = self.parse()
-        if self.verb == "score":
-            return score_spec(params)
-        if self.verb == "subset":
-            return subset_spec(params)
-        if self.verb == "eval":
-            return eval_spec(params)
-        return (sweep_spec if self.verb == "sweep" else train_spec)(params, offline=offline)
+        return spec_of(self.verb, self.parse(), offline=offline)
 
     @property
     def words(self) -> list[str]:
@@ -130,18 +118,21 @@ class Step:
         axes = click.Command("sweep", params=[param for param in sweep.params if param.name in AXES.values()], **_OPEN)
         return axes.make_context("sweep", list(self.arguments), parent=self._parent.parent).args
 
-    @property
-    def cluster_words(self) -> list[str]:
-        """The cluster flags as one --values, which needs no file and no variable of this machine; and --logs."""
-        from datascaler.cluster.kube.chart_values import merged
 
-        values = merged(*map(read_values, self.given["value_files"]), values_of_flags(self.given))
-        words = ["--values", json.dumps(values, sort_keys=True)] if values else []
-        return [*words, "--logs", self.given["logs"]] if self.given["logs"] else words
+def spec_of(verb: str, options: Mapping[str, Any], *, offline: bool) -> "Spec":
+    """What the flags of a verb describe, by their names. offline: as in `train_spec`."""
+    if verb == "score":
+        return score_spec(options)
+    if verb == "subset":
+        return subset_spec(options)
+    if verb == "eval":
+        return eval_spec(options)
+    return (sweep_spec if verb == "sweep" else train_spec)(options, offline=offline)
 
 
-def step_of(verb: str, words: Sequence[str]) -> Step:
-    """What stands after `datascaler submit VERB`, as a pipeline has it."""
-    command = SubmitCommand(verb)
-    ctx = command.make_context(verb, list(words), parent=click.get_current_context())
-    return Step(command.verb, ctx, ctx.params)
+def refuse_what_is_not_for_pods(words: Iterable[str]) -> None:
+    for word in words:
+        if word.partition("=")[0] in ("--index", "--indexes"):
+            raise click.UsageError(f"{word}: each pod gets its own; `datascaler retry` runs some of them again")
+        if word == "--collect":
+            raise click.UsageError("--collect needs no pods: run `datascaler sweep ... --collect` here")

@@ -3,22 +3,22 @@
 import json
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from datascaler.cli.options import FRACTION, json_option
 from datascaler.cli.output import note
-from datascaler.cli.submit.cluster_options import flags_of, read_values, values_of_flags
+from datascaler.cli.submit.cluster_options import all_values, flags_of
 from datascaler.cli.submit.options import COMMON
-from datascaler.cli.submit.pipeline_steps import STEPS, PipelineSteps, steps_of
+from datascaler.cli.submit.pipeline_steps import GivenStep, PipelineSteps, given_steps, step_specs
 from datascaler.cli.submit.run import connect_as_asked, print_manifests, send_and_tell, surroundings, without_cluster
-from datascaler.spec.pipeline import PipelineSpec
+from datascaler.spec.pipeline import STEPS, PipelineSpec
 from datascaler.stop import ctrl_c_interrupts
 
 if TYPE_CHECKING:
-    from datascaler.cluster.act.pipeline import Pipeline
     from datascaler.cluster.kube.connect import Cluster
     from datascaler.cluster.submit.submission import Submission
 
@@ -54,19 +54,18 @@ def submit_pipeline(**given: Any) -> None:
         --scale small --eval-data-dir s3://evalsets --score "--count 16" \\
         --train "--workers 4 --gpus 8 --use-mup --width-mult 0.1875" --eval "--count 4"
     """
-    from datascaler.cluster.kube.chart_values import merged
-
     if given["wait"] and (given["follow"] or given["form"]):
         raise click.UsageError("--wait drives the pipeline from here; leave out --follow and --output")
-    own = steps_of(given)
-    shared = merged(*map(read_values, given["value_files"]), values_of_flags(given))
+    own = given_steps(given)
+    shared = all_values(given)
     offline = given["dry_run"] == "client"
     cluster = None if offline else connect_as_asked(given)
     around = surroundings(cluster, given) if cluster else without_cluster(given)
     namespace = cluster.namespace if cluster else given["namespace"] or "default"
-    steps = PipelineSteps(
-        _pipeline(given, [str(own[verb].arguments) for verb in STEPS]), own, shared, namespace, around
-    )
+    pipeline = PipelineSpec(**{each.name: given[each.name] for each in fields(PipelineSpec)})
+    name = _name(given, own)
+    specs = step_specs(pipeline, own, has_sweep=given["sweep"] is not None)
+    steps = PipelineSteps(name, pipeline, own, specs, shared, namespace, around)
     # All of them, before the first: a wrong flag of the last is found now.
     for line in steps.outlook():
         note(line)
@@ -91,12 +90,11 @@ def _drive(cluster: "Cluster", steps: PipelineSteps, given: Mapping[str, Any]) -
     """Submit and await each step from here."""
     from datascaler.cluster.act.run_step import carry_out
 
-    here = f"{cluster.namespace}/{steps.pipeline.name}"
+    here = f"{cluster.namespace}/{steps.name}"
     deadline = time.monotonic() + given["timeout"] if given["timeout"] is not None else None
-    best: Sequence[str] = ()
-    for number, verb in enumerate(steps.pipeline.verbs, start=1):
-        note(f"--- step {number} of {len(steps.pipeline.verbs)}: {verb}")
-        submission = steps.describe(verb, best if verb == "train" else ())
+    for number, verb in enumerate(steps.specs, start=1):
+        note(f"--- step {number} of {len(steps.specs)}: {verb}")
+        submission = steps.describe(verb)
         left = max(0.0, deadline - time.monotonic()) if deadline is not None else None
         try:
             with ctrl_c_interrupts():
@@ -105,8 +103,8 @@ def _drive(cluster: "Cluster", steps: PipelineSteps, given: Mapping[str, Any]) -
             note(f"\ndetached from {here}; this step goes on, the next ones don't start. The same command goes on")
             raise click.exceptions.Exit(101) from None
         if verb == "sweep":
-            best = steps.best_point()
-            note(f"sweep: the best point is {shlex.join(best)}")
+            steps = steps.with_best_point()
+            note(f"sweep: the best point is {shlex.join(steps.point_words)}")
     note(f"{here}: complete; results are below {steps.pipeline.runs_dir}")
     click.echo(json.dumps({"handle": here}) if given["as_json"] else here)
 
@@ -118,13 +116,12 @@ def _driver(given: Mapping[str, Any], steps: PipelineSteps) -> "Submission":
     arguments = [*_own_words(given), *steps.words()]
     for flag, values in (("--values", steps.shared), ("--defaults", steps.around.defaults)):
         arguments += [flag, json.dumps(values, sort_keys=True)] if values else []
-    names = ("data_dir", "output_dir", "method", "fraction", "scale", "eval_data_dir", "logs")
     request = Request(
         verb="pipeline",
-        spec=PipelineSpec(**{name: given[name] for name in names}),
+        spec=steps.pipeline,
         words=arguments,
         logs=given["logs"],
-        name=steps.pipeline.name,
+        name=steps.name,
         flags=dict(steps.shared),
     )
     return describe_request(request, steps.namespace, steps.around)
@@ -138,18 +135,9 @@ def _own_words(given: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def _pipeline(given: Mapping[str, Any], own: Sequence[str]) -> "Pipeline":
-    from datascaler.cluster.act.pipeline import Pipeline
+def _name(given: Mapping[str, Any], own: Mapping[str, GivenStep]) -> str:
+    """The given one, or one that is the same for the same work, wherever it runs."""
     from datascaler.cluster.kube.names import check_name, default_name
 
-    return Pipeline(
-        name=check_name(given["name"] or default_name("pipeline", given["scale"], [*_own_words(given), *own])),
-        data_dir=given["data_dir"],
-        output_dir=given["output_dir"],
-        logs=given["logs"],
-        method=given["method"].lower(),
-        fraction=given["fraction"],
-        scale=given["scale"],
-        eval_data_dir=given["eval_data_dir"],
-        has_sweep=given["sweep"] is not None,
-    )
+    words = [*_own_words(given), *(str(step.words) for step in own.values())]
+    return check_name(given["name"] or default_name("pipeline", given["scale"], words))

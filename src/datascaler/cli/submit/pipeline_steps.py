@@ -1,97 +1,172 @@
-"""The steps of a pipeline as submissions: each is what `submit STEP` would make of the pipeline's words and its own."""
+"""The steps of a pipeline: parsed once into specs, and each a submission of its own."""
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from datascaler.cli.submit.options import Step, step_of
-from datascaler.cli.submit.run import make_request
+from datascaler.cli.submit.cluster_options import all_values
+from datascaler.cli.submit.options import VERBS, SubmitCommand, refuse_what_is_not_for_pods, spec_of
+from datascaler.spec.field import words_of
+from datascaler.spec.pipeline import STEPS, PipelineSpec
+from datascaler.spec.sweep import AXES, SweepSpec, point_arguments
+from datascaler.spec.train import TrainSpec
 
 if TYPE_CHECKING:
-    from datascaler.cluster.act.pipeline import Pipeline
     from datascaler.cluster.kube.surroundings import Surroundings
+    from datascaler.cluster.submit.request import Spec
     from datascaler.cluster.submit.submission import Submission
 
-STEPS = ("score", "subset", "sweep", "train", "eval")
+
+@dataclass(frozen=True, slots=True)
+class GivenStep:
+    """What the user gave a step, from `--score "..."` and so on."""
+
+    verb: str
+    own: Mapping[str, Any]
+    """The verb's flags by name, in the order in which they were given."""
+    values: Mapping[str, Any]
+    """Of the chart: of the step's cluster flags and files."""
+    logs: str | None
+
+    @property
+    def words(self) -> list[str]:
+        """The verb's flags."""
+        flags = {param.name: param for param in VERBS[self.verb].params}
+        return [
+            word
+            for name, value in self.own.items()
+            for word in words_of(flags[name].opts[0], value, repeated=flags[name].multiple)
+        ]
+
+    @property
+    def all_words(self) -> list[str]:
+        """All that was given, with everything inside that comes from files or variables of this machine."""
+        values = ["--values", json.dumps(self.values, sort_keys=True)] if self.values else []
+        return [*self.words, *values, *words_of("--logs", self.logs)]
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineSteps:
-    pipeline: "Pipeline"
-    own: Mapping[str, Step]
-    """What the user gave each step."""
+    name: str
+    pipeline: PipelineSpec
+    given: Mapping[str, GivenStep]
+    specs: Mapping[str, "Spec"]
+    """In the order of the steps."""
     shared: Mapping[str, Any]
     """Values of all pods."""
     namespace: str
     around: "Surroundings"
 
-    def describe(self, verb: str, best: Sequence[str] = ()) -> "Submission":
-        """best: the words of a sweep's best point, for `train`."""
-        from datascaler.cluster.kube.chart_values import merged
+    def describe(self, verb: str) -> "Submission":
         from datascaler.cluster.kube.names import PIPELINE
-        from datascaler.cluster.submit.request import describe_request
+        from datascaler.cluster.submit.request import Request, describe_request
 
-        step = self._complete(verb, best)
+        steps = [self.given["train"], self.given["sweep"]] if verb == "sweep" else [self.given[verb]]
         # A driver that is created suspended must not create its steps so too: nobody would start them.
-        values = merged(self.shared, {"labels": {PIPELINE: self.pipeline.name}, "suspend": None})
-        given = step.given | {"name": self.pipeline.step_name(verb)}
-        given["logs"] = given["logs"] or self.pipeline.logs_dir
-        given["value_files"] = [json.dumps(values), *given["value_files"]]
-        step.given = given
-        return describe_request(make_request(step, step.spec(offline=True)), self.namespace, self.around)
+        shared = {key: value for key, value in self.shared.items() if key != "suspend"}
+        request = Request(
+            verb=verb,
+            spec=self.specs[verb],
+            words=self._command(verb),
+            name=f"{self.name}-{verb}",
+            logs=next((step.logs for step in reversed(steps) if step.logs), self.pipeline.logs_dir),
+            files=[shared, {"labels": {PIPELINE: self.name}}, *(step.values for step in steps)],
+        )
+        return describe_request(request, self.namespace, self.around)
 
     def outlook(self) -> Iterator[str]:
-        """What each step will take; on the way every flag of every step is checked."""
+        """What each step will take; on the way all of them are described, so that what can't be is found now."""
         from datascaler.cluster.submit.estimate import outlook
 
-        yield f"pipeline  {self.namespace}/{self.pipeline.name}: {' -> '.join(self.pipeline.verbs)}"
-        for verb in self.pipeline.verbs:
-            yield from outlook(self.describe(verb), self._complete(verb).spec(offline=True))
+        yield f"pipeline  {self.namespace}/{self.name}: {' -> '.join(self.specs)}"
+        for verb, spec in self.specs.items():
+            yield from outlook(self.describe(verb), spec)
 
-    def best_point(self) -> list[str]:
-        """The sweep's best point as words of `train`."""
+    def with_best_point(self) -> "PipelineSteps":
+        """The same, training at the best point of the sweep, which is complete."""
         from datascaler.data.runs.sweep_results import collect
-        from datascaler.spec.sweep import SweepSpec
 
-        spec = self._complete("sweep").spec(offline=True)
-        assert isinstance(spec, SweepSpec)
-        best = collect(spec.points).best
-        return ["--lr", str(best.lr), "--weight-decay", str(best.weight_decay), "--warmup", str(best.warmup_steps)]
+        sweep, train = self.specs["sweep"], self.specs["train"]
+        assert isinstance(sweep, SweepSpec)
+        assert isinstance(train, TrainSpec)
+        best = collect(sweep.points).best
+        point = replace(train, **{name: getattr(best, name) for name in AXES})
+        return replace(self, specs={**self.specs, "train": point})
+
+    @property
+    def point_words(self) -> list[str]:
+        """What `train` was given of a sweep's axes."""
+        train = self.specs["train"]
+        assert isinstance(train, TrainSpec)
+        return point_arguments(train)
 
     def words(self) -> list[str]:
-        """The steps' flags once more, with everything inside that comes from files or variables of this machine."""
-        words = []
-        for verb in self.pipeline.verbs:
-            own = [*self.own[verb].arguments, *self.own[verb].cluster_words]
-            # An empty --sweep is a sweep too: of the default grid.
-            words += [f"--{verb}", shlex.join(own)] if own or verb == "sweep" else []
-        return words
+        """The steps' flags once more, as arguments of `submit pipeline`."""
+        # An empty --sweep is a sweep too: of the default grid.
+        texts = {verb: self.given[verb].all_words for verb in self.specs}
+        return [
+            word for verb, own in texts.items() if own or verb == "sweep" for word in (f"--{verb}", shlex.join(own))
+        ]
 
-    def _complete(self, verb: str, best: Sequence[str] = ()) -> Step:
-        """The step with what the pipeline gives it."""
-        from datascaler.cluster.act.pipeline import overlaid
+    def _command(self, verb: str) -> list[str]:
+        """The pods' command: the spec, and the flags of the verb that are no part of it."""
+        spec, own = self.specs[verb], dict(self.given[verb].own)
+        if isinstance(spec, SweepSpec):
+            arguments, own = spec.base.arguments(leave_out=AXES), {**self.given["train"].own, **own}
+        else:
+            arguments = spec.arguments()
+        flags = {param.name: param for param in VERBS["train" if verb == "sweep" else verb].params}
+        return [
+            *arguments,
+            *(word for name in NOT_IN_SPECS if name in own for word in words_of(flags[name].opts[0], own[name])),
+        ]
 
-        own, training = self.own[verb], self.own["train"]
-        if verb == "sweep":
-            words = self.pipeline.arguments(verb, own.arguments, training.arguments)
-            return step_of(verb, [*words, *training.cluster_words, *own.cluster_words])
-        words = self.pipeline.arguments(verb, overlaid(own.arguments, best))
-        return step_of(verb, [*words, *own.cluster_words])
+
+NOT_IN_SPECS = ("nproc_per_node", "processes", "verify", "verify_seed")
+"""Flags that say how a pod goes about its work."""
 
 
-def steps_of(given: Mapping[str, Any]) -> dict[str, Step]:
-    """What the user gave each step, from `--score "..."` and so on."""
+def given_steps(given: Mapping[str, Any]) -> dict[str, GivenStep]:
     if given["eval"] and not given["eval_data_dir"]:
         raise click.UsageError("--eval needs --eval-data-dir, without which nothing is evaluated")
-    return {verb: step_of(verb, _split(verb, given[verb] or "")) for verb in STEPS}
+    return {verb: _parsed(verb, given[verb] or "") for verb in STEPS}
 
 
-def _split(verb: str, text: str) -> list[str]:
+def step_specs(pipeline: PipelineSpec, steps: Mapping[str, GivenStep], *, has_sweep: bool) -> dict[str, "Spec"]:
+    """What each step does; what the user gave it goes before what the pipeline gives it."""
+    own = {verb: dict(step.own) for verb, step in steps.items()}
+    # A sweep starts from the training run; one value of an axis is a grid of one.
+    grid = {AXES.get(name, name): (value,) if name in AXES else value for name, value in own["train"].items()}
+    own["sweep"] = {**grid, **own["sweep"]}
+    left_out = {name for name, there in (("sweep", has_sweep), ("eval", pipeline.eval_data_dir)) if not there}
+    verbs = [verb for verb in STEPS if verb not in left_out]
+    return {verb: spec_of(verb, {**pipeline.given_to(verb), **own[verb]}, offline=True) for verb in verbs}
+
+
+def _parsed(verb: str, text: str) -> GivenStep:
     try:
-        return shlex.split(text)
+        words = shlex.split(text)
     except ValueError as error:
         raise click.UsageError(f"--{verb} {text}: {error}") from None
+    submit = SubmitCommand(verb).params
+    flags = {str(param.name): copy(param) for param in VERBS[verb].params}
+    for param in submit:
+        flags.pop(str(param.name), None)
+    for param in flags.values():
+        param.required = False  # the pipeline gives it
+    ctx = click.Command(verb, params=[*submit, *flags.values()]).make_context(
+        verb, words, parent=click.get_current_context()
+    )
+    own = {
+        name: value
+        for name, value in ctx.params.items()
+        if name in flags and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+    refuse_what_is_not_for_pods(flags[name].opts[0] for name in own)
+    return GivenStep(verb, own, all_values(ctx.params), ctx.params["logs"])

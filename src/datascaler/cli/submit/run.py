@@ -26,7 +26,7 @@ def submit_run(step: "Step") -> None:
 
     given = step.given
     offline = given["dry_run"] == "client"
-    request = make_request(step, spec_of(step, offline=offline))
+    request = make_request(step, read_spec(step, offline=offline))
     if offline:
         around = without_cluster(given)
         submission = describe_request(request, given["namespace"] or "default", around)
@@ -60,7 +60,7 @@ def make_request(step: "Step", spec: "Spec") -> "Request":
     )
 
 
-def spec_of(step: "Step", *, offline: bool) -> "Spec":
+def read_spec(step: "Step", *, offline: bool) -> "Spec":
     """What the step's flags describe; flags that can't be are refused here, before any pod.
 
     offline: nothing is read for it. So it is too where the subset's recipe can't be read from here: the pods see it.

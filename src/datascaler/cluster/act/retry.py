@@ -12,7 +12,6 @@ from datascaler.cluster.kube.names import LONGEST, PART_OF, PIPELINE, RUN
 from datascaler.cluster.kube.record import record_of
 from datascaler.cluster.submit.create import check_by_server, send
 from datascaler.cluster.submit.submission import describe_submission
-from datascaler.cluster.submit.values import flag_value, without_flags
 from datascaler.cluster.watch.state import RunState, State, expand_ranges
 from datascaler.cluster.watch.status import find_runs, list_runs, look
 from datascaler.errors import ClusterError
@@ -74,17 +73,26 @@ def _indexes_left(run: Json, state: RunState) -> list[int] | None:
         return None
     left = [index for index in range(state.wanted) if index not in done]
     # A retry of a retry counts within the list that it was given.
-    given = expand_ranges(flag_value(record_of(run)["command"], "--indexes") or "")
+    _, given = _command_and_indexes(record_of(run))
     return [given[index] for index in left] if given else left
 
 
 def _only(values: Values, indexes: list[int], name: str) -> Values:
-    command = [*without_flags(values["command"], ["--indexes"]), "--indexes", ranges(indexes)]
+    command, _ = _command_and_indexes(values)
+    command += ["--indexes", ranges(indexes)]
     logs = values.get("logs", "").rpartition("/")[0]
     new: dict[str, Any] = {"name": name, "command": command, "completions": len(indexes)}
     # Limits that make no sense for so few.
     new |= {key: len(indexes) for key in ("parallelism", "maxFailedIndexes") if values.get(key, 0) > len(indexes)}
     return merged(values, new, {"logs": f"{logs}/{name}"} if logs else {})
+
+
+def _command_and_indexes(values: Values) -> tuple[list[str], list[int]]:
+    """The command, and the indexes that a retry gave it: last, for `submit` lets nobody else give them."""
+    command: list[str] = values["command"]
+    if command[-2:-1] == ["--indexes"]:
+        return command[:-2], expand_ranges(command[-1])
+    return list(command), []
 
 
 def _next_name(api: Api, namespace: str, name: str) -> str:

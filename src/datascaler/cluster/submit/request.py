@@ -1,12 +1,13 @@
 """A submit as the user asked for it, and what becomes of it: layers of values, and then manifests."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from datascaler.cluster.kube.chart_values import Values, merged
 from datascaler.cluster.kube.names import check_name, default_name
 from datascaler.cluster.kube.surroundings import Surroundings
-from datascaler.cluster.submit.submission import Submission, describe_submission
+from datascaler.cluster.submit.submission import Submission, render_submission
 from datascaler.cluster.submit.values import (
     eval_values,
     pipeline_values,
@@ -48,7 +49,7 @@ class Request:
     """The folder in which the run's log folder will be."""
     flags: Values = field(default_factory=dict)
     """The values that the cluster flags stand for."""
-    files: Sequence[Values] = ()
+    files: Sequence[Mapping[str, Any]] = ()
     """The values of each --values."""
 
     def __post_init__(self) -> None:
@@ -65,12 +66,11 @@ def name_of(verb: str, spec: Spec, words: Sequence[str]) -> str:
 def describe_request(request: Request, namespace: str, around: Surroundings) -> Submission:
     """Raises ConfigError for local paths, and for what the chart refuses."""
     own = _VALUES[request.verb](request.name, request.words, request.spec, request.logs)
-    layers = [around.defaults, *request.files, own, request.flags]
-    values = merged(*layers)
+    values = merged(around.defaults, *request.files, own, request.flags)
     if not around.has_operator and own["kind"] == "train" and not values.get("train", {}).get("backend"):
-        layers.append({"train": {"backend": "job"}})
+        values["train"] = {**values.get("train", {}), "backend": "job"}
     mounts = [mount["mountPath"] for mount in values.get("volumeMounts") or ()]
     require_urls(request.spec, mounts)
     if request.logs:
         require_url("--logs", request.logs, mounted=mounts)
-    return describe_submission(request.name, namespace, layers, around.kubernetes)
+    return render_submission(request.name, namespace, values, around.kubernetes)

@@ -32,7 +32,10 @@ def describe_submission(
     name: str, namespace: str, layers: Sequence[Mapping[str, Any]], kubernetes: str | None = None
 ) -> Submission:
     """Lay the values over one another and render them."""
-    values = merged(*layers)
+    return render_submission(name, namespace, merged(*layers), kubernetes)
+
+
+def render_submission(name: str, namespace: str, values: Values, kubernetes: str | None = None) -> Submission:
     return Submission(
         name=name,
         namespace=namespace,
@@ -44,7 +47,7 @@ def describe_submission(
 def run_values_of(values: Mapping[str, Any], name: str) -> dict[str, Values]:
     """Each run's own values, by its name: the shared ones with those of the list laid over them."""
     shared = {key: value for key, value in values.items() if key != "runs"}
-    runs = [merged(shared, one) for one in values.get("runs") or [{}]]
+    runs = [merged(shared, one) for one in values["runs"]] if values.get("runs") else [shared]
     return {run.get("name") or name: run for run in runs}
 
 
@@ -55,6 +58,9 @@ def _with_record(values: Values, name: str) -> Values:
         for run, own in run_values_of(values, name).items()
     }
     if not values.get("runs"):
-        return merged(values, {"annotations": records[values.get("name") or name]})
-    stamped = [merged(one, {"annotations": records[one["name"]]}) for one in values["runs"]]
-    return merged(values, {"runs": stamped})
+        return _stamped(values, records[values.get("name") or name])
+    return {**values, "runs": [_stamped(one, records[one["name"]]) for one in values["runs"]]}
+
+
+def _stamped(values: Mapping[str, Any], record: Mapping[str, str]) -> Values:
+    return {**values, "annotations": {**(values.get("annotations") or {}), **record}}

@@ -6,7 +6,6 @@ Science flags stay in the command, word for word: what `kubectl describe` shows 
 import posixpath
 import re
 from collections.abc import Sequence
-from itertools import zip_longest
 from typing import Any
 
 from datascaler.cluster.kube.chart_values import Values
@@ -53,35 +52,6 @@ def pipeline_values(name: str, words: Sequence[str], spec: PipelineSpec, logs: s
     """The driver: this very submit with --wait, in a pod."""
     values = _one(name, "pipeline", words, logs or spec.logs_dir)
     return values | {"command": ["datascaler", "submit", "pipeline", "--wait", "--name", name, *words]}
-
-
-def without_flags(arguments: Sequence[str], flags: Sequence[str]) -> list[str]:
-    """The arguments without these flags and their values, however they are written."""
-    kept, may_be_value = [], False
-    for word in arguments:
-        flag, equals, _ = word.partition("=")
-        if flag.replace("_", "-") in flags:
-            may_be_value = not equals
-        elif may_be_value and not word.startswith("--"):
-            may_be_value = False
-        else:
-            may_be_value = False
-            kept.append(word)
-    return kept
-
-
-def flag_value(arguments: Sequence[str], name: str) -> str | None:
-    """What the arguments say after a flag, however it is written."""
-    for word, following in zip_longest(arguments, arguments[1:], fillvalue=""):
-        flag, equals, value = word.partition("=")
-        if flag.replace("_", "-") == name:
-            return value if equals else following
-    return None
-
-
-def flags_in(arguments: Sequence[str]) -> list[str]:
-    """The names of the flags that the arguments have."""
-    return [word.partition("=")[0].replace("_", "-") for word in arguments if word.startswith("--")]
 
 
 def require_urls(spec: Any, mounted: Sequence[str] = ()) -> None:
