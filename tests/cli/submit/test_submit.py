@@ -8,9 +8,15 @@ import yaml
 
 from datascaler.cluster.kube.names import VALUES
 from tests.charts.render import RUN_CHART, run_helm
-from tests.cli.submitting import SMALLEST, command_of, objects_of, refused, submit, values_of
+from tests.charts.render import VALUES as EXAMPLES
+from tests.cli.submitting import SMALLEST, command_of, objects_of, refused, submit, values_of, verbs
 
 VERBS = list(SMALLEST)
+
+
+def test_every_verb_is_tried_here_and_shown_in_an_example() -> None:
+    assert set(VERBS) == set(verbs())
+    assert set(VERBS) <= {path.stem for path in EXAMPLES}
 
 
 @pytest.mark.parametrize("verb", VERBS)
