@@ -30,6 +30,7 @@ from datascaler.data.pool.images import decode_rgb
 from datascaler.data.pool.samples import Sample, read_samples
 from datascaler.data.tables.score_table import read_table
 from datascaler.models.arch import register_configs
+from datascaler.models.freed_memory import keep_freed_memory_on_cpu
 from datascaler.models.load import load_clip
 from datascaler.models.tokenize import Tokenize
 from datascaler.score.score_pool import score_pool
@@ -46,6 +47,7 @@ def pipeline(model: str, weights: str, batch_size: int) -> Way:
     """`datascaler score`."""
 
     def run(pool: str) -> Cosines:
+        keep_freed_memory_on_cpu()
         with tempfile.TemporaryDirectory() as out:
             spec = ScoreSpec(
                 data_dir=pool,

@@ -5,7 +5,22 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "open_pool": "datascaler.data.tables.open_pool",
+    "read_subset": "datascaler.data.subset.subset",
+    "write_subset": "datascaler.data.subset.subset",
+    "select_subset": "datascaler.data.select.select_subset",
     "PlanDataset": "datascaler.train.loading.plan_dataset",
+    "ScoreSpec": "datascaler.spec.score",
+    "score_pool": "datascaler.score.score_pool",
+    "score_images": "datascaler.score.score_images",
+    "TrainSpec": "datascaler.spec.train",
+    "datacomp_recipe": "datascaler.spec.train",
+    "train_clip": "datascaler.train.train_clip",
+    "build_clip": "datascaler.models.build",
+    "load_clip": "datascaler.models.load",
+    "EvalSpec": "datascaler.spec.evaluate",
+    "evaluate_clip": "datascaler.evaluate.evaluate_clip",
+    "DatascalerError": "datascaler.errors",
 }
 """What the package offers to other programs, and where it is. Imported when it is asked for: torch takes seconds."""
 

@@ -36,7 +36,17 @@ from typing import Any, Self
 
 
 class DatascalerError(Exception):
-    """Base of everything that is printed as one line instead of a traceback."""
+    """Base of everything that is printed as one line instead of a traceback.
+
+    Its classes, and the exit codes that commands make of them, are in `datascaler.errors`.
+
+    Example:
+        >>> try:
+        ...     open_pool("no-such-folder")
+        ... except DatascalerError as error:
+        ...     print(type(error).__name__, error.exit_code, "no .tar files" in str(error))
+        ConfigError 78 True
+    """
 
     exit_code = 1
     finished: Any = None

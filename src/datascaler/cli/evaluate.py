@@ -49,22 +49,13 @@ def evaluate(as_json: bool, **options: Any) -> None:
     """
     spec = eval_spec(options)
 
-    from datascaler.evaluate.models import evaluate_model, evaluate_runs
-    from datascaler.evaluate.tasks import load_tasks, select_tasks
+    from datascaler.evaluate.evaluate_clip import evaluate_clip
+    from datascaler.models.freed_memory import keep_freed_memory_on_cpu
 
-    shared = {name: getattr(spec, name) for name in ("data_dir", "batch_size", "num_workers", "index", "count")}
-    shared |= {"overwrite": spec.overwrite, "missing_ok": not spec.tasks, "say": note}
-    shared["tasks"] = select_tasks(load_tasks(spec.task_dir), list(spec.tasks))
-    if spec.train_dir is None:
-        assert spec.output_dir is not None
-        show_finished(
-            partial(evaluate_model, spec.model, spec.pretrained, output_dir=spec.output_dir, **shared),
-            partial(print_result, as_json=as_json),
-        )
-        return
+    keep_freed_memory_on_cpu()
     show_finished(
-        partial(evaluate_runs, spec.train_dir, spec.wanted, output_dir=spec.output_dir, **shared),
-        partial(_show_runs, as_json=as_json),
+        partial(evaluate_clip, spec, note),
+        partial(_show_model if spec.train_dir is None else _show_runs, as_json=as_json),
     )
 
 
@@ -74,6 +65,10 @@ def eval_spec(options: Mapping[str, Any]) -> EvalSpec:
         return EvalSpec(**given({name: value for name, value in options.items() if name in names}))
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
+
+
+def _show_model(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    print_result(rows[0], as_json=as_json)
 
 
 def _show_runs(rows: list[dict[str, Any]], *, as_json: bool) -> None:

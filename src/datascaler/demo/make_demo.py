@@ -22,8 +22,9 @@ from datascaler.data.tables.score_table import read_table, table_url
 from datascaler.demo.draw import CLASS_NAMES
 from datascaler.demo.figures import PoolScores, publish_pictures
 from datascaler.demo.make_data import DemoData, Recipe, make_data
-from datascaler.evaluate.models import evaluate_model
+from datascaler.evaluate.evaluate_clip import evaluate_model
 from datascaler.evaluate.tasks import load_tasks
+from datascaler.models.freed_memory import keep_freed_memory_on_cpu
 from datascaler.score.score_pool import score_pool
 from datascaler.spec.scales import DEMO
 from datascaler.spec.score import ScoreSpec
@@ -132,6 +133,7 @@ def _two_workers() -> Iterator[ProcessPoolExecutor]:
 def _begin_worker() -> None:
     # Small models gain little from more threads, and lose much where other work shares the cores.
     torch.set_num_threads(1)
+    keep_freed_memory_on_cpu()
     end_with_parent()
     # Ctrl-C stays blocked: it is the process above that is stopped by it.
     pthread_sigmask(SIG_UNBLOCK, {SIGTERM})

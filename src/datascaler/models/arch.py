@@ -45,14 +45,24 @@ def register_configs() -> None:
     open_clip.add_model_config(_CONFIGS)
 
 
+def known_archs(arch: str) -> list[str]:
+    """open_clip's names. Ours join its table only when a name is asked for that is not its own: the table is shared
+    with the program that calls this library.
+    """
+    known: list[str] = open_clip.list_models()
+    if arch not in known and ":" not in arch:  # hf-hub:NAME and local-dir:FOLDER are in no table
+        register_configs()
+        known = open_clip.list_models()
+    return known
+
+
 def reference_config(arch: str) -> dict[str, Any]:
     """The open_clip config of `arch` at width 1, a fresh copy.
 
     Raises ConfigError for an unknown name (with the nearest names) and for an architecture that muP can't scale.
     """
-    register_configs()
-    known = open_clip.list_models()
-    if arch not in known:
+    known = known_archs(arch)
+    if arch not in known and ":" not in arch:  # hf-hub:NAME and local-dir:FOLDER are in no table
         close = difflib.get_close_matches(arch, known, n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else "see open_clip.list_models()"
         raise ConfigError(f"unknown architecture {arch!r}; {hint}")

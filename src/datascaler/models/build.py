@@ -44,8 +44,18 @@ def build_clip(
 
     Under the standard parametrisation it has stock blocks and open_clip's init at its own width. With `use_mup` the
     base width is `min_width_mult` (1 if not given), constants are those of the base, and attention logits scale as
-    1/d. Both are the same model where the width is the base width. Raises ConfigError for an unknown or unsupported
-    architecture, an illegal width, and a base wider than the model.
+    1/d. Both are the same model where the width is the base width.
+
+    Returns a BuiltClip: `model` is float32, on the CPU and in training mode; `table` has each tensor's role by its
+    name; `ratio` is muP's r, by which learning rates and weight decays of hidden matrices are scaled.
+
+    Raises ConfigError for an unknown or unsupported architecture, an illegal width, and a base wider than the model.
+
+    Example:
+        >>> from fractions import Fraction
+        >>> built = build_clip("ViT-B-32", width_mult=Fraction(3, 16), min_width_mult=Fraction(3, 32), use_mup=True)
+        >>> built.ratio, built.config["vision_cfg"]["width"], built.config["embed_dim"]
+        (2.0, 144, 96)
     """
     base_width_mult = check_clip(arch, width_mult, min_width_mult, use_mup=use_mup)
     reference = reference_config(arch)

@@ -23,9 +23,8 @@ from torch import Tensor
 
 from datascaler import storage
 from datascaler.errors import ConfigError, DatascalerError, first_line
-from datascaler.models.arch import register_configs
+from datascaler.models.arch import known_archs
 from datascaler.models.device import choose_device
-from datascaler.models.freed_memory import keep_freed_memory
 from datascaler.models.loaded import LoadedClip
 from datascaler.models.openai_layout import is_torchscript, readable_weights, saved_shapes
 from datascaler.models.quick_gelu import SUFFIX, config_of_tag, quick_gelu_config
@@ -38,16 +37,34 @@ LOCAL_DIR, HUB = "local-dir:", "hf-hub:"
 _WEIGHT_SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
 
 
-def load_clip(model: str | None, pretrained: str | None, device: torch.device | None = None) -> LoadedClip:
-    """A model in eval mode, ready to embed.
+def load_clip(
+    model: str | None = None, pretrained: str | None = None, device: torch.device | None = None
+) -> LoadedClip:
+    """Load a trained CLIP in eval mode, with the image transform and the tokenizer that belong to its weights.
+
+    Args:
+        model: an open_clip name, hf-hub:ORG/NAME, or local-dir:FOLDER (any URL), which bring their own weights.
+        pretrained: an open_clip tag, the URL of a weights file, or of a run of `train_clip`, which says the `model`.
+        device: by default the accelerator, else the CPU.
+
+    Returns a LoadedClip: `embed_images` takes [n, 3, H, W] and `embed_texts` int64 [n, context_length], and each gives
+    float32 unit vectors [n, width]; `preprocess` and `tokenize` make these of a PIL image and of texts; `model` is
+    open_clip's own.
 
     Raises ConfigError for a name, tag or file that gives no model, DatascalerError where a download fails.
+
+    Example:
+        >>> clip = load_clip("local-dir:model")
+        >>> texts = clip.embed_texts(clip.tokenize(["a red circle", "a blue square"]))
+        >>> texts.shape, texts.norm(dim=1).round(decimals=4)
+        (torch.Size([2, 32]), tensor([1., 1.]))
     """
     device = device or choose_device()
-    if device.type == "cpu":
-        keep_freed_memory()
-    register_configs()
-    with refuse_wrong_results(f"cannot load {' '.join(filter(None, (model, pretrained)))}"):
+    with (
+        refuse_wrong_results(f"cannot load {' '.join(filter(None, (model, pretrained)))}"),
+        # open_clip draws weights before it reads them: the caller's random numbers are to be as if it had not.
+        torch.random.fork_rng(devices=[]),
+    ):
         return _load(model, pretrained, device)
 
 
@@ -226,7 +243,7 @@ def _check_tag(model: str, tag: str | None) -> dict[str, Any]:
 def _check_name(model: str) -> None:
     if model.startswith((HUB, LOCAL_DIR)):
         raise ConfigError(f"{model} brings its own weights: leave out --pretrained")
-    known = open_clip.list_models()
+    known = known_archs(model)
     if model not in known:
         close = difflib.get_close_matches(model, known, n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else "see open_clip.list_models()"

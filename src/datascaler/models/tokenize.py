@@ -9,7 +9,7 @@ import torch
 from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 
-from datascaler.models.arch import register_configs
+from datascaler.models.arch import known_archs
 from datascaler.models.long_words import first_symbols
 from datascaler.tools.foreign_warnings import refuse_wrong_results
 
@@ -95,7 +95,7 @@ class _Words(dict[str, str]):
 
 def tokenizer_for(model: str) -> Tokenize:
     """The tokenizer of an open_clip name, `hf-hub:` or `local-dir:`. Long captions are cut and keep their end token."""
-    register_configs()
+    known_archs(model)
     with refuse_wrong_results(f"no tokenizer for {model}"):
         tokenizer = open_clip.get_tokenizer(model)
     if type(tokenizer) is SimpleTokenizer and tokenizer.reduction_fn is None:

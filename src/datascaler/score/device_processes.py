@@ -62,8 +62,10 @@ def _score_part(spec: ScoreSpec, number: int, answer: Connection) -> None:
     # A Ctrl-C goes to all processes of a terminal; the one above tells this one, once it knows what it means.
     listen([signal.SIGTERM])
     try:
+        from datascaler.models.freed_memory import keep_freed_memory_on_cpu
         from datascaler.score.score_with_model import score_with_model
 
+        keep_freed_memory_on_cpu()
         answer.send(score_with_model(spec))
     except (DatascalerError, StoppedError) as error:
         answer.send(error)

@@ -11,7 +11,15 @@ _FILTERS = ("scale", "method", "fraction", "model_arch", "width_mult", "min_widt
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvalSpec:
-    """Every run below `train_dir` that fits the filters, or the one model that `model` and `pretrained` name."""
+    """Every run below `train_dir` that fits the filters, or the one model that `model` and `pretrained` name.
+
+    Raises ConfigError where neither or both are named, and for values out of their range.
+
+    Example:
+        >>> spec = EvalSpec(data_dir="evalsets", train_dir="runs", scale="small", tasks=("imagenet*", "vtab/*"))
+        >>> spec.output_dir is None, spec.batch_size
+        (True, 64)
+    """
 
     data_dir: str = field(metadata=about(place="url"))
     """Folder of the evaluation sets."""

@@ -114,7 +114,15 @@ class TextOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScoreSpec(ScorePart):
-    """Scoring by a network that sees the images. Without `model` and `pretrained` it is the method's own."""
+    """Scoring by a model that sees the images. Without `model` and `pretrained` it is the method's own.
+
+    Raises ConfigError for a method of another family and for values that contradict one another.
+
+    Example:
+        >>> spec = ScoreSpec(data_dir="s3://bucket/pool", output_dir="s3://bucket/scored", method="CLIP", arch="b32")
+        >>> spec.method, spec.model, spec.pretrained
+        ('clip', 'ViT-B-32', 'openai')
+    """
 
     FAMILY = IMAGE_METHODS
 

@@ -17,6 +17,16 @@ StorageClient = Literal["fsspec", "obstore"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainSpec:
+    """A training run: the pool and its subset, the model and its width, and the recipe.
+
+    Raises ConfigError for values out of their range and for those that contradict one another.
+
+    Example:
+        >>> spec = datacomp_recipe("small", data_dir="s3://bucket/pool", output_dir="s3://bucket/runs", lr=1e-3)
+        >>> spec.steps, spec.folder
+        (3125, 'small/none-f1.0/ViT-B-32-w1.0-b1.0-sp/lr0.001-wd0.2-wu500-n12800000-s0')
+    """
+
     data_dir: str = field(metadata=about(place="url"))
     output_dir: str = field(metadata=about(place="url"))
     scale: str
@@ -186,7 +196,19 @@ RUNTIME_FIELDS = frozenset(names_where(TrainSpec, "runtime"))
 
 
 def datacomp_recipe(scale: str, **overrides: object) -> TrainSpec:
-    """DataComp's recipe for a scale, with what the user gave (None = not given) in place of its values."""
+    """DataComp's recipe for a scale, with what the user gave (None = not given) in place of its values.
+
+    Args:
+        scale: small, medium, large or xlarge.
+        overrides: fields of TrainSpec; `data_dir` and `output_dir` must be among them.
+
+    Raises ConfigError for an unknown scale, and as TrainSpec does.
+
+    Example:
+        >>> spec = datacomp_recipe("medium", data_dir="pool", output_dir="runs", train_num_samples=1_000_000)
+        >>> spec.batch_size, spec.lr, spec.train_num_samples
+        (4096, 0.0005, 1000000)
+    """
     given = {name: value for name, value in overrides.items() if value is not None}
     return TrainSpec(**{"scale": scale_named(scale).name, **_recipe(scale), **given})  # type: ignore[arg-type]
 

@@ -33,6 +33,28 @@ def train_clip(spec: TrainSpec, command: str = "", say: Callable[[str], None] = 
     """Train, or go on with, the run that `spec` describes. A finished run is only looked up.
 
     Under torchrun every process calls this; the summary is returned on rank 0, and `say` gets lines for people there.
+    While it runs, SIGTERM and Ctrl-C make it save a checkpoint and raise StoppedError; the same call goes on.
+
+    Args:
+        spec: what to train, on which pool and subset; `datacomp_recipe` makes one of a scale of DataComp's.
+        command: what `run.json` records as the command line.
+        say: gets lines for people.
+
+    Returns the summary: `run` (URL of its folder), `checkpoint`, `samples_seen`, `train_loss` (nats), `seconds`, ...
+
+    Raises ConfigError for a spec that disagrees with the run's folder, and for a pool, subset or plan that can't be
+    used; BadInputError where too many samples can't be read; DivergedError where the loss is not finite.
+
+    Example:
+        >>> spec = datacomp_recipe(
+        ...     "small", data_dir="pool", output_dir="runs", model_arch="ViT-Micro-12-48",
+        ...     batch_size=12, train_num_samples=24, num_workers=0,
+        ... )
+        >>> summary = train_clip(spec)
+        >>> summary.steps, summary.samples_seen
+        (2, 24)
+        >>> load_clip(pretrained=summary.run).arch
+        'ViT-Micro-12-48'
     """
     with ExitStack() as stack:
         world = stack.enter_context(joined_world())

@@ -56,6 +56,9 @@ def spec_of(given: Mapping[str, Any]) -> ScoreSpec:
 def run(
     spec: ScoreSpec, processes: int | None = None, verify: int | None = None, verify_seed: int = 0
 ) -> "ScoreSummary | VerifySummary":
+    from datascaler.models.freed_memory import keep_freed_memory_on_cpu
+
+    keep_freed_memory_on_cpu()
     if verify is not None:
         from datascaler.score.verify_scores import verify_scores
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,9 +69,12 @@ def _reader(url: str) -> Any:
 
 
 def _read_csv(url: str, needed: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    csv.field_size_limit(_LONGEST_FIELD)
     # Undecodable bytes arrive as lone surrogates: a bad caption is a failed row, not the end of the table.
-    with storage.open_read(url) as file, io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="") as lines:
+    with (
+        _long_fields(),
+        storage.open_read(url) as file,
+        io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="") as lines,
+    ):
         # Strict: a quote that is never closed would otherwise make one caption of all rows after it.
         reader = csv.DictReader(lines, strict=True)
         _require(url, needed, list(reader.fieldnames or []))
@@ -78,6 +82,16 @@ def _read_csv(url: str, needed: tuple[str, ...]) -> Iterator[dict[str, Any]]:
             yield from reader
         except csv.Error as error:
             raise ConfigError(f"{url}, line {reader.reader.line_num}: not csv ({error})") from error
+
+
+@contextmanager
+def _long_fields() -> Iterator[None]:
+    """The limit is the whole process's, so it is as before afterwards."""
+    before = csv.field_size_limit(_LONGEST_FIELD)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def _read_jsonl(url: str, needed: tuple[str, ...]) -> Iterator[dict[str, Any]]:

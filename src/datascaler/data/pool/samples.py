@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from datascaler.data.pool.tar import Member, walk_tar
-from datascaler.data.pool.uids import is_uid, split_uid
+from datascaler.data.pool.uids import is_uid, join_uid, split_uid
 from datascaler.errors import TarDamageError
 
 IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff")
@@ -45,6 +45,11 @@ class Sample:
     """What exactly was wrong, for people."""
     original_size: tuple[int, int] = (0, 0)
     """Width and height of the image as it was downloaded, as the json has them; zeros where it does not."""
+
+    @property
+    def uid_hex(self) -> str:
+        """The uid as 32 hex digits; zeros where the sample has none."""
+        return join_uid(*self.uid)
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
 """Subset files: the uids to train on, in any of five formats, with a recipe beside them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from typing import IO, Any, NamedTuple
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datascaler import storage
-from datascaler.data.pool.uids import is_sorted, sort_order
+from datascaler.data.pool.uids import is_sorted, is_uid, sort_order, uid_array
 from datascaler.data.subset.multiset import count_repeats
 from datascaler.data.subset.npy_format import read_npy, write_npy
 from datascaler.data.subset.parquet_format import read_uid_parquet, write_parquet
@@ -45,13 +45,34 @@ class SubsetFile(NamedTuple):
     """Whether the file has them in this order; None where its format knows no order."""
 
 
-def write_subset(base: str, uids: NDArray[np.void], recipe: dict[str, Any], formats: Iterable[str]) -> list[str]:
+def write_subset(
+    base: str,
+    uids: NDArray[np.void] | Iterable[str],
+    recipe: Mapping[str, Any] | None = None,
+    formats: Iterable[str] = ("npy",),
+) -> list[str]:
     """Publish `<base>.<format>` for each format, then the recipe `<base>.json`. Returns the subset URLs.
 
-    `uids` is `u8,u8`, ascending. Raises ConfigError, before anything is written, for an unknown format and for repeats
-    that a format can't hold.
+    Args:
+        base: path or URL of the files, without a suffix.
+        uids: [n] of dtype `u8,u8`, as `read_subset` gives them, or n texts of 32 hex digits; in any order. A uid that
+            is there k times is trained on k times an epoch.
+        recipe: what is to be known of the choice, as plain JSON; `method` and `fraction` name runs of training.
+        formats: of `npy` (DataComp's own), `pkl`, `trie`, `txt` and `parquet`.
+
+    Raises ConfigError, before anything is written, for an unknown format and for repeats that a format can't hold.
+
+    Example:
+        >>> uids = read_subset("scored/subsets/clip-f0.5.npy")
+        >>> write_subset("mine", uids[::2], {"method": "every_other"}, ["npy", "txt"])
+        ['mine.npy', 'mine.txt']
+        >>> len(read_subset("mine.txt"))
+        6
     """
     formats = list(formats)
+    if not isinstance(uids, np.ndarray):
+        uids = _checked_array(list(uids))
+    uids = uids if is_sorted(uids) else uids[sort_order(uids)]
     for name in formats:
         if name not in _FORMATS:
             raise ConfigError(f"unknown subset format {name!r}; known: {', '.join(FORMATS)}")
@@ -68,8 +89,15 @@ def write_subset(base: str, uids: NDArray[np.void], recipe: dict[str, Any], form
             files[name] = _digest_of(file)
         urls.append(url)
     listed = [name for name in FORMATS if name in {*formats, *there}]
-    storage.publish_record(f"{base}.json", {**recipe, "digest": digest, "formats": listed, _FILES: files})
+    storage.publish_record(f"{base}.json", {**(recipe or {}), "digest": digest, "formats": listed, _FILES: files})
     return urls
+
+
+def _checked_array(uids: list[str]) -> NDArray[np.void]:
+    for each in uids:
+        if not is_uid(each):
+            raise ConfigError(f"not a uid of 32 hex digits: {each!r}")
+    return uid_array(uids)
 
 
 def refuse_repeats(uids: NDArray[np.void], formats: Iterable[str]) -> None:
@@ -83,7 +111,18 @@ def refuse_repeats(uids: NDArray[np.void], formats: Iterable[str]) -> None:
 
 
 def read_subset(url: str) -> NDArray[np.void]:
-    """The uids of a subset file, `u8,u8`, ascending, repeats kept. The format is told by the name's suffix."""
+    """The uids of a subset file: [n] of dtype `u8,u8` (16 and 16 hex digits), ascending, repeats kept.
+
+    The name's suffix tells the format. A sorted .npy is mapped into memory.
+
+    Raises ConfigError for a file of another kind or without uids, DamagedError where the recipe beside it is of other
+    content, StorageError where it can't be read.
+
+    Example:
+        >>> uids = read_subset("scored/subsets/clip-f0.5.npy")
+        >>> uids.dtype.names, len(uids)
+        (('f0', 'f1'), 12)
+    """
     return open_subset(url).uids
 
 

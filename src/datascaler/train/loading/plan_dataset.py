@@ -61,6 +61,14 @@ class PlanDataset(IterableDataset[tuple[Tensor, Any]]):
         storage_client: obstore reads object stores with less CPU; in workers only.
 
     Raises ConfigError for a pool that is not the plan's. `substituted` counts the draws that were replaced.
+
+    Example:
+        >>> dataset = PlanDataset("scored/subsets/clip-f0.5.plan", "pool", global_batch_size=4, image_side=32)
+        >>> dataset.epoch_samples, dataset.num_batches
+        (12, 3)
+        >>> images, captions = next(iter(dataset))
+        >>> images.shape, images.dtype, len(captions)
+        (torch.Size([4, 3, 32, 32]), torch.uint8, 4)
     """
 
     def __init__(

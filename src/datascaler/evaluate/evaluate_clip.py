@@ -1,4 +1,4 @@
-"""From what the user names (runs, or one model) to results."""
+"""Evaluation of what the user names: the runs of a folder, or one model."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,9 +14,55 @@ from datascaler.errors import (
 )
 from datascaler.evaluate.evaluate_tasks import evaluate_tasks
 from datascaler.evaluate.summary import EvalSummary
+from datascaler.evaluate.tasks import load_tasks, select_tasks
 from datascaler.models.load import load_clip
+from datascaler.spec.evaluate import EvalSpec
 
+Say = Callable[[str], None]
 _NOT_COMPLETE = "the run is not complete: these are the scores of its newest checkpoint"
+
+
+def evaluate_clip(spec: EvalSpec, say: Say = lambda _: None) -> list[dict[str, Any]]:
+    """Evaluate a model, or every run of a folder that fits, zero-shot on classification and retrieval tasks.
+
+    Tasks that are done are skipped. Results go to `<output_dir>/eval_results.jsonl` (DataComp's format),
+    `eval_summary.json` and `eval_samples/`; those of a run to its own folder `eval` where no `output_dir` is given.
+
+    Args:
+        spec: the models, the evaluation sets, and which of the tasks.
+        say: gets lines for people.
+
+    Returns a row a model: `scores` (task key -> main metric, a part of 1 or None), `average` (their mean or None),
+    `tasks` (how many), `groups`, `missing`, `pending`, `failed` (task key -> reason), `warnings`, `results` (URL). The
+    row of a run also has `run`, `train_loss`, `best_train_loss` and `failure`; the best loss is first.
+
+    Raises ConfigError for a spec, model or task list that can't be used; after all other work BadInputError for
+    evaluation sets, and PartlyFailedError for runs, that could not be evaluated, with the rows as its `finished`.
+
+    Example:
+        >>> spec = EvalSpec(data_dir="evalsets", model="local-dir:model", output_dir="results", tasks=("cifar10",))
+        >>> (row,) = evaluate_clip(spec)
+        >>> row["tasks"], list(row["scores"]), 0 <= row["average"] <= 1
+        (1, ['cifar10'], True)
+    """
+    options = {
+        "data_dir": spec.data_dir,
+        "tasks": select_tasks(load_tasks(spec.task_dir), spec.tasks),
+        "missing_ok": not spec.tasks,
+        "batch_size": spec.batch_size,
+        "num_workers": spec.num_workers,
+        "index": spec.index,
+        "count": spec.count,
+        "overwrite": spec.overwrite,
+    }
+    if spec.train_dir is not None:
+        return evaluate_runs(spec.train_dir, spec.wanted, output_dir=spec.output_dir, say=say, **options)
+    assert spec.output_dir is not None
+    try:
+        return [evaluate_model(spec.model, spec.pretrained, output_dir=spec.output_dir, say=say, **options)]
+    except DatascalerError as error:
+        error.finished = error.finished and [error.finished]
+        raise
 
 
 def evaluate_runs(
@@ -24,7 +70,7 @@ def evaluate_runs(
     wanted: Mapping[str, object],
     *,
     output_dir: str | None,
-    say: Callable[[str], None] = lambda _: None,
+    say: Say = lambda _: None,
     **options: Any,
 ) -> list[dict[str, Any]]:
     """Evaluate every run that fits; one row a run, the best train loss first, those without scores last.
@@ -65,7 +111,7 @@ def evaluate_model(
     pretrained: str | None,
     *,
     output_dir: str,
-    say: Callable[[str], None] = lambda _: None,
+    say: Say = lambda _: None,
     **options: Any,
 ) -> dict[str, Any]:
     """Evaluate one model. Raises as `evaluate` does, with what this returns as `finished`."""
