@@ -23,6 +23,7 @@ from datascaler.data.runs.run_folder import run_url
 from datascaler.models.run_weights import newest_checkpoint, read_checkpoint
 from datascaler.score.score_pool import score_pool
 from datascaler.spec.score import ScoreSpec
+from datascaler.spec.sweep import SweepSpec
 from datascaler.spec.train import TrainSpec
 from datascaler.train.train_clip import train_clip
 from tests.evaluate.sets import labelled, write_set
@@ -71,9 +72,7 @@ class Site:
         if verb == "train":
             return ["train", *self.train_spec(out).arguments()]
         if verb == "sweep":
-            (*words,) = self.train_spec(out).arguments()
-            at = words.index("--lr")
-            return ["sweep", *words[:at], "--lrs", "1e-3,2e-3", *words[at + 2 :]]
+            return ["sweep", *SweepSpec(base=self.train_spec(out), lrs=(1e-3, 2e-3)).arguments()]
         return {
             "pool index": ["pool", "index", *pool, *to],
             "pool check": ["pool", "check", *pool],

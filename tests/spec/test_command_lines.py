@@ -11,7 +11,7 @@ import pytest
 
 from datascaler.cli.subset.subset import subset
 from datascaler.cli.train import train
-from datascaler.cli.train_options import with_recipe
+from datascaler.cli.train_options import train_spec
 from datascaler.errors import ConfigError
 from datascaler.spec.baselines import BaselineSpec, baseline_commands
 from datascaler.spec.scales import SCALES
@@ -121,8 +121,7 @@ def random_spec(seed: int) -> TrainSpec:
 def parsed(arguments: list[str]) -> TrainSpec:
     """As `datascaler train ARGUMENTS` makes it."""
     with train.make_context("train", list(arguments)) as ctx:
-        options = {name: value for name, value in ctx.params.items() if name not in ("nproc_per_node", "as_json")}
-    return datacomp_recipe(**with_recipe(options))
+        return train_spec(ctx.params)
 
 
 def test_a_training_run_survives_its_own_command_line() -> None:

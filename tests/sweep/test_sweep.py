@@ -12,7 +12,7 @@ from datascaler import storage
 from datascaler.data.runs.run_folder import finished, run_url, start_run
 from datascaler.data.runs.sweep_results import collect, sweep_results_url
 from datascaler.errors import BadInputError, ConfigError, DatascalerError, StorageError
-from datascaler.spec.sweep import grid
+from datascaler.spec.sweep import AXES, grid
 from datascaler.spec.train import TrainSpec
 from datascaler.sweep import sweep_runs as sweep_module
 from datascaler.sweep.sweep_runs import sweep_runs
@@ -202,7 +202,7 @@ def test_a_wrong_input_stops_the_sweep_at_its_first_point(pool: str, tmp_path: P
 def test_two_nodes_finish_a_sweep_together(pool: str, tmp_path: Path) -> None:
     """Each node runs the same command; one point after another meets at the same address."""
     base = base_spec(pool, tmp_path)
-    flags = [flag for flag in base.arguments() if not flag.startswith(("--lr=", "--weight-decay=", "--warmup="))]
+    flags = base.arguments(leave_out=AXES)
     common = {"PET_NNODES": "2", "PET_NPROC_PER_NODE": "1"}
     common |= {"PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": free_port()}
     nodes = [

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 import click
 
 from datascaler.errors import ConfigError
-from datascaler.spec.field import flag_of, flat_fields
+from datascaler.spec.field import field_named, flag_of
 from datascaler.spec.numbers import parse_bool, parse_bytes, parse_count, parse_fraction, parse_indexes
 
 
@@ -64,7 +64,7 @@ def spec_option(
     A truth may stand alone or take a value (`--use-mup`, `--use-mup=false`), but for is_flag=True.
     default: how the help writes it, in place of the field's own; "" is not at all.
     """
-    each = next(each for each in flat_fields(spec) if each.name == name)
+    each = field_named(spec, name)
     if default is None and not any(each.default is unsaid for unsaid in (MISSING, None, False)):
         default = ",".join(each.default) if isinstance(each.default, tuple) else str(each.default)
     kind = _bare(each.type)

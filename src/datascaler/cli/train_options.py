@@ -39,7 +39,7 @@ train_options = spec_options(
     _flag("eps", help="Of AdamW, at the base width."),
     _flag("seed"),
     _flag("decode", help="How images are made small: as open_clip does it, or nearly so and faster."),
-    _flag("precision", type=click.Choice(["auto", "fp32", "bf16"])),
+    _flag("precision"),
     _flag("num_workers", help="Loader processes per process."),
     _flag("cache_dir", help="Folder on each node that keeps the samples read, for later passes."),
     _flag("cache_bytes", type=BYTES, default="50G", help="Of --cache-dir."),
@@ -71,10 +71,10 @@ def train_spec(options: Mapping[str, Any], *, offline: bool = False) -> TrainSpe
     own = {each.name: options.get(each.name) for each in fields(TrainSpec)}
     if offline and own["subset_file"]:
         own |= {"method": own["method"] or "subset", "fraction": 1 if own["fraction"] is None else own["fraction"]}
-    return datacomp_recipe(**with_recipe(own))
+    return datacomp_recipe(**_with_recipe(own))
 
 
-def with_recipe(options: dict[str, Any]) -> dict[str, Any]:
+def _with_recipe(options: dict[str, Any]) -> dict[str, Any]:
     """Fill method and fraction from the subset's recipe where the user left them out, and the base width."""
     if options["min_width_mult"] is None:
         options["min_width_mult"] = options["width_mult"]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, fields, is_dataclass
 from fractions import Fraction
+from functools import cache
 from typing import Any, Literal
 
 from datascaler.spec.numbers import format_fraction
@@ -53,6 +54,16 @@ def flat_fields(spec: Any) -> Iterator[Field[Any]]:
     """The fields of a spec or its class; in place of a group of options, the fields of the group."""
     for each in fields(spec):
         yield from flat_fields(each.type) if is_dataclass(each.type) else [each]
+
+
+def field_named(spec: type, name: str) -> Field[Any]:
+    """Of a group's fields, too."""
+    return _by_name(spec)[name]
+
+
+@cache
+def _by_name(spec: type) -> dict[str, Field[Any]]:
+    return {each.name: each for each in flat_fields(spec)}
 
 
 def flat_items(spec: Any) -> Iterator[tuple[Field[Any], Any]]:

@@ -13,6 +13,7 @@ from datascaler.spec.scales import DEMO, scale_named
 
 Decoder = Literal["bicubic", "fast"]
 StorageClient = Literal["fsspec", "obstore"]
+Precision = Literal["auto", "fp32", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +59,7 @@ class TrainSpec:
     seed: int = 0
     decode: Decoder = "bicubic"
     """bicubic is open_clip's resizing, pixel for pixel; fast is nearly that for much less work."""
-    precision: str = "auto"
+    precision: Precision = "auto"
     """auto is bf16 autocast where the accelerator has it, else fp32."""
     device_batch_size: int = field(default=0, metadata=about(runtime=True))
     """Samples in one forward pass of one process; what is above it is accumulated. 0 means no limit."""
@@ -111,7 +112,7 @@ class TrainSpec:
                 "(`datascaler subset` writes one), or --fraction 1.0 for the whole pool"
             )
         for name, known in (
-            ("precision", ("auto", "fp32", "bf16")),
+            ("precision", get_args(Precision)),
             ("decode", get_args(Decoder)),
             ("storage_client", get_args(StorageClient)),
         ):

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from datascaler.cli.submit.cluster_options import all_values
 from datascaler.cli.submit.options import VERBS, SubmitCommand, refuse_what_is_not_for_pods, spec_of
-from datascaler.spec.field import words_of
+from datascaler.spec.field import flat_fields, words_of
 from datascaler.spec.pipeline import STEPS, PipelineSpec
 from datascaler.spec.sweep import AXES, SweepSpec, point_arguments
 from datascaler.spec.train import TrainSpec
@@ -37,12 +37,7 @@ class GivenStep:
     @property
     def words(self) -> list[str]:
         """The verb's flags."""
-        flags = {param.name: param for param in VERBS[self.verb].params}
-        return [
-            word
-            for name, value in self.own.items()
-            for word in words_of(flags[name].opts[0], value, repeated=flags[name].multiple)
-        ]
+        return _words(self.verb, self.own)
 
     @property
     def all_words(self) -> list[str]:
@@ -115,21 +110,15 @@ class PipelineSteps:
         ]
 
     def _command(self, verb: str) -> list[str]:
-        """The pods' command: the spec, and the flags of the verb that are no part of it."""
+        """The pods' command: the spec, and those flags of the verb that say how a pod goes about its work."""
         spec, own = self.specs[verb], dict(self.given[verb].own)
         if isinstance(spec, SweepSpec):
             arguments, own = spec.base.arguments(leave_out=AXES), {**self.given["train"].own, **own}
         else:
             arguments = spec.arguments()
-        flags = {param.name: param for param in VERBS["train" if verb == "sweep" else verb].params}
-        return [
-            *arguments,
-            *(word for name in NOT_IN_SPECS if name in own for word in words_of(flags[name].opts[0], own[name])),
-        ]
-
-
-NOT_IN_SPECS = ("nproc_per_node", "processes", "verify", "verify_seed")
-"""Flags that say how a pod goes about its work."""
+        in_spec = {each.name for each in flat_fields(spec)}
+        rest = {name: value for name, value in own.items() if name not in in_spec}
+        return [*arguments, *_words("train" if verb == "sweep" else verb, rest)]
 
 
 def given_steps(given: Mapping[str, Any]) -> dict[str, GivenStep]:
@@ -170,3 +159,10 @@ def _parsed(verb: str, text: str) -> GivenStep:
     }
     refuse_what_is_not_for_pods(flags[name].opts[0] for name in own)
     return GivenStep(verb, own, all_values(ctx.params), ctx.params["logs"])
+
+
+def _words(verb: str, values: Mapping[str, Any]) -> list[str]:
+    """Flags of a verb by their names -> words."""
+    flags = {param.name: param for param in VERBS[verb].params}
+    pairs = ((flags[name], value) for name, value in values.items())
+    return [word for flag, value in pairs for word in words_of(flag.opts[0], value, repeated=flag.multiple)]

@@ -3,29 +3,33 @@
 import contextlib
 import json
 import shlex
+from functools import partial
 from typing import Any
 
 import click
 
-from datascaler.cli.options import FRACTION, json_option
+from datascaler.cli.options import json_option, spec_option
 from datascaler.cli.output import note, print_result
 from datascaler.errors import ConfigError
 from datascaler.spec.baselines import BASELINES, BaselineSpec, Command, baseline_commands, subset_url
+from datascaler.spec.score_captions import METADATA_ARCHS
+
+_flag = partial(spec_option, BaselineSpec)
 
 
 @click.command()
 @click.argument("name", type=click.Choice(BASELINES), metavar="NAME")
-@click.option("--from-metadata", required=True, metavar="DIR", help="Folder of DataComp's metadata parquet files.")
-@click.option("--output-dir", required=True, help="Folder or URL for the score tables and the subset.")
-@click.option("--arch", type=click.Choice(["b32", "l14"]), help="Of the baselines by clip_score.")
-@click.option("--fraction", type=FRACTION, help="Of the baselines by clip_score: by DataComp's own rule, ties kept.")
-@click.option("--threshold", type=float, help="In place of --fraction.")
-@click.option("--language-model", metavar="FILE", help="fastText's lid.176.bin.  [laion2b: cld3]")
-@click.option("--words", metavar="FILE", help="text_based: the words, one a line.")
-@click.option("--wordnet", metavar="DIR", help="text_based: WordNet's dict folder, in place of --words.")
-@click.option("--synsets", metavar="FILE", help="text_based: ImageNet-21k's synsets, one a line, for --wordnet.")
-@click.option("--target", metavar="FILE", help="image_based: L/14 embeddings of ImageNet-1k's train images.")
-@click.option("--centroids", metavar="FILE", help="image_based: L/14 cluster centres of the pool.")
+@_flag("from_metadata", required=True, metavar="DIR", help="Folder of DataComp's metadata parquet files.")
+@_flag("output_dir", required=True, help="Folder or URL for the score tables and the subset.")
+@_flag("arch", type=click.Choice(METADATA_ARCHS), help="Of the baselines by clip_score.")
+@_flag("fraction", help="Of the baselines by clip_score: by DataComp's own rule, ties kept.")
+@_flag("threshold", help="In place of --fraction.")
+@_flag("language_model", metavar="FILE", help="fastText's lid.176.bin.  [laion2b: cld3]")
+@_flag("words", metavar="FILE", help="text_based: the words, one a line.")
+@_flag("wordnet", metavar="DIR", help="text_based: WordNet's dict folder, in place of --words.")
+@_flag("synsets", metavar="FILE", help="text_based: ImageNet-21k's synsets, one a line, for --wordnet.")
+@_flag("target", metavar="FILE", help="image_based: L/14 embeddings of ImageNet-1k's train images.")
+@_flag("centroids", metavar="FILE", help="image_based: L/14 cluster centres of the pool.")
 @click.option("--dry-run", is_flag=True, help="Print the commands, and run none.")
 @json_option
 def baseline(dry_run: bool, as_json: bool, **options: Any) -> None:

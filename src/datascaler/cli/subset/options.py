@@ -10,6 +10,8 @@ import click
 from datascaler.cli.options import given, spec_option, spec_options
 from datascaler.cli.verb_group import VerbGroup
 from datascaler.errors import ConfigError
+from datascaler.spec.mix_rule import KINDS
+from datascaler.spec.select_rule import DATACOMP
 from datascaler.spec.subset import SubsetSpec
 
 _flag = partial(spec_option, SubsetSpec)
@@ -22,7 +24,7 @@ subset_options = spec_options(
     _flag("threshold", help="In place of --fraction: all rows that score at least this."),
     _flag(
         "compat",
-        type=click.Choice(["datacomp"], case_sensitive=False),
+        type=click.Choice([DATACOMP], case_sensitive=False),
         help="With --fraction: DataComp's own rule, which keeps all ties at the threshold.",
     ),
     _flag(
@@ -35,7 +37,7 @@ subset_options = spec_options(
     ),
     _flag(
         "mix",
-        type=click.Choice(["zscore", "rank"], case_sensitive=False),
+        type=click.Choice(KINDS, case_sensitive=False),
         help="Mix the columns of several --score-name: the weighted sum of their z-scores, or mean of their ranks.",
     ),
     _flag("seed", help="Of --method random."),
