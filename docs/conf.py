@@ -1,7 +1,9 @@
 """Sphinx builds these pages into a site, offline: `make docs`. The reference is generated from the code."""
 
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -30,5 +32,13 @@ def to_the_sites_own_pages(_app: Sphinx, _name: str, source: list[str]) -> None:
         source[0] = source[0].replace(f"]({shown})", f"](elsewhere/{page.name})")
 
 
+def keep_stars(_app: Sphinx, _what: str, _name: str, _value: Any, _options: Any, lines: list[str]) -> None:
+    """A star in a docstring is a star, as in `vtab/*`, and begins no emphasis."""
+    for number, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...")):
+            lines[number] = re.sub(r"(`[^`]*`)|\*", lambda found: found[1] or r"\*", line)
+
+
 def setup(app: Sphinx) -> None:
     app.connect("source-read", to_the_sites_own_pages)
+    app.connect("autodoc-process-docstring", keep_stars, priority=400)  # before napoleon makes fields of `Args:`

@@ -44,16 +44,14 @@ def library() -> Iterator[str]:
         "",
     )
     for name in PUBLIC:
-        kind = _directive(getattr(datascaler, name))
-        if kind:
-            yield from (f"## {name}", "", "```{eval-rst}", f".. {kind}:: datascaler.{name}", "   :members:", "```", "")
-
-
-def _directive(value: object) -> str:
-    """Autodoc's directive for a public name; dunder data has none."""
-    if inspect.isclass(value):
-        return "autoexception" if issubclass(value, BaseException) else "autoclass"
-    return "autofunction" if callable(value) else ""
+        value = getattr(datascaler, name)
+        if inspect.isclass(value):
+            directive = [f".. autoclass:: datascaler.{name}", "   :members:"]
+        elif callable(value):
+            directive = [f".. autofunction:: datascaler.{name}"]
+        else:
+            continue  # the version
+        yield from (f"## {name}", "", "```{eval-rst}", *directive, "```", "")
 
 
 def modules() -> Iterator[str]:
