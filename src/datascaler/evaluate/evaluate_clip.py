@@ -18,11 +18,11 @@ from datascaler.evaluate.tasks import load_tasks, select_tasks
 from datascaler.models.load import load_clip
 from datascaler.spec.evaluate import EvalSpec
 
-Say = Callable[[str], None]
+_Say = Callable[[str], None]
 _NOT_COMPLETE = "the run is not complete: these are the scores of its newest checkpoint"
 
 
-def evaluate_clip(spec: EvalSpec, say: Say = lambda _: None) -> list[dict[str, Any]]:
+def evaluate_clip(spec: EvalSpec, say: _Say = lambda _: None) -> list[dict[str, Any]]:
     """Evaluate a model, or every run of a folder that fits, zero-shot on classification and retrieval tasks.
 
     Tasks that are done are skipped. Results go to `<output_dir>/eval_results.jsonl` (DataComp's format),
@@ -70,7 +70,7 @@ def evaluate_runs(
     wanted: Mapping[str, object],
     *,
     output_dir: str | None,
-    say: Say = lambda _: None,
+    say: _Say = lambda _: None,
     **options: Any,
 ) -> list[dict[str, Any]]:
     """Evaluate every run that fits; one row a run, the best train loss first, those without scores last.
@@ -111,7 +111,7 @@ def evaluate_model(
     pretrained: str | None,
     *,
     output_dir: str,
-    say: Say = lambda _: None,
+    say: _Say = lambda _: None,
     **options: Any,
 ) -> dict[str, Any]:
     """Evaluate one model. Raises as `evaluate` does, with what this returns as `finished`."""
