@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from datascaler.cluster.kube.api_paths import RUN_KINDS, path_of
-from datascaler.cluster.watch.state import State, state_of, wanted_pods
+from datascaler.cluster.watch.state import State, run_state, wanted_pods
 from tests.charts.render import NAMESPACE_CHART, RUN_CHART, VALUES, manifests
 from tests.charts.runs import run
 
@@ -33,7 +33,7 @@ def test_each_has_an_object_of_its_own() -> None:
 
 def test_its_state_can_be_read(job: dict[str, Any]) -> None:
     assert wanted_pods(job) == 3
-    assert state_of(job).state is State.PENDING
+    assert run_state(job).state is State.PENDING
 
 
 def test_the_launcher_may_make_it(job: dict[str, Any]) -> None:

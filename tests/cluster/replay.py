@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from datascaler.cluster.kube.api_paths import path_of
-from datascaler.cluster.kube.chart_values import merged
+from datascaler.cluster.kube.chart_values import merged_values
 from tests.cluster.record import RECORDED
 
 Json = dict[str, Any]
@@ -74,7 +74,7 @@ class Replay:
     def add_run(self, name: str, **changes: Json) -> Json:
         """A recorded run with its pods and events; changes are laid over the run. Returns the run."""
         found = recorded_run(name)
-        run = merged(found["run"], changes)
+        run = merged_values(found["run"], changes)
         self.add(run, *found["pods"], *found["events"])
         return run
 
@@ -118,7 +118,7 @@ class Replay:
             for others in self.objects.values():
                 others[:] = [each for each in others if not _belongs_to(each, found)]
         if method == "PATCH" and not path.endswith("/scale"):
-            things[things.index(found)] = found = merged(found, body)
+            things[things.index(found)] = found = merged_values(found, body)
         return 200, found
 
     def _create(self, path: str, query: Query, body: Json) -> Answer:

@@ -15,7 +15,7 @@ import pytest
 
 from datascaler.cluster.kube.api import PAGE, Api
 from datascaler.cluster.watch.state import State
-from datascaler.cluster.watch.status import find_runs, look
+from datascaler.cluster.watch.status import find_cluster_runs, look
 from datascaler.cluster.watch.wait import summary_line
 from tests.cluster.replay import Answer, Query, Replay, recorded
 
@@ -69,7 +69,7 @@ def huge_job(**status: Any) -> dict[str, Any]:
 
 def test_while_all_pods_wait(server: Replay, api: Api, pods: Pods) -> None:
     server.add(huge_job(active=WANTED))
-    [state] = look(api, find_runs(api, "ml", "huge"))
+    [state] = look(api, find_cluster_runs(api, "ml", "huge"))
     assert (state.state, state.wanted, state.active) == (State.PENDING, WANTED, WANTED)
     assert state.reason.startswith(REASON)
     # The first page says why.
@@ -78,7 +78,7 @@ def test_while_all_pods_wait(server: Replay, api: Api, pods: Pods) -> None:
 
 def test_while_half_is_done_and_some_pods_wait(server: Replay, api: Api, pods: Pods) -> None:
     server.add(huge_job(succeeded=5000, completedIndexes="0-4998,5003", active=5000, ready=4200))
-    [state] = look(api, find_runs(api, "ml", "huge"))
+    [state] = look(api, find_cluster_runs(api, "ml", "huge"))
     assert state.reason.startswith(f"800 of 5,000 pods are not running: {REASON}")
     assert summary_line([state]).startswith("running (5,000 of 10,000 done): 800 of 5,000 pods are not running: ")
     assert "status.phase!=Running" in pods.asked[0]["fieldSelector"]
@@ -87,7 +87,7 @@ def test_while_half_is_done_and_some_pods_wait(server: Replay, api: Api, pods: P
 def test_every_page_is_read_until_one_says_why(server: Replay, api: Api, pods: Pods) -> None:
     pods.silent = 2
     server.add(huge_job(active=WANTED))
-    [state] = look(api, find_runs(api, "ml", "huge"))
+    [state] = look(api, find_cluster_runs(api, "ml", "huge"))
     assert state.reason.startswith(REASON)
     assert len(pods.asked) == 3
 
@@ -97,7 +97,7 @@ def test_with_very_many_failed_indexes(server: Replay, api: Api) -> None:
     failed = ",".join(map(str, range(1, WANTED, 2)))
     condition = {"type": "Failed", "status": "True", "reason": "FailedIndexes", "message": "Job has failed indexes"}
     server.add(huge_job(active=0, succeeded=5000, failed=5000, failedIndexes=failed, conditions=[condition]))
-    [state] = look(api, find_runs(api, "ml", "huge"))
+    [state] = look(api, find_cluster_runs(api, "ml", "huge"))
     assert (state.state, state.failed) == (State.PARTLY_FAILED, 5000)
 
 

@@ -12,7 +12,7 @@ from datascaler.cluster.kube.api import Api
 from datascaler.cluster.kube.api_paths import path_of
 from datascaler.cluster.watch.reason import permanent_failure
 from datascaler.cluster.watch.state import RunState, State
-from datascaler.cluster.watch.status import find_runs, look
+from datascaler.cluster.watch.status import find_cluster_runs, look
 from tests.cluster.replay import Replay, recorded, recorded_answer, recorded_run
 from tests.cluster.watch.test_status import look_like
 
@@ -50,7 +50,7 @@ def server(server: Replay) -> Replay:
 
 def look_at(server: Replay, api: Api, name: str) -> RunState:
     run = server.add_run(name)
-    [state] = look(api, find_runs(api, run["metadata"]["namespace"], name), RECORDED)
+    [state] = look(api, find_cluster_runs(api, run["metadata"]["namespace"], name), RECORDED)
     assert "\n" not in state.reason
     return state
 
@@ -104,7 +104,7 @@ def test_a_worker_waits_in_its_crash_loop_as_long_as_it_likes() -> None:
 
 def test_a_run_is_running_when_the_worker_has_settled(server: Replay, api: Api) -> None:
     server.add(recorded_run("worker-wrong")["run"], restarted(600))
-    [state] = look(api, find_runs(api, "ml", "worker-wrong"), RECORDED)
+    [state] = look(api, find_cluster_runs(api, "ml", "worker-wrong"), RECORDED)
     assert (state.state, state.reason) == (State.RUNNING, "")
 
 
@@ -115,7 +115,7 @@ def test_running_by_the_operators_word_only_is_pending(server: Replay, api: Api)
     server.add(
         found["run"], look_like(waiting, {"app.kubernetes.io/instance": "workers-run", "datascaler/run": "workers-run"})
     )
-    [state] = look(api, find_runs(api, "ml", "workers-run"))
+    [state] = look(api, find_cluster_runs(api, "ml", "workers-run"))
     assert state.state == State.PENDING
     assert state.reason.startswith("unschedulable: ")
 
@@ -123,7 +123,7 @@ def test_running_by_the_operators_word_only_is_pending(server: Replay, api: Api)
 def test_both_kinds_of_runs_are_found(server: Replay, api: Api) -> None:
     for name in ("complete", "workers-done"):
         server.add(look_like(recorded_run(name)["run"], {"app.kubernetes.io/instance": "list"}))
-    assert {state.kind for state in look(api, find_runs(api, "ml", "list"))} == {"Job", "PyTorchJob"}
+    assert {state.kind for state in look(api, find_cluster_runs(api, "ml", "list"))} == {"Job", "PyTorchJob"}
 
 
 # ---- Kueue -----------------------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ def test_a_run_in_a_queue_says_what_kueue_says(
     other = recorded_run("complete")["run"]
     server.add(workload(other, ("QuotaReserved", "False", "Pending", "of another run")))
     server.add(workload(queued, *conditions))
-    [state] = look(api, find_runs(api, "ml", "suspended"))
+    [state] = look(api, find_cluster_runs(api, "ml", "suspended"))
     assert (state.state, state.reason) == (State.QUEUED, reason)
     assert state.state.exit_code == 101
 
@@ -181,5 +181,5 @@ def test_a_run_in_a_queue_says_what_kueue_says(
 @pytest.mark.usefixtures("queued")
 def test_without_a_word_from_kueue_the_queue_is_named(about: str, server: Replay, api: Api) -> None:
     server.answer("GET", path_of("Workload", "ml"), *recorded_answer(about))
-    [state] = look(api, find_runs(api, "ml", "suspended"))
+    [state] = look(api, find_cluster_runs(api, "ml", "suspended"))
     assert (state.state, state.reason) == (State.QUEUED, "waits in queue team-a")

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from datascaler.cluster.act.cancel import cancel
-from datascaler.cluster.act.retry import retry
+from datascaler.cluster.act.cancel import cancel_run
+from datascaler.cluster.act.retry import retry_run
 from datascaler.cluster.act.run_step import carry_out
 from datascaler.cluster.kube.api import Api
 from datascaler.cluster.submit.submission import describe_submission
@@ -102,11 +102,11 @@ def test_a_retry_of_a_pipeline_is_a_new_driver_and_no_step_is_lost(
     ends("first-subset", "single-failed")
     submit("pipeline", "--name", "first", "--wait")
     with pytest.raises(ClusterError, match="no driver in the cluster"):
-        retry(api, "ml", "first")
+        retry_run(api, "ml", "first")
     submit("pipeline", "--name", "first")
     ends("first", "single-failed")
     uids = {name: job["metadata"]["uid"] for name, job in jobs(server).items()}
-    assert retry(api, "ml", "first") == ["first"]
+    assert retry_run(api, "ml", "first") == ["first"]
     again = {name: job["metadata"]["uid"] for name, job in jobs(server).items()}
     assert again.pop("first") != uids.pop("first")
     assert again == uids
@@ -129,7 +129,7 @@ def test_what_the_driver_submits_while_it_ends_is_cancelled_too(server: Replay, 
         return None
 
     server.answers.append(submit_once_more)
-    assert cancel(api, "ml", "first") == ["first", "first-score"]
+    assert cancel_run(api, "ml", "first") == ["first", "first-score"]
     assert jobs(server) == {}
 
 

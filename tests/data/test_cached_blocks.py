@@ -25,10 +25,10 @@ def pools(tmp_path_factory: pytest.TempPathFactory) -> list[Pool]:
     uids = [uid_of_number(number) for number in [*(n for n in range(SAMPLES) if n % 4), 5, 5, 9]]
     found = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build_plan_module, "BLOCK_BYTES", SIZES[0])
+        patch.setattr(build_plan_module, "PLAN_BLOCK_BYTES", SIZES[0])
         found.append(tar_pool(folder, shards, uids))
         for size in SIZES[1:]:
-            patch.setattr(build_plan_module, "BLOCK_BYTES", size)
+            patch.setattr(build_plan_module, "PLAN_BLOCK_BYTES", size)
             found.append(planned(found[0].url, uids, f"{folder}/index"))
         found.append(
             planned(found[0].url, [uid_of_number(number) for number in range(0, SAMPLES, 2)], f"{folder}/index")
@@ -86,7 +86,7 @@ def test_a_repeated_subset_and_a_plain_one_share_entries(pools: list[Pool], tmp_
     repeated = pools[0]
     uids = sorted({uid_of_number(number) for number in range(SAMPLES) if number % 4})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build_plan_module, "BLOCK_BYTES", SIZES[0])
+        patch.setattr(build_plan_module, "PLAN_BLOCK_BYTES", SIZES[0])
         plain = planned(repeated.url, uids, f"{repeated.url}/../index")
     cache = BlockCache(tmp_path / "cache", 1 << 24)
     whole_blocks(plain.plan, BlockReader(plain.plan, plain.shards, cache))

@@ -62,7 +62,7 @@ def test_damage_that_comes_after_planning_costs_its_own_samples(
 
 def test_what_the_commands_score_and_train_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A real network's tables, its subset's plan, and what a training loop gets of an epoch; by a stream, too."""
-    monkeypatch.setattr(build_plan_module, "BLOCK_BYTES", 4_000)
+    monkeypatch.setattr(build_plan_module, "PLAN_BLOCK_BYTES", 4_000)
     pool, out = damaged_pool(tmp_path / "pool", 7, SHARDS), f"{tmp_path}/out"
     model = save_local_dir(f"{tmp_path}/tiny")
     summary = score_pool(spec_of(str(pool.folder), out, model))
@@ -84,7 +84,7 @@ def test_what_the_commands_score_and_train_on(tmp_path: Path, monkeypatch: pytes
 def check_pool_of(
     folder: Path, monkeypatch: pytest.MonkeyPatch, generator: random.Random, seed: int, shards: int
 ) -> None:
-    monkeypatch.setattr(build_plan_module, "BLOCK_BYTES", generator.choice([4_000, 15_000, 1 << 20]))
+    monkeypatch.setattr(build_plan_module, "PLAN_BLOCK_BYTES", generator.choice([4_000, 15_000, 1 << 20]))
     monkeypatch.setattr(read_block_module, "LOCAL_REQUEST_BYTES", generator.choice([0, 2_000, 16_384]))
     pool = damaged_pool(folder / "pool", seed, shards, logs=generator.choice(["in order", "permuted"]))
     scores, index = str(folder / "scores"), str(folder / "index")
@@ -167,7 +167,7 @@ def check_damage_after_planning(folder: Path, monkeypatch: pytest.MonkeyPatch, s
     lies behind a fault. (A long name has no checksum: where one rots, its block may be lost.)
     """
     generator = random.Random(seed)
-    monkeypatch.setattr(build_plan_module, "BLOCK_BYTES", generator.choice([4_000, 15_000]))
+    monkeypatch.setattr(build_plan_module, "PLAN_BLOCK_BYTES", generator.choice([4_000, 15_000]))
     pool = damaged_pool(folder / "pool", seed, shards, kinds=["sound"], formats=[tarfile.USTAR_FORMAT])
     index_pool(pool.shards, str(folder / "index"))
     for fraction in (0.1, 1.0):

@@ -35,7 +35,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
     kept = [number for number in range(SAMPLES) if number % 5]
     uids = [uid_of_number(number) for number in [*kept, 1, 3, 24, 24, 24, 61]]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build_plan_module, "BLOCK_BYTES", 8_000)
+        patch.setattr(build_plan_module, "PLAN_BLOCK_BYTES", 8_000)
         pool = tar_pool(folder, [samples[at : at + PER_SHARD] for at in range(0, SAMPLES, PER_SHARD)], uids)
     assert pool.plan.samples == len(uids) > 2 * BATCH
     overwrite_unseen(folder / "pool" / f"{LOST_SHARD}.tar", b"")

@@ -26,7 +26,7 @@ def _is_mapped(array: object) -> bool:
 
 
 def test_a_plan_comes_back_from_its_file_as_a_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build_plan_module, "BLOCK_BYTES", 10_000)
+    monkeypatch.setattr(build_plan_module, "PLAN_BLOCK_BYTES", 10_000)
     shards, content = pool_of(tmp_path, seed=3)
     plan, _ = build_plan(shards, str(tmp_path), sorted_uids(wanted_from(content, seed=3)))
     write_plan(f"{tmp_path}/x.plan", plan)

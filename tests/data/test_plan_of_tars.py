@@ -44,7 +44,7 @@ def test_rows_blocks_and_ranges_agree_with_a_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, fraction: float | None
 ) -> None:
     generator = random.Random(seed)
-    monkeypatch.setattr(build_plan_module, "BLOCK_BYTES", generator.choice([4_000, 20_000, 1 << 20]))
+    monkeypatch.setattr(build_plan_module, "PLAN_BLOCK_BYTES", generator.choice([4_000, 20_000, 1 << 20]))
     pool = random_pool(tmp_path / "pool", seed)
     uids = None if fraction is None else pool.subset(generator, fraction)
     plan = planned(pool, tmp_path, uids)
@@ -78,7 +78,7 @@ def test_a_sample_too_long_for_its_range_reaches_to_the_end_of_its_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("datascaler.data.plan.arrays._LONGEST_UNITS", 8)
-    monkeypatch.setattr(build_plan_module, "BLOCK_BYTES", 4096)
+    monkeypatch.setattr(build_plan_module, "PLAN_BLOCK_BYTES", 4096)
     pool = random_pool(tmp_path / "pool", seed=3)
     uids = [next(uid for uid in rows if uid) for rows in pool.rows if any(rows)]
     plan = planned(pool, tmp_path, uids)

@@ -16,7 +16,7 @@ from tests.data.tars import members_of, shard_of
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build_plan_module, "BLOCK_BYTES", 8_000)
+    monkeypatch.setattr(build_plan_module, "PLAN_BLOCK_BYTES", 8_000)
 
 
 def changed(before: Iterable[int], after: Iterable[int]) -> list[int]:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from datascaler.demo.captions import TEMPLATES, caption_of, junk_caption
-from datascaler.demo.draw import CLASS_NAMES, CLASSES, COLOURS, SIDE, draw, random_attributes
+from datascaler.demo.draw import CLASS_NAMES, CLASSES, COLOURS, SIDE, draw_image, random_attributes
 from datascaler.demo.pairs import SHARES, DrawnPair, PairKind, draw_clean, draw_evalset, draw_pool, kind_counts
 from datascaler.demo.shapes import SHAPES
 
@@ -119,7 +119,7 @@ def test_classes_are_named_by_colour_and_shape() -> None:
 def test_the_named_colour_is_the_strongest_in_the_picture(label: int) -> None:
     rng = np.random.default_rng(label)
     attributes = random_attributes(label, rng)
-    pixels = np.asarray(draw(attributes, rng), dtype=float).reshape(-1, 3)
+    pixels = np.asarray(draw_image(attributes, rng), dtype=float).reshape(-1, 3)
     strongest = pixels[np.argsort(np.ptp(pixels, axis=1))[-20:]].mean(axis=0)
     distance = {name: float(np.abs(strongest - np.array(value)).sum()) for name, value in COLOURS.items()}
     assert min(distance, key=lambda name: distance[name]) == attributes.colour

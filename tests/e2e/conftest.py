@@ -11,7 +11,7 @@ import pytest
 import s3fs
 
 from datascaler import storage
-from datascaler.cluster.kube.chart_values import merged
+from datascaler.cluster.kube.chart_values import merged_values
 from tests.e2e.cluster import Cluster
 from tests.e2e.data import Data, make_test_data
 from tests.e2e.launcher import Launcher
@@ -41,7 +41,7 @@ def install_arguments(place: Site, tmp_path_factory: pytest.TempPathFactory) -> 
     name = f"e2e-{uuid.uuid4().hex[:6]}"
     values = place.values | {"rbac": {"subjects": [{"kind": "ServiceAccount", "name": _RESEARCHER}]}}
     if place.worker_folder:
-        values["defaults"] = merged(values["defaults"], _mount(place.worker_folder))
+        values["defaults"] = merged_values(values["defaults"], _mount(place.worker_folder))
     file = tmp_path_factory.mktemp("values") / "values.yaml"
     file.write_text(json.dumps(values))
     return ["--namespace", name, "--s3-secret", _SECRET, "--values", str(file)]

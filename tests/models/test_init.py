@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from datascaler.errors import ConfigError
 from datascaler.models.build import BuiltClip, build_clip
-from datascaler.models.init import draw, initialise
+from datascaler.models.init import draw_tensor, initialise
 from tests.models.clips import ARCH
 
 WIDTHS = [Fraction(1, 2), Fraction(1), Fraction(2)]
@@ -21,7 +21,7 @@ WIDTHS = [Fraction(1, 2), Fraction(1), Fraction(2)]
 def pooled_std(built: BuiltClip, name: str, weights: Mapping[str, Tensor]) -> float:
     """The std of a tensor; small ones are drawn with more seeds until the sampling error is about 1%."""
     rule, shape = built.table[name].init, weights[name].shape
-    more = [draw(rule, shape, name, seed) for seed in range(1, math.ceil(5000 / shape.numel()))]
+    more = [draw_tensor(rule, shape, name, seed) for seed in range(1, math.ceil(5000 / shape.numel()))]
     return float(torch.stack([weights[name], *more]).std(correction=0))
 
 
@@ -87,7 +87,7 @@ def test_each_tensor_depends_only_on_seed_and_name() -> None:
     initialise(built.model, built.table, seed=3)
     assert all(torch.equal(before[name], value) for name, value in built.model.state_dict().items())
     for name, row in built.table.items():
-        assert torch.equal(draw(row.init, before[name].shape, name, 3), before[name])
+        assert torch.equal(draw_tensor(row.init, before[name].shape, name, 3), before[name])
     first, second = (f"transformer.resblocks.{block}.mlp.c_fc.weight" for block in (0, 1))
     assert not torch.equal(before[first], before[second])
     other = build_clip(ARCH, seed=4).model.state_dict()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from datascaler.models.arch import reference_config
 from datascaler.models.attention import replace_attention
-from datascaler.models.text_trim import encode_by_length, passes_of, text_tower
+from datascaler.models.text_trim import encode_by_length, text_tower, token_passes
 
 CONTEXT = 24
 VISION = {"layers": 1, "width": 32, "head_width": 16, "patch_size": 16, "image_size": 32}
@@ -98,4 +98,4 @@ def test_captions_without_an_end_token() -> None:
     ],
 )
 def test_passes(lengths: list[int], pass_tokens: int, expected: list[tuple[int, int]]) -> None:
-    assert passes_of(lengths, pass_tokens) == expected
+    assert token_passes(lengths, pass_tokens) == expected

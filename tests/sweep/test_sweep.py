@@ -10,7 +10,7 @@ import torch
 
 from datascaler import storage
 from datascaler.data.runs.run_folder import finished, run_url, start_run
-from datascaler.data.runs.sweep_results import collect, sweep_results_url
+from datascaler.data.runs.sweep_results import collect_sweep, sweep_results_url
 from datascaler.errors import BadInputError, ConfigError, DatascalerError, StorageError
 from datascaler.spec.sweep import AXES, grid
 from datascaler.spec.train import TrainSpec
@@ -124,14 +124,14 @@ def test_ranks_records_what_diverged_and_skips_what_is_done(
     assert again.results != result.results
     assert [row["lr"] for row in storage.read_json(result.results)["points"]] == ranked
     # Nothing but the ranking: what a launcher does with runs of its own.
-    assert collect(points).points == result.points
+    assert collect_sweep(points).points == result.points
     assert storage.read_json(result.results)["points"][0] == asdict(result.best)
 
 
 def test_when_every_point_fails_the_sweep_fails(pool: str, tmp_path: Path) -> None:
     points = grid(base_spec(pool, tmp_path), lrs=[1e30])
     with pytest.raises(DatascalerError, match="no point of the sweep is complete; the first: not complete"):
-        collect(points)
+        collect_sweep(points)
     for _ in range(2):
         with pytest.raises(
             DatascalerError, match=r"no point of the sweep is complete; the first: step \d: the loss is nan"

@@ -29,7 +29,7 @@ def planned_pool(folder: str, *, broken: bool = False) -> tuple[str, str]:
         storage.publish_bytes(f"{folder}/pool/{first // PER_SHARD}.tar", shard_of(rows))
     uids = [uid_of_number(number) for number in WANTED.elements()]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build_plan_module, "BLOCK_BYTES", BLOCK_BYTES)
+        patch.setattr(build_plan_module, "PLAN_BLOCK_BYTES", BLOCK_BYTES)
         plan = planned(f"{folder}/pool", uids, f"{folder}/index").plan
     write_plan(f"{folder}/wanted.plan", plan)
     return f"{folder}/wanted.plan", f"{folder}/pool"

@@ -9,7 +9,7 @@ from datascaler import __version__
 from datascaler.cli.cluster.cancel import cancel
 from datascaler.cli.cluster.describe import describe
 from datascaler.cli.cluster.doctor import doctor
-from datascaler.cli.cluster.list_runs import list_runs
+from datascaler.cli.cluster.list_runs import list_command
 from datascaler.cli.cluster.logs import logs
 from datascaler.cli.cluster.retry import retry
 from datascaler.cli.cluster.scale import scale
@@ -49,7 +49,7 @@ def cli() -> None:
 
 
 _LOCAL = (pool, score, subset, train, sweep, evaluate, runs, demo)
-_IN_THE_CLUSTER = (submit, status, list_runs, logs, wait, cancel, retry, scale, describe, doctor)
+_IN_THE_CLUSTER = (submit, status, list_command, logs, wait, cancel, retry, scale, describe, doctor)
 for command in (*_LOCAL, *_IN_THE_CLUSTER):
     cli.add_command(command)
 

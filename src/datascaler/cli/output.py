@@ -8,10 +8,10 @@ import click
 
 from datascaler.errors import DatascalerError
 
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 
-def show_finished(work: Callable[[], Result], show: Callable[[Result], None]) -> Result:
+def show_finished(work: Callable[[], _Result], show: Callable[[_Result], None]) -> _Result:
     """Show the result of the work. Where some items failed, that of the others is shown before the error is raised."""
     try:
         result = work()

@@ -56,7 +56,7 @@ def show_runs(output_dir: str, found: "list[ScoreRun]", *, as_json: bool) -> Non
 def _row(run: "ScoreRun") -> dict[str, object]:
     return {
         "score_id": run.score_id,
-        "state": state_of(run),
+        "state": folder_state(run),
         "done": f"{run.done:,} of {run.wanted:,}",
         "rows": run.rows,
         "ok": run.ok,
@@ -66,7 +66,7 @@ def _row(run: "ScoreRun") -> dict[str, object]:
     }
 
 
-def state_of(run: "ScoreRun") -> str:
+def folder_state(run: "ScoreRun") -> str:
     """done, running, stopped (no table has come for longer than a shard takes), or damaged (some can't be read)."""
     if run.unreadable:
         return "damaged"

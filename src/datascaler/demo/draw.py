@@ -70,7 +70,7 @@ def random_attributes(label: int, rng: np.random.Generator) -> Attributes:
     )
 
 
-def draw(attributes: Attributes, rng: np.random.Generator) -> Image.Image:
+def draw_image(attributes: Attributes, rng: np.random.Generator) -> Image.Image:
     """A 48 x 48 RGB picture; all that the attributes leave open (place, turn, tint, noise) comes from `rng`."""
     ground = _tint(BACKDROPS[attributes.backdrop], 8, rng)
     picture = _backdrop(ground, attributes.pattern, rng)

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from datascaler.demo.captions import caption_of, junk_caption
-from datascaler.demo.draw import CLASS_NAMES, draw, random_attributes
+from datascaler.demo.draw import CLASS_NAMES, draw_image, random_attributes
 
 
 class _Style(TypedDict):
@@ -75,7 +75,7 @@ def draw_evalset(per_class: int, seed: int) -> Iterator[tuple[bytes, int]]:
     for index in range(per_class * len(CLASS_NAMES)):
         rng = np.random.default_rng((seed, _EVAL, index))
         label = index % len(CLASS_NAMES)
-        yield _jpeg(draw(random_attributes(label, rng), rng)), label
+        yield _jpeg(draw_image(random_attributes(label, rng), rng)), label
 
 
 def kind_counts(n: int) -> dict[PairKind, int]:
@@ -96,7 +96,7 @@ def _kinds(n: int, seed: int) -> list[PairKind]:
 def _draw_pair(kind: PairKind, rng: np.random.Generator) -> DrawnPair:
     label = int(rng.integers(len(CLASS_NAMES)))
     attributes = random_attributes(label, rng)
-    picture = draw(attributes, rng)
+    picture = draw_image(attributes, rng)
     # Another class than the picture's, for the kinds whose caption is about something else.
     other = (label + int(rng.integers(1, len(CLASS_NAMES)))) % len(CLASS_NAMES)
     match kind:

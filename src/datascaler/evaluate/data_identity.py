@@ -59,7 +59,7 @@ class HashedFile:
         return self._hash.hexdigest()
 
 
-def identify(
+def identify_set(
     texts: Mapping[str, Sequence[str]],
     tars: Sequence[storage.FileInfo],
     hashes: Mapping[str, str],

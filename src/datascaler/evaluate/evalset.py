@@ -14,7 +14,7 @@ from datascaler.data.pool.samples import IMAGE_SUFFIXES, Group, group_members
 from datascaler.data.pool.tar import Member, walk_tar
 from datascaler.data.pool.text_file import decode_text, split_lines
 from datascaler.errors import BadInputError, ConfigError, NotFoundError
-from datascaler.evaluate.data_identity import NO_DATA, DataIdentity, HashedFile, identify
+from datascaler.evaluate.data_identity import NO_DATA, DataIdentity, HashedFile, identify_set
 
 CLASSIFICATION = "classification"
 RETRIEVAL = "retrieval"
@@ -46,7 +46,7 @@ class EvalSet:
     def identity(self, known: DataIdentity = NO_DATA) -> DataIdentity:
         """All that a result depends on. Tars that were not read yet are, unless they look as in `known`."""
         texts = {_KIND: [self.kind], _CLASSNAMES: self.classnames, _TEMPLATES: self.templates}
-        return identify(texts, self.shards, self.hashes, known)
+        return identify_set(texts, self.shards, self.hashes, known)
 
     def samples(self) -> Iterator[EvalSample]:
         for shard in self.shards:

@@ -14,7 +14,7 @@ from datascaler.evaluate.results import Outcome
 from datascaler.models.loaded import LoadedClip
 
 CUTS = (1, 5, 10)
-BLOCK_ROWS = 512
+_BLOCK_ROWS = 512
 """Rows of the score matrix that exist at once; MSCOCO's 25,000 columns then take 50 MB."""
 
 
@@ -57,7 +57,7 @@ def retrieve(
 
 @torch.inference_mode()
 def ranks(
-    images: Tensor, texts: Tensor, owner: Tensor, block_rows: int = BLOCK_ROWS
+    images: Tensor, texts: Tensor, owner: Tensor, block_rows: int = _BLOCK_ROWS
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(rank of its image for each caption, rank of its best own caption for each image), from 1.
 

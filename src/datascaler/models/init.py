@@ -22,10 +22,10 @@ def initialise(model: nn.Module, table: Mapping[str, ParamRole], seed: int) -> N
     """Overwrite every parameter of an unwrapped model; ConfigError if table and model don't name the same tensors."""
     check_names(model, table)
     for name, parameter in model.named_parameters():
-        parameter.copy_(draw(table[name].init, parameter.shape, name, seed))
+        parameter.copy_(draw_tensor(table[name].init, parameter.shape, name, seed))
 
 
-def draw(rule: InitRule, shape: Sequence[int], name: str, seed: int) -> Tensor:
+def draw_tensor(rule: InitRule, shape: Sequence[int], name: str, seed: int) -> Tensor:
     """The initial float32 tensor `name` of a run with `seed`."""
     tensor = torch.empty(shape)
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()

@@ -13,14 +13,14 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
-Ranks = Mapping[tuple[str, str], int]
+PairRanks = Mapping[tuple[str, str], int]
 
 _BEGINNINGS = (512, 2048)
 """Letters: the context of 77 tokens has at most 2,400."""
 _WORD_END = "</w>"
 
 
-def first_symbols(word: str, ranks: Ranks, longest: int, count: int) -> list[str]:
+def first_symbols(word: str, ranks: PairRanks, longest: int, count: int) -> list[str]:
     """At least the first `count` symbols of the word, or all of them; `longest` has so many letters."""
     for letters in _BEGINNINGS:
         if letters + longest < len(word):
@@ -30,7 +30,7 @@ def first_symbols(word: str, ranks: Ranks, longest: int, count: int) -> list[str
     return all_symbols(word, ranks)
 
 
-def certain_symbols(text: str, letters: int, ranks: Ranks, longest: int) -> list[str]:
+def certain_symbols(text: str, letters: int, ranks: PairRanks, longest: int) -> list[str]:
     """The final symbols at the beginning of any word that begins with `text` and is longer.
 
     `text` has `longest` letters more than the `letters` that are encoded.
@@ -54,7 +54,7 @@ def certain_symbols(text: str, letters: int, ranks: Ranks, longest: int) -> list
     return symbols
 
 
-def all_symbols(word: str, ranks: Ranks) -> list[str]:
+def all_symbols(word: str, ranks: PairRanks) -> list[str]:
     """Of the whole word, by one pass over it for each different pair that is merged."""
     letters, ids = np.unique(np.array([*word[:-1], word[-1] + _WORD_END]), return_inverse=True)
     symbols: list[str] = letters.tolist()
@@ -74,11 +74,11 @@ def all_symbols(word: str, ranks: Ranks) -> list[str]:
     return [symbols[each] for each in ids.tolist()]
 
 
-def _pair_ranks(symbols: list[str], ranks: Ranks) -> list[float]:
+def _pair_ranks(symbols: list[str], ranks: PairRanks) -> list[float]:
     return [ranks.get(pair, inf) for pair in pairwise(symbols)]
 
 
-def _least_rank_across(symbol: str, following: str, ranks: Ranks) -> float:
+def _least_rank_across(symbol: str, following: str, ranks: PairRanks) -> float:
     """Of all pairs of the symbol and a beginning of what follows."""
     return min((ranks.get((symbol, following[:size]), inf) for size in range(1, len(following) + 1)), default=inf)
 

@@ -91,13 +91,13 @@ def encode_by_length(
         return tower.encode(tokens, ends)
     passes = [
         (encode or tower.encode)(tokens[start:stop, : lengths[stop - 1]], ends[start:stop])
-        for start, stop in passes_of(lengths, pass_tokens)
+        for start, stop in token_passes(lengths, pass_tokens)
     ]
     features = torch.cat(passes)
     return torch.empty_like(features).index_copy_(0, order, features)
 
 
-def passes_of(lengths: Sequence[int], pass_tokens: int) -> list[tuple[int, int]]:
+def token_passes(lengths: Sequence[int], pass_tokens: int) -> list[tuple[int, int]]:
     """The cheapest cut of ascending lengths into runs [start, stop), each costing pass_tokens + size * longest."""
     stops = [at + 1 for at in range(len(lengths)) if at + 1 == len(lengths) or lengths[at + 1] != lengths[at]]
     best: dict[int, tuple[int, int]] = {0: (0, 0)}

@@ -12,12 +12,12 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from datascaler.errors import BadInputError, DatascalerError, StoppedError
-from datascaler.score.score_summary import ScoreSummary, merged
+from datascaler.score.score_summary import ScoreSummary, merged_summaries
 from datascaler.spec.score import ScoreSpec
 from datascaler.stop import held_back, listen
 from datascaler.tools.child_processes import end_with_parent
 
-Answer = ScoreSummary | DatascalerError | StoppedError
+ProcessAnswer = ScoreSummary | DatascalerError | StoppedError
 """Of a process."""
 
 _STOP_SECONDS = 20.0
@@ -102,24 +102,24 @@ def _kill(children: Sequence[BaseProcess]) -> None:
         child.kill()
 
 
-def _answer(child: BaseProcess, receiving: Connection) -> Answer:
+def _answer(child: BaseProcess, receiving: Connection) -> ProcessAnswer:
     try:
         answer = receiving.recv()
     except EOFError:
         child.join()
         return DatascalerError(f"the process of {child.name} ended with {child.exitcode}; the same command goes on")
     child.join()
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, ProcessAnswer)
     return answer
 
 
-def _merged(results: Sequence[Answer]) -> ScoreSummary:
+def _merged(results: Sequence[ProcessAnswer]) -> ScoreSummary:
     errors = [result for result in results if not isinstance(result, ScoreSummary)]
     bad_input = [error for error in errors if isinstance(error, BadInputError)]
     if grave := [error for error in errors if not isinstance(error, BadInputError)]:
         raise grave[0]
     parts = [result for result in results if isinstance(result, ScoreSummary)]
-    summary = merged([*parts, *(error.finished for error in bad_input if error.finished)])
+    summary = merged_summaries([*parts, *(error.finished for error in bad_input if error.finished)])
     if bad_input:
         raise BadInputError("; ".join(map(str, bad_input))).after(summary)
     return summary

@@ -31,7 +31,7 @@ class ScoreSummary:
         self.samples_per_second = round(samples / seconds, 1) if seconds else 0.0
 
 
-def merged(parts: Sequence[ScoreSummary]) -> ScoreSummary:
+def merged_summaries(parts: Sequence[ScoreSummary]) -> ScoreSummary:
     """The sums over several parts of one piece of work."""
     total = ScoreSummary(parts[0].score_id, parts[0].tables)
     for part in parts:

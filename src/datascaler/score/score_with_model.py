@@ -16,7 +16,7 @@ from datascaler.data.pool.shards import Shard
 from datascaler.data.tables.score_table import Footer, count_table, finished_footer, table_url, tables_folder
 from datascaler.progress import progress
 from datascaler.score.pipeline.decoders import Decoders, decoders, result_of
-from datascaler.score.pipeline.feed import Batch, Done, End, Gone, feed
+from datascaler.score.pipeline.feed import Done, End, Gone, SampleBatch, feed
 from datascaler.score.pipeline.prepare_samples import preparation_for
 from datascaler.score.pipeline.publisher import FinishedShard, Publisher, has_vectors
 from datascaler.score.pipeline.score_batches import ScoredBatch, StartedBatch, finish_batch, start_batch
@@ -82,17 +82,17 @@ class _Run:
         return None if self.spec.save_embeddings and not has_vectors(url) else found
 
     def scored(
-        self, events: Iterable[Done | Gone | Batch | End], workers: Decoders, publisher: Publisher
+        self, events: Iterable[Done | Gone | SampleBatch | End], workers: Decoders, publisher: Publisher
     ) -> Iterable[ScoredBatch]:
         """The batches, as they are finished; shards are handed to the publisher."""
         started: deque[StartedBatch] = deque()
         for event in events:
-            if isinstance(event, Batch):
+            if isinstance(event, SampleBatch):
                 parts = [result_of(part) for part in event.parts]
                 with workers.while_paused():
                     started.append(start_batch(self.work.clip, parts, keep_vectors=self.spec.save_embeddings))
             # While the network works on a batch, the results of the one before are taken.
-            while len(started) > isinstance(event, Batch):
+            while len(started) > isinstance(event, SampleBatch):
                 batch = finish_batch(started.popleft())
                 self._batches.append(batch)
                 self.rows += len(batch.samples)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from datascaler.data.runs.run_folder import folder_fault, run_url
-from datascaler.data.runs.sweep_results import SweepResult, collect
+from datascaler.data.runs.sweep_results import SweepResult, collect_sweep
 from datascaler.errors import (
     BadInputError,
     ChildError,
@@ -40,11 +40,11 @@ def sweep_runs(
         except (BadInputError, ConfigError, StorageError, ChildError) as error:
             if not _is_of_point(error, spec):
                 with suppress(DatascalerError):
-                    error.after(collect(points, failures))
+                    error.after(collect_sweep(points, failures))
                 raise
             failures[run_url(spec)] = str(error)
             say(f"this point failed, the others go on: {error}")
-    return collect(points, failures)
+    return collect_sweep(points, failures)
 
 
 def _is_of_point(error: DatascalerError, spec: TrainSpec) -> bool:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-Item = TypeVar("Item")
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,15 +15,15 @@ class _Ended:
     error: BaseException | None
 
 
-def run_ahead(items: Iterable[Item], depth: int) -> Generator[Item]:
+def run_ahead(items: Iterable[_Item], depth: int) -> Generator[_Item]:
     """The items, of which up to `depth` wait to be taken. An error comes in its place.
 
     A consumer that stops early does not wait for the thread, which may be inside a slow read: it ends by itself.
     """
-    waiting: queue.Queue[Item | _Ended] = queue.Queue(depth)
+    waiting: queue.Queue[_Item | _Ended] = queue.Queue(depth)
     stopped = threading.Event()
 
-    def put(item: Item | _Ended) -> None:
+    def put(item: _Item | _Ended) -> None:
         while not stopped.is_set():
             with suppress(queue.Full):
                 waiting.put(item, timeout=0.1)

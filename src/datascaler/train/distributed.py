@@ -14,7 +14,7 @@ from torch import Tensor
 from datascaler.errors import DatascalerError, StoppedError, TryAgainError, first_line
 from datascaler.models.device import choose_device
 
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 _BUCKET_ELEMENTS = 16 << 20
 _TIMEOUT = timedelta(minutes=15)
@@ -138,7 +138,7 @@ def sum_gradients(parameters: Iterable[torch.nn.Parameter], world: World) -> Non
         _sum_bucket(bucket)
 
 
-def on_main(act: Callable[[], Result], world: World) -> Result:
+def on_main(act: Callable[[], _Result], world: World) -> _Result:
     """What `act` returns on rank 0, on every rank, however long it takes. Where it fails for the user's reasons, it
     fails on every rank.
     """
@@ -153,7 +153,7 @@ def on_main(act: Callable[[], Result], world: World) -> Result:
     dist.broadcast_object_list(box, src=0, group=world.patient)
     if isinstance(box[0], DatascalerError | StoppedError):
         raise box[0]
-    result: Result = box[0]
+    result: _Result = box[0]
     return result
 
 

@@ -30,7 +30,7 @@ class StepResult:
     """Whether any process was asked to stop."""
 
 
-class Step:
+class TrainStep:
     """Forward, backward, sum over ranks, update."""
 
     def __init__(self, spec: TrainSpec, model: torch.nn.Module, optimizer: torch.optim.Optimizer, world: World) -> None:

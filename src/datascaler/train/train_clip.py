@@ -24,7 +24,7 @@ from datascaler.train.loading.batches import BatchSource, iterate_batches
 from datascaler.train.loading.substitutions import JUDGED_DRAWS, JUDGED_DRAWS_UNMIXED, Replaced
 from datascaler.train.open_data import RunData, opened_data
 from datascaler.train.recorder import Recorder
-from datascaler.train.step import Step
+from datascaler.train.step import TrainStep
 
 _TIMED_SAMPLES = 64
 
@@ -79,7 +79,7 @@ def train_clip(spec: TrainSpec, command: str = "", say: Callable[[str], None] = 
         optimizer = build_optimizer(
             clip.model, clip.table, lr=spec.lr, weight_decay=spec.weight_decay, betas=betas, eps=spec.eps
         )
-        step = Step(spec, clip.model, optimizer, world)
+        step = TrainStep(spec, clip.model, optimizer, world)
 
         # ---- resume --------------------------------------------------------------------------------------------
         checkpoints = Checkpoints(url, spec, clip, optimizer)
@@ -196,7 +196,7 @@ def learning_rate(base_lr: float, samples_seen: int, batch_size: int, warmup_ste
     return base_lr * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
-def seconds_per_step(step: Step, clip: BuiltClip, spec: TrainSpec, world: World) -> float:
+def seconds_per_step(step: TrainStep, clip: BuiltClip, spec: TrainSpec, world: World) -> float:
     """Forward and backward of a small part on this device, scaled to its share of the batch.
 
     No weight and no random generator is changed. Loading and, between processes, communication are not in it.

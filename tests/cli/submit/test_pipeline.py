@@ -170,9 +170,9 @@ def test_five_steps_cost_few_parses_and_merges(monkeypatch: pytest.MonkeyPatch) 
         return call
 
     monkeypatch.setattr(click.Command, "make_parser", counted("parses", click.Command.make_parser))
-    merged = counted("merges", chart_values.merged)
+    merged = counted("merges", chart_values.merged_values)
     for module in (chart_values, request, submission):
-        monkeypatch.setattr(module, "merged", merged)
+        monkeypatch.setattr(module, "merged_values", merged)
     words = [
         "--score",
         "--count 16 --arch b32",

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from datascaler.cluster.act.retry import ranges, retry
+from datascaler.cluster.act.retry import ranges, retry_run
 from datascaler.cluster.kube.api import Api
 from datascaler.cluster.kube.api_paths import path_of
 from datascaler.cluster.kube.names import VALUES
@@ -83,7 +83,7 @@ def test_only_the_indexes_that_are_not_complete(server: Replay, api: Api) -> Non
     submit(server, api, PARTS)
     fail(server, "run", completed="0-2,4,7", failed="3,5")
     said: list[str] = []
-    assert retry(api, "ml", "run", said.append) == ["run-retry1"]
+    assert retry_run(api, "ml", "run", said.append) == ["run-retry1"]
     again = job_named(server, "run-retry1")
     assert command(again) == [*PARTS["command"], "--indexes", "3,5-6"]
     assert (again["spec"]["completions"], again["spec"]["parallelism"], again["spec"]["maxFailedIndexes"]) == (3, 3, 3)
@@ -98,29 +98,29 @@ def test_only_the_indexes_that_are_not_complete(server: Replay, api: Api) -> Non
 def test_a_retry_of_a_retry_counts_within_its_own_list(server: Replay, api: Api) -> None:
     submit(server, api, PARTS)
     fail(server, "run", completed="0-2,4,7", failed="3,5")
-    retry(api, "ml", "run")
+    retry_run(api, "ml", "run")
     # Indexes 0, 1, 2 of this one are parts 3, 5, 6.
     fail(server, "run-retry1", completed="1", failed="0,2")
-    assert retry(api, "ml", "run-retry1") == ["run-retry2"]
+    assert retry_run(api, "ml", "run-retry1") == ["run-retry2"]
     again = job_named(server, "run-retry2")
     assert command(again) == [*PARTS["command"], "--indexes", "3,6"]
     assert again["spec"]["completions"] == 2
     fail(server, "run-retry2", completed="0", failed="1")
-    assert retry(api, "ml", "run-retry2") == ["run-retry3"]
+    assert retry_run(api, "ml", "run-retry2") == ["run-retry3"]
     assert command(job_named(server, "run-retry3")) == [*PARTS["command"], "--indexes", "6"]
 
 
 def test_the_name_of_a_retry_is_not_too_long(server: Replay, api: Api) -> None:
     submit(server, api, PARTS, "x" * 53)
     fail(server, "x" * 53, completed="0", failed="1")
-    assert retry(api, "ml", "x" * 53) == ["x" * 45 + "-retry1"]
+    assert retry_run(api, "ml", "x" * 53) == ["x" * 45 + "-retry1"]
 
 
 def test_of_a_run_with_nothing_complete_all_is_done_again(server: Replay, api: Api) -> None:
     submit(server, api, PARTS)
     fail(server, "run", completed="", failed="0-7")
     server.objects[JOBS][0]["metadata"]["uid"] = "old"
-    assert retry(api, "ml", "run") == ["run"]
+    assert retry_run(api, "ml", "run") == ["run"]
     [again] = server.objects[JOBS]
     assert again["metadata"]["uid"] != "old"
     assert command(again) == PARTS["command"]
@@ -134,7 +134,7 @@ def test_another_run_is_made_anew_under_its_name(server: Replay, api: Api) -> No
     values = {"kind": "subset", "command": ["datascaler", "subset"], "labels": {"team": "a"}}
     submit(server, api, values)
     server.objects[JOBS][0]["status"] = recorded_run("single-failed")["run"]["status"]
-    assert retry(api, "ml", "run") == ["run"]
+    assert retry_run(api, "ml", "run") == ["run"]
     [again] = server.objects[JOBS]
     assert "status" not in again
     assert record(again) == values
@@ -145,7 +145,7 @@ def test_of_a_sweep_only_the_failed_points(server: Replay, api: Api) -> None:
     submit(server, api, sweep | {"runs": [{"name": f"s-{number}"} for number in range(3)]}, "s")
     job_named(server, "s-1")["status"] = recorded_run("all-failed")["run"]["status"] | {"succeeded": 0}
     uids = {job["metadata"]["name"]: job["metadata"]["uid"] for job in server.objects[JOBS]}
-    assert retry(api, "ml", "s") == ["s-1"]
+    assert retry_run(api, "ml", "s") == ["s-1"]
     now = {job["metadata"]["name"]: job["metadata"]["uid"] for job in server.objects[JOBS]}
     assert [name for name in uids if uids[name] != now[name]] == ["s-1"]
     # It is still one of the list.
@@ -157,7 +157,7 @@ def test_there_must_be_something_that_failed(server: Replay, api: Api) -> None:
     server.add_run("complete")
     for name in ("running", "complete"):
         with pytest.raises(ClusterError, match=f"nothing to retry: no run of {name} has failed"):
-            retry(api, "ml", name)
+            retry_run(api, "ml", name)
     assert server.requests("POST") == server.requests("DELETE") == []
 
 
@@ -165,4 +165,4 @@ def test_a_run_of_somebody_else_can_not_be_retried(server: Replay, api: Api) -> 
     run = server.add_run("single-failed")
     del run["metadata"]["annotations"]
     with pytest.raises(ClusterError, match="single-failed was not made by `datascaler submit`"):
-        retry(api, "ml", "single-failed")
+        retry_run(api, "ml", "single-failed")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from datascaler.cluster.kube.chart_values import differences, fragment, merged
+from datascaler.cluster.kube.chart_values import differences, fragment, merged_values
 from datascaler.cluster.submit.submission import describe_submission, run_values_of
 from tests.charts.render import RUN_CHART, helm, manifests
 
@@ -30,12 +30,12 @@ OVERLAY: dict[str, Any] = {"podOverlay": {"spec": {"b": None}}}
     ids=str,
 )  # fmt: skip
 def test_merged(layers: list[dict[str, Any]], result: dict[str, Any]) -> None:
-    assert merged(*layers) == result
+    assert merged_values(*layers) == result
 
 
 def test_layers_stay_as_they_are() -> None:
     below, above = {"a": {"x": [1]}}, {"a": {"y": [2]}, "podOverlay": {"spec": {}}}
-    result = merged(below, above)
+    result = merged_values(below, above)
     result["a"]["x"].append(9)
     result["a"]["y"].append(9)
     result["podOverlay"]["spec"]["z"] = 9
@@ -89,7 +89,7 @@ def test_the_chart_lays_runs_over_what_they_share_by_the_same_rule(monkeypatch: 
     for name, own in run_values_of(values, "release").items():
         # The chart's own defaults are below both, and a null removes those too.
         nulls = _nulls(next(one for one in values["runs"] if one["name"] == name))
-        [job] = manifests(RUN_CHART, merged(own) | _with_nulls(own, nulls))
+        [job] = manifests(RUN_CHART, merged_values(own) | _with_nulls(own, nulls))
         alone.append(job)
     assert together == alone
     assert len(together) == len(OWN)

@@ -6,7 +6,7 @@ import pytest
 
 from datascaler.cluster.kube.api import Api
 from datascaler.cluster.kube.api_paths import path_of
-from datascaler.cluster.kube.chart_values import merged
+from datascaler.cluster.kube.chart_values import merged_values
 from datascaler.cluster.submit.create import check_by_server, rehearse, send
 from datascaler.cluster.submit.submission import Submission, describe_submission
 from datascaler.errors import ClusterError
@@ -132,7 +132,9 @@ def test_the_same_again_changes_nothing(server: Replay, api: Api) -> None:
 
 def test_another_spec_under_the_same_name_is_refused_with_the_difference(server: Replay, api: Api) -> None:
     send(api, described(SCORE))
-    other = merged(SCORE, {"command": [*SCORE["command"], "--arch", "b32"], "gpu": {"count": 2}, "suspend": True})
+    other = merged_values(
+        SCORE, {"command": [*SCORE["command"], "--arch", "b32"], "gpu": {"count": 2}, "suspend": True}
+    )
     with pytest.raises(ClusterError) as refused:
         send(api, described(other))
     assert str(refused.value).splitlines() == [
@@ -178,7 +180,9 @@ def test_a_queue_that_holds_nobody_is_noticed(server: Replay, api: Api) -> None:
     assert send(api, described(queued)).unqueued == ["run"]
 
     def hold(method: str, _path: str, query: Query, body: Any) -> Answer | None:
-        return (201, merged(body, {"spec": {"suspend": True}})) if method == "POST" and "dryRun" in query else None
+        return (
+            (201, merged_values(body, {"spec": {"suspend": True}})) if method == "POST" and "dryRun" in query else None
+        )
 
     server.answers.append(hold)
     assert send(api, described(queued, "held")).unqueued == []

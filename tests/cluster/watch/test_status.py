@@ -6,16 +6,16 @@ import pytest
 
 from datascaler.cluster.kube.api import Api
 from datascaler.cluster.kube.api_paths import path_of
-from datascaler.cluster.kube.chart_values import merged
-from datascaler.cluster.watch.state import RunState, State, state_of
-from datascaler.cluster.watch.status import find_runs, look
+from datascaler.cluster.kube.chart_values import merged_values
+from datascaler.cluster.watch.state import RunState, State, run_state
+from datascaler.cluster.watch.status import find_cluster_runs, look
 from datascaler.errors import RunNotFoundError
 from tests.cluster.replay import Replay, recorded, recorded_run
 
 
 def look_at(server: Replay, api: Api, name: str, **changes: Any) -> RunState:
     run = server.add_run(name, **changes)
-    [state] = look(api, find_runs(api, run["metadata"]["namespace"], name))
+    [state] = look(api, find_cluster_runs(api, run["metadata"]["namespace"], name))
     assert "\n" not in state.reason
     return state
 
@@ -71,7 +71,7 @@ def test_a_reason_of_some_pods_is_said_with_their_number(server: Replay, api: Ap
     [pod] = recorded_run("no-gpu")["pods"]
     mine = found["pods"][0]["metadata"]["labels"]
     server.add(pod | {"metadata": pod["metadata"] | {"labels": mine}})
-    [state] = look(api, find_runs(api, "ml", "running"))
+    [state] = look(api, find_cluster_runs(api, "ml", "running"))
     assert state.state == State.RUNNING
     assert state.reason.startswith("1 of 3 pods are not running: unschedulable: 0/1 nodes")
 
@@ -117,11 +117,11 @@ def test_a_quota_that_some_fit_into_is_said(time: str, is_news: bool, server: Re
     # With as many pods as there are parts left, no event is news, nor while pods are being stopped, nor at the end.
     enough = {"conditions": [{"type": "SuccessCriteriaMet", "status": "True"}]}
     for less in ({"spec": {"parallelism": 4}}, FEWER | {"status": {"terminating": 2}}, FEWER | {"status": enough}):
-        server.objects[path_of("Job", "ml")] = [merged(run, less)]
-        assert look(api, find_runs(api, "ml", "running"))[0].reason == ""
-    server.objects[path_of("Job", "ml")] = [merged(run, FEWER)]
+        server.objects[path_of("Job", "ml")] = [merged_values(run, less)]
+        assert look(api, find_cluster_runs(api, "ml", "running"))[0].reason == ""
+    server.objects[path_of("Job", "ml")] = [merged_values(run, FEWER)]
     server.add(*failed_pods_of("running"))
-    [state] = look(api, find_runs(api, "ml", "running"))
+    [state] = look(api, find_cluster_runs(api, "ml", "running"))
     assert ("exceeded quota" in state.reason) is is_news
     assert ("Evicted" in state.reason) is not is_news
 
@@ -145,7 +145,7 @@ def test_the_reason_of_a_lost_pod(server: Replay, api: Api) -> None:
     [pod] = recorded_run("single-failed")["pods"]
     pod["status"] = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on\nresource: memory."}
     server.add(pod)
-    [state] = look(api, find_runs(api, "ml", "single-failed"))
+    [state] = look(api, find_cluster_runs(api, "ml", "single-failed"))
     name = pod["metadata"]["name"]
     assert state.reason.startswith(f"{name}: Evicted, The node was low on resource: memory.; BackoffLimitExceeded")
 
@@ -158,7 +158,7 @@ def test_a_run_that_is_not_there(server: Replay, api: Api) -> None:
     with pytest.raises(
         RunNotFoundError, match=r"no run ml/other; it may have been deleted .*datascaler list"
     ) as missing:
-        find_runs(api, "ml", "other")
+        find_cluster_runs(api, "ml", "other")
     assert missing.value.exit_code == 102
 
 
@@ -166,9 +166,9 @@ def test_runs_of_a_list_are_found_by_its_name_and_by_their_own(server: Replay, a
     for name in ("complete", "running", "no-gpu"):
         labels = {"app.kubernetes.io/instance": "list", "datascaler/run": name}
         server.add(look_like(recorded_run(name)["run"], labels))
-    states = {state.name: state.state for state in look(api, find_runs(api, "ml", "list"))}
+    states = {state.name: state.state for state in look(api, find_cluster_runs(api, "ml", "list"))}
     assert states == {"complete": State.SUCCEEDED, "running": State.RUNNING, "no-gpu": State.PENDING}
-    [one] = look(api, find_runs(api, "ml", "no-gpu"))
+    [one] = look(api, find_cluster_runs(api, "ml", "no-gpu"))
     assert (one.name, one.group) == ("no-gpu", "list")
 
 
@@ -176,7 +176,10 @@ def test_a_pipeline_is_its_driver_and_its_steps(server: Replay, api: Api) -> Non
     server.add(look_like(recorded_run("single-failed")["run"], {"app.kubernetes.io/component": "pipeline"}))
     server.add(look_like(recorded_run("complete")["run"], {"datascaler/pipeline": "single-failed"}))
     server.add(look_like(recorded_run("running")["run"], {"datascaler/pipeline": "other"}))
-    assert [each["metadata"]["name"] for each in find_runs(api, "ml", "single-failed")] == ["single-failed", "complete"]
+    assert [each["metadata"]["name"] for each in find_cluster_runs(api, "ml", "single-failed")] == [
+        "single-failed",
+        "complete",
+    ]
 
 
 def look_like(thing: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
@@ -189,7 +192,7 @@ def test_pages_and_not_runs_decide_how_many_requests_there_are(server: Replay, a
         labels = {"app.kubernetes.io/instance": "list", "datascaler/run": f"r{number}"}
         one = look_like(run, labels)
         server.add(one | {"metadata": one["metadata"] | {"name": f"r{number}"}})
-    states = look(api, find_runs(api, "ml", "list"))
+    states = look(api, find_cluster_runs(api, "ml", "list"))
     assert len(states) == 1000
     assert {state.state for state in states} == {State.SUCCEEDED}
     assert len(server.asked) <= 8
@@ -198,5 +201,5 @@ def test_pages_and_not_runs_decide_how_many_requests_there_are(server: Replay, a
 def test_the_state_of_a_job_that_nothing_is_known_of() -> None:
     run = recorded_run("running")["run"]
     del run["status"]
-    state = state_of(run)
+    state = run_state(run)
     assert (state.state, state.active, state.succeeded, state.finished) == (State.PENDING, 0, 0, "")

@@ -7,7 +7,7 @@ import pytest
 
 from datascaler.cluster.kube.api import Api
 from datascaler.cluster.kube.api_paths import path_of
-from datascaler.cluster.watch.state import RunState, State, state_of
+from datascaler.cluster.watch.state import RunState, State, run_state
 from datascaler.cluster.watch.wait import exit_code, look_again, summary_line, wait_for
 from datascaler.errors import ClusterError, RefusedError, RunNotFoundError
 from tests.cluster.replay import Answer, Query, Replay, recorded_answer, recorded_run
@@ -184,4 +184,4 @@ def test_a_line_for_people(states: list[RunState], line: str) -> None:
 
 
 def test_states_of_what_is_recorded_need_no_server() -> None:
-    assert state_of(recorded_run("no-gpu")["run"]).state == State.PENDING
+    assert run_state(recorded_run("no-gpu")["run"]).state == State.PENDING

@@ -107,7 +107,7 @@ def test_like_a_loop_over_webdataset(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, samples_per_shard: int, gap: int
 ) -> None:
     monkeypatch.setattr(planned_members, "_READ_ALONG_BYTES", gap)
-    monkeypatch.setattr("datascaler.data.plan.compile_plan.BLOCK_BYTES", 16 << 10)
+    monkeypatch.setattr("datascaler.data.plan.compile_plan.PLAN_BLOCK_BYTES", 16 << 10)
     pool, subset = make_pool(f"{tmp_path}/pool"), save(tmp_path / "a.npy", SUBSETS[name])
     made = materialize_subset(subset, pool, f"{tmp_path}/out", samples_per_shard=samples_per_shard, num_workers=2)
     expected = wanted_from(pool, SUBSETS[name])

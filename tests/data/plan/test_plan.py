@@ -143,7 +143,7 @@ def test_a_subset_of_another_pool_keeps_nothing(tmp_path: Path) -> None:
 def test_blocks_tile_their_shards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_bytes: int, everything: bool
 ) -> None:
-    monkeypatch.setattr(build_plan_module, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(build_plan_module, "PLAN_BLOCK_BYTES", block_bytes)
     shards, content = pool_of(tmp_path, seed=2)
     uids = None if everything else wanted_from(content, seed=2)
     plan, _ = build_plan(shards, str(tmp_path), None if uids is None else sorted_uids(uids))

@@ -24,7 +24,7 @@ BLOCK_BYTES = 12_000
 
 @pytest.fixture(params=["local", "s3"])
 def pool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Pool:
-    monkeypatch.setattr(build_plan_module, "BLOCK_BYTES", BLOCK_BYTES)
+    monkeypatch.setattr(build_plan_module, "PLAN_BLOCK_BYTES", BLOCK_BYTES)
     folder = request.getfixturevalue("s3_url" if request.param == "s3" else "tmp_path")
     url = f"{folder}/pool"
     write_pool(url, (sample_of(number) for number in range(SAMPLES)), PER_SHARD)

@@ -128,7 +128,7 @@ PER_SHARD, SHARDS, LOST = 20, 6, 2
 @pytest.fixture(params=["lost", "html", "half"])
 def pool(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pool:
     """A shard is gone, or its images are error pages, or every other of them is one."""
-    monkeypatch.setattr(build_plan_module, "BLOCK_BYTES", 20_000)
+    monkeypatch.setattr(build_plan_module, "PLAN_BLOCK_BYTES", 20_000)
     samples = [members_of(number) for number in range(PER_SHARD * SHARDS)]
     for number in range(LOST * PER_SHARD, (LOST + 1) * PER_SHARD):
         if request.param == "html" or (request.param == "half" and number % 2):

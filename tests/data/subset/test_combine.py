@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from datascaler.data.pool.uids import UID_DTYPE, uid_array, uid_hex
-from datascaler.data.subset.combine import OPERATIONS, combine, combine_subsets
+from datascaler.data.subset.combine import OPERATIONS, combine_subsets, combine_uids
 from datascaler.data.subset.subset import read_recipe, read_subset, subset_digest
 from datascaler.errors import ConfigError
 from tests.data.subset_files import OFTEN, UIDS, run, save
@@ -37,7 +37,7 @@ def test_like_counters(monkeypatch: pytest.MonkeyPatch, operation: str, seed: in
     subsets = [
         sorted(generator.choices(universe, k=generator.randrange(1, 25))) for _ in range(generator.randint(2, 4))
     ]
-    found = combine(operation, [np.array(subset, UID_DTYPE) for subset in subsets]).tolist()
+    found = combine_uids(operation, [np.array(subset, UID_DTYPE) for subset in subsets]).tolist()
     assert found == sorted(by_counter(operation, subsets).elements())
 
 

@@ -8,7 +8,7 @@ import torch
 
 from datascaler import storage
 from datascaler.score.embeddings.from_scores import source_of_scores
-from datascaler.score.embeddings.random_rows import collect
+from datascaler.score.embeddings.random_rows import collect_rows
 from datascaler.score.embeddings.vectors import log_sums
 from tests.score.embeddings.pools import (
     SCORE_ID,
@@ -49,7 +49,7 @@ def test_a_pool_that_fits_a_batch_is_the_batch(tmp_path: Path, temperature: floa
 def test_a_larger_pool_is_compared_with_random_rows_of_all_shards(tmp_path: Path) -> None:
     pool = small_pool(str(tmp_path))
     summary = run(pool, "negcliploss", "--batch-rows", "6", "--rounds", "4", "--seed", "5")
-    drawn = collect(source_of_scores(pool.out, "", SCORE_ID), 24, 5, text=True)
+    drawn = collect_rows(source_of_scores(pool.out, "", SCORE_ID), 24, 5, text=True)
     # Rows of status ok are numbered over all shards here; the bad one is row 3 of shard 1, ordinal 12 of the pool.
     ordinals = np.array([0, 9, 14])[drawn.shard] + drawn.row
     places = (ordinals - (ordinals > 12)).tolist()

@@ -22,7 +22,7 @@ def cancel(cluster: "Cluster", name: str, timeout: float) -> None:
     \b
     datascaler cancel team-a/score-clip-1f2e3d4c
     """
-    from datascaler.cluster.act.cancel import cancel as act
+    from datascaler.cluster.act.cancel import cancel_run as act
 
     for each in act(cluster.api, cluster.namespace, name, timeout=timeout, say=note):
         click.echo(f"{cluster.namespace}/{each}")

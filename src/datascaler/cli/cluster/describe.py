@@ -24,7 +24,7 @@ def describe(cluster: "Cluster", name: str, as_json: bool) -> None:
     \b
     datascaler describe team-a/score-clip-1f2e3d4c
     """
-    from datascaler.cluster.watch.describe import describe as find
+    from datascaler.cluster.watch.describe import describe_run as find
 
     found = find(cluster.api, cluster.namespace, name)
     if as_json:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.option("--verb", help="Only runs of this verb.")
 @in_cluster
 @json_option
-def list_runs(cluster: "Cluster", verb: str | None, as_json: bool) -> None:
+def list_command(cluster: "Cluster", verb: str | None, as_json: bool) -> None:
     """List the runs of a namespace, newest last.
 
     The state is what each run's own object says; `datascaler status RUN` also looks at its pods.
@@ -26,9 +26,9 @@ def list_runs(cluster: "Cluster", verb: str | None, as_json: bool) -> None:
     datascaler list --namespace team-a --verb train
     """
     from datascaler.cluster.watch import status as look
-    from datascaler.cluster.watch.state import state_of
+    from datascaler.cluster.watch.state import run_state
 
-    states = [state_of(run) for run in look.list_runs(cluster.api, cluster.namespace)]
+    states = [run_state(run) for run in look.list_runs(cluster.api, cluster.namespace)]
     states = [state for state in states if verb in (None, state.verb)]
     if as_json:
         print_result({"runs": [asdict(state) for state in states]}, as_json=True)

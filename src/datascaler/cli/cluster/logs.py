@@ -71,7 +71,7 @@ def logs(
 
     from datascaler.cluster.kube.record import record_of
     from datascaler.cluster.watch.logs import LogQuery, print_logs
-    from datascaler.cluster.watch.status import find_runs
+    from datascaler.cluster.watch.status import find_cluster_runs
 
     cluster, name = find_cluster(run, namespace, context, kubeconfig)
     query = LogQuery(index=index, since_seconds=since, tail=tail, previous=previous)
@@ -84,7 +84,7 @@ def logs(
             if not heard:
                 note(_silence(name, pods, query))
             return
-    runs = find_runs(cluster.api, cluster.namespace, name)
+    runs = find_cluster_runs(cluster.api, cluster.namespace, name)
     folders = [folder for each in runs if (folder := record_of(each).get("logs"))]
     if not print_saved_logs(folders, click.echo, index=index, tail=tail):
         note(f"no pod of {name}{_with_index(index)} has left a log")

@@ -22,7 +22,7 @@ def retry(cluster: "Cluster", name: str) -> None:
     \b
     datascaler retry team-a/score-clip-1f2e3d4c
     """
-    from datascaler.cluster.act.retry import retry as act
+    from datascaler.cluster.act.retry import retry_run as act
 
     for each in act(cluster.api, cluster.namespace, name, note):
         click.echo(f"{cluster.namespace}/{each}")

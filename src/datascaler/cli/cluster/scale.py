@@ -24,7 +24,7 @@ def scale(cluster: "Cluster", name: str, pods: int) -> None:
     \b
     datascaler scale team-a/train-small-1f2e3d4c 8
     """
-    from datascaler.cluster.act.scale import scale as act
+    from datascaler.cluster.act.scale import scale_run as act
 
     before, after = act(cluster.api, cluster.namespace, name, pods)
     note(f"{cluster.namespace}/{name}: {before} -> {after} pods")

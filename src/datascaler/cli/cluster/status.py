@@ -50,10 +50,10 @@ def _status_of_files(output_dir: str, *, as_json: bool) -> None:
 
 
 def _status_in_cluster(cluster: "Cluster", name: str, *, as_json: bool) -> None:
-    from datascaler.cluster.watch.status import find_runs, look
+    from datascaler.cluster.watch.status import find_cluster_runs, look
     from datascaler.cluster.watch.wait import exit_code, summary_line
 
-    states = look(cluster.api, find_runs(cluster.api, cluster.namespace, name))
+    states = look(cluster.api, find_cluster_runs(cluster.api, cluster.namespace, name))
     if as_json:
         print_result({"state": summary_line(states), "runs": [asdict(state) for state in states]}, as_json=True)
     elif len(states) == 1:

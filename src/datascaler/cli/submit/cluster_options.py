@@ -159,16 +159,16 @@ def flags_of(verb: str) -> list[ClusterFlag]:
 
 def values_of_flags(params: Mapping[str, Any]) -> dict[str, Any]:
     """The values that the given flags stand for."""
-    from datascaler.cluster.kube.chart_values import merged
+    from datascaler.cluster.kube.chart_values import merged_values
 
-    return merged(*_layers_of_flags(params))
+    return merged_values(*_layers_of_flags(params))
 
 
 def all_values(given: Mapping[str, Any]) -> dict[str, Any]:
     """The values of the files and, over them, of the flags."""
-    from datascaler.cluster.kube.chart_values import merged
+    from datascaler.cluster.kube.chart_values import merged_values
 
-    return merged(*map(read_values, given["value_files"]), *_layers_of_flags(given))
+    return merged_values(*map(read_values, given["value_files"]), *_layers_of_flags(given))
 
 
 def _layers_of_flags(params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

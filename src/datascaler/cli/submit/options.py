@@ -108,7 +108,7 @@ class Step:
 
     def spec(self, *, offline: bool) -> "Spec":
         """What they describe. offline: as in `train_spec`."""
-        return spec_of(self.verb, self.parse(), offline=offline)
+        return verb_spec(self.verb, self.parse(), offline=offline)
 
     @property
     def words(self) -> list[str]:
@@ -119,7 +119,7 @@ class Step:
         return axes.make_context("sweep", list(self.arguments), parent=self._parent.parent).args
 
 
-def spec_of(verb: str, options: Mapping[str, Any], *, offline: bool) -> "Spec":
+def verb_spec(verb: str, options: Mapping[str, Any], *, offline: bool) -> "Spec":
     """What the flags of a verb describe, by their names. offline: as in `train_spec`."""
     if verb == "score":
         return score_spec(options)

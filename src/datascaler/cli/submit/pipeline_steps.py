@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from datascaler.cli.submit.cluster_options import all_values
-from datascaler.cli.submit.options import VERBS, SubmitCommand, refuse_what_is_not_for_pods, spec_of
+from datascaler.cli.submit.options import VERBS, SubmitCommand, refuse_what_is_not_for_pods, verb_spec
 from datascaler.spec.field import flat_fields, words_of
 from datascaler.spec.pipeline import STEPS, PipelineSpec
 from datascaler.spec.sweep import AXES, SweepSpec, point_arguments
@@ -85,12 +85,12 @@ class PipelineSteps:
 
     def with_best_point(self) -> "PipelineSteps":
         """The same, training at the best point of the sweep, which is complete."""
-        from datascaler.data.runs.sweep_results import collect
+        from datascaler.data.runs.sweep_results import collect_sweep
 
         sweep, train = self.specs["sweep"], self.specs["train"]
         assert isinstance(sweep, SweepSpec)
         assert isinstance(train, TrainSpec)
-        best = collect(sweep.points).best
+        best = collect_sweep(sweep.points).best
         point = replace(train, **{name: getattr(best, name) for name in AXES})
         return replace(self, specs={**self.specs, "train": point})
 
@@ -135,7 +135,7 @@ def step_specs(pipeline: PipelineSpec, steps: Mapping[str, GivenStep], *, has_sw
     own["sweep"] = {**grid, **own["sweep"]}
     left_out = {name for name, there in (("sweep", has_sweep), ("eval", pipeline.eval_data_dir)) if not there}
     verbs = [verb for verb in STEPS if verb not in left_out]
-    return {verb: spec_of(verb, {**pipeline.given_to(verb), **own[verb]}, offline=True) for verb in verbs}
+    return {verb: verb_spec(verb, {**pipeline.given_to(verb), **own[verb]}, offline=True) for verb in verbs}
 
 
 def _parsed(verb: str, text: str) -> GivenStep:

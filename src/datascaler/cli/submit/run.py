@@ -128,12 +128,12 @@ def send_and_tell(
     """stdout: the handle, or the manifests, or JSON. how: in place of `send`."""
     from datascaler.cluster.kube.names import handle
     from datascaler.cluster.submit.create import send
-    from datascaler.cluster.watch.state import state_of
+    from datascaler.cluster.watch.state import run_state
 
     sent = (how or send)(cluster.api, submission, note)
     here = handle(cluster.namespace, submission.name)
     for run in sent.present[:5]:
-        note(f"{run['metadata']['name']} is there already with the same spec: {state_of(run).state}")
+        note(f"{run['metadata']['name']} is there already with the same spec: {run_state(run).state}")
     if sent.unqueued:
         note(
             f"warning: no Kueue holds {sent.unqueued[0]} in its queue, so it starts at once; is Kueue there, is the "

@@ -11,7 +11,7 @@ from datascaler.cli.options import json_option
 from datascaler.cli.output import note, print_result, print_table
 
 if TYPE_CHECKING:
-    from datascaler.data.select.describe_subset import PoolReport, ShardKept, SubsetReport
+    from datascaler.data.select.describe_subset import CoverageReport, ShardKept, SubsetReport
 
 _BINS = 10
 _BAR_LETTERS = 40
@@ -24,7 +24,7 @@ _OF_A_RECIPE = ("method", "fraction", "rule", "threshold")
 @click.option("--data-dir", help="What is in this pool? It needs a plan, scores or parquet files beside its shards.")
 @click.option("--plan", "plan_url", help="What is in the pool that this plan of the FILE was made for?")
 @json_option
-def show(
+def show_subset(
     files: tuple[str, ...], output_dir: str | None, data_dir: str | None, plan_url: str | None, as_json: bool
 ) -> None:
     """Show what subsets hold, how they overlap, and what a pool has of them.
@@ -43,7 +43,7 @@ def show(
         raise click.UsageError("give one of --output-dir, --data-dir and --plan")
     described = [describe_subset(url) for url in files]
     pairs = overlaps(files, [uids for _, uids in described])
-    pools: list[PoolReport | None] = [None] * len(files)
+    pools: list[CoverageReport | None] = [None] * len(files)
     if output_dir or data_dir or plan_url:
         where = {"output_dir": output_dir, "data_dir": data_dir, "plan_url": plan_url}
         pools = [describe_plan(coverage_plan(report.subset, uids, **where)) for report, uids in described]
@@ -63,7 +63,7 @@ def show(
         print_table([asdict(pair) for pair in pairs])
 
 
-def _lines(report: "SubsetReport", pool: "PoolReport | None") -> Mapping[str, Any]:
+def _lines(report: "SubsetReport", pool: "CoverageReport | None") -> Mapping[str, Any]:
     lines = {name: value for name, value in asdict(report).items() if name not in ("recipe", "recipe_fits")}
     if report.recipe_fits is False:
         note(f"{report.subset}: the recipe beside it is of other uids ({(report.recipe or {})['digest']})")

@@ -7,26 +7,26 @@ from datascaler.cluster.kube.api import Api
 from datascaler.cluster.kube.api_paths import Json, path_of, path_of_object
 from datascaler.cluster.kube.names import INSTANCE, PART_OF, VERB
 from datascaler.cluster.watch.state import run_label
-from datascaler.cluster.watch.status import find_runs, list_runs
+from datascaler.cluster.watch.status import find_cluster_runs, list_runs
 from datascaler.errors import NotFinishedError, RunNotFoundError
 
 _PAUSE_SECONDS = 1.0
 
 
-def cancel(
+def cancel_run(
     api: Api, namespace: str, name: str, *, timeout: float = 600, say: Callable[[str], None] = lambda _: None
 ) -> list[str]:
     """Delete the run, each of its list, or the pipeline and its steps; return their names once all is gone.
 
     Raises RunNotFoundError; NotFinishedError if something is still there after `timeout` seconds.
     """
-    runs = find_runs(api, namespace, name)
+    runs = find_cluster_runs(api, namespace, name)
     drivers = [run for run in runs if is_driver(run)]
     ended = delete_runs(api, namespace, drivers, timeout=timeout, say=say)
     if drivers:
         # Until it was gone it may have submitted the next step.
         try:
-            runs = find_runs(api, namespace, name)
+            runs = find_cluster_runs(api, namespace, name)
         except RunNotFoundError:
             return ended
     return ended + delete_runs(api, namespace, runs, timeout=timeout, say=say)

@@ -6,26 +6,26 @@ from typing import Any
 from datascaler.cluster.act.cancel import delete_runs, is_driver
 from datascaler.cluster.kube.api import Api
 from datascaler.cluster.kube.api_paths import Json
-from datascaler.cluster.kube.chart_values import Values, merged
+from datascaler.cluster.kube.chart_values import Values, merged_values
 from datascaler.cluster.kube.defaults import look_around
 from datascaler.cluster.kube.names import LONGEST, PART_OF, PIPELINE, RUN
 from datascaler.cluster.kube.record import record_of
 from datascaler.cluster.submit.create import check_by_server, send
 from datascaler.cluster.submit.submission import describe_submission
 from datascaler.cluster.watch.state import RunState, State, expand_ranges
-from datascaler.cluster.watch.status import find_runs, list_runs, look
+from datascaler.cluster.watch.status import find_cluster_runs, list_runs, look
 from datascaler.errors import ClusterError
 
 _FAILED = (State.FAILED, State.PARTLY_FAILED)
 
 
-def retry(api: Api, namespace: str, name: str, say: Callable[[str], None] = lambda _: None) -> list[str]:
+def retry_run(api: Api, namespace: str, name: str, say: Callable[[str], None] = lambda _: None) -> list[str]:
     """Names of the runs that do the failed work again.
 
     A run shared by indexes gets a new run with just those that are not complete; any other run is made anew under its
     own name, and goes on from what it has finished. Of a pipeline it is the driver, which sees to the steps.
     """
-    runs = find_runs(api, namespace, name)
+    runs = find_cluster_runs(api, namespace, name)
     drivers = [run for run in runs if is_driver(run)]
     if not drivers and all(run["metadata"]["labels"].get(PIPELINE) == name for run in runs):
         raise ClusterError(f"the pipeline {name} has no driver in the cluster; the same submit, with --wait, goes on")
@@ -84,7 +84,7 @@ def _only(values: Values, indexes: list[int], name: str) -> Values:
     new: dict[str, Any] = {"name": name, "command": command, "completions": len(indexes)}
     # Limits that make no sense for so few.
     new |= {key: len(indexes) for key in ("parallelism", "maxFailedIndexes") if values.get(key, 0) > len(indexes)}
-    return merged(values, new, {"logs": f"{logs}/{name}"} if logs else {})
+    return merged_values(values, new, {"logs": f"{logs}/{name}"} if logs else {})
 
 
 def _command_and_indexes(values: Values) -> tuple[list[str], list[int]]:

@@ -11,7 +11,7 @@ from datascaler.cluster.kube.api_paths import PYTORCHJOB
 from datascaler.cluster.submit.create import Sent, send
 from datascaler.cluster.submit.submission import Submission
 from datascaler.cluster.watch.state import RunState, State
-from datascaler.cluster.watch.status import find_runs, look
+from datascaler.cluster.watch.status import find_cluster_runs, look
 from datascaler.cluster.watch.wait import exit_code, summary_line, wait_for
 from datascaler.errors import (
     DatascalerError,
@@ -79,7 +79,7 @@ def _end_what_starts_again(
     if not failed:
         return
     try:
-        runs = find_runs(api, namespace, name)
+        runs = find_cluster_runs(api, namespace, name)
     except RunNotFoundError:
         return
     delete_runs(api, namespace, [run for run in runs if run["metadata"]["name"] in failed], say=say)

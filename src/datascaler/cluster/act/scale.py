@@ -3,21 +3,21 @@
 from datascaler.cluster.kube.api import Api
 from datascaler.cluster.kube.api_paths import PYTORCHJOB, Json, path_of_object
 from datascaler.cluster.kube.record import record_of
-from datascaler.cluster.watch.state import state_of
-from datascaler.cluster.watch.status import find_runs
+from datascaler.cluster.watch.state import run_state
+from datascaler.cluster.watch.status import find_cluster_runs
 from datascaler.errors import ClusterError, ConfigError
 
 
-def scale(api: Api, namespace: str, name: str, pods: int) -> tuple[int, int]:
+def scale_run(api: Api, namespace: str, name: str, pods: int) -> tuple[int, int]:
     """Workers of a training run, or pods at a time of a shared one: (before, after).
 
     Raises ConfigError outside the bounds that the run was submitted with, ClusterError if it can't be scaled now.
     """
-    runs = find_runs(api, namespace, name)
+    runs = find_cluster_runs(api, namespace, name)
     if len(runs) != 1:
         raise ClusterError(f"{name} is {len(runs)} runs; scale one of them: {runs[0]['metadata']['name']}, ...")
     [run] = runs
-    state = state_of(run)
+    state = run_state(run)
     if state.state.is_final:
         raise ClusterError(f"{name} has {state.state}; there is nothing to scale")
     if state.verb == "train":

@@ -10,7 +10,7 @@ _WHOLE = {"podOverlay"}
 """Replaced as a whole: the nulls in an overlay are for the pod."""
 
 
-def merged(*layers: Mapping[str, Any]) -> Values:
+def merged_values(*layers: Mapping[str, Any]) -> Values:
     """Later layers win: maps merge, anything else is replaced, null removes. The same rule as in the chart."""
     result: Values = {}
     for layer in layers:

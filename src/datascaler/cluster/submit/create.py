@@ -11,7 +11,7 @@ from datascaler.cluster.kube.api_paths import RUN_KINDS, Json, path_of, path_of_
 from datascaler.cluster.kube.chart_values import differences
 from datascaler.cluster.kube.names import INSTANCE, RUN, VALUES, handle
 from datascaler.cluster.submit.submission import Submission
-from datascaler.cluster.watch.state import state_of
+from datascaler.cluster.watch.state import run_state
 from datascaler.errors import ClusterError, RefusedError
 
 _AT_A_TIME = 8
@@ -114,7 +114,7 @@ def _complete(
     api: Api, submission: Submission, present: Mapping[str, tuple[Json, list[Json]]], say: Callable[[str], None]
 ) -> None:
     """What belongs to a run that goes on and is gone, such as the Service by which workers find each other."""
-    parts = {run: group[1:] for run, (existing, group) in present.items() if not state_of(existing).state.is_final}
+    parts = {run: group[1:] for run, (existing, group) in present.items() if not run_state(existing).state.is_final}
     kinds = {part["kind"] for group in parts.values() for part in group}
     there = {
         (kind, each["metadata"]["name"])

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from datascaler.cluster.kube.chart_values import Values, merged
+from datascaler.cluster.kube.chart_values import Values, merged_values
 from datascaler.cluster.kube.names import check_name, default_name
 from datascaler.cluster.kube.surroundings import Surroundings
 from datascaler.cluster.submit.submission import Submission, render_submission
@@ -66,7 +66,7 @@ def name_of(verb: str, spec: Spec, words: Sequence[str]) -> str:
 def describe_request(request: Request, namespace: str, around: Surroundings) -> Submission:
     """Raises ConfigError for local paths, and for what the chart refuses."""
     own = _VALUES[request.verb](request.name, request.words, request.spec, request.logs)
-    values = merged(around.defaults, *request.files, own, request.flags)
+    values = merged_values(around.defaults, *request.files, own, request.flags)
     if not around.has_operator and own["kind"] == "train" and not values.get("train", {}).get("backend"):
         values["train"] = {**values.get("train", {}), "backend": "job"}
     mounts = [mount["mountPath"] for mount in values.get("volumeMounts") or ()]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from datascaler.cluster.kube.chart_values import Values, merged
+from datascaler.cluster.kube.chart_values import Values, merged_values
 from datascaler.cluster.kube.helm import objects_of, render
 from datascaler.cluster.kube.names import VALUES
 
@@ -32,7 +32,7 @@ def describe_submission(
     name: str, namespace: str, layers: Sequence[Mapping[str, Any]], kubernetes: str | None = None
 ) -> Submission:
     """Lay the values over one another and render them."""
-    return render_submission(name, namespace, merged(*layers), kubernetes)
+    return render_submission(name, namespace, merged_values(*layers), kubernetes)
 
 
 def render_submission(name: str, namespace: str, values: Values, kubernetes: str | None = None) -> Submission:
@@ -47,7 +47,7 @@ def render_submission(name: str, namespace: str, values: Values, kubernetes: str
 def run_values_of(values: Mapping[str, Any], name: str) -> dict[str, Values]:
     """Each run's own values, by its name: the shared ones with those of the list laid over them."""
     shared = {key: value for key, value in values.items() if key != "runs"}
-    runs = [merged(shared, one) for one in values["runs"]] if values.get("runs") else [shared]
+    runs = [merged_values(shared, one) for one in values["runs"]] if values.get("runs") else [shared]
     return {run.get("name") or name: run for run in runs}
 
 

@@ -10,14 +10,14 @@ from datascaler.cluster.kube.names import VALUES
 from datascaler.cluster.kube.record import record_of
 from datascaler.cluster.watch.logs import index_of
 from datascaler.cluster.watch.state import RunState, run_label
-from datascaler.cluster.watch.status import find_runs, list_pods, look
+from datascaler.cluster.watch.status import find_cluster_runs, list_pods, look
 
 _EVENTS = 20
 
 
-def describe(api: Api, namespace: str, name: str) -> list[dict[str, Any]]:
+def describe_run(api: Api, namespace: str, name: str) -> list[dict[str, Any]]:
     """One description a run: state, values, pods (those that succeeded are only counted), events."""
-    runs = find_runs(api, namespace, name)
+    runs = find_cluster_runs(api, namespace, name)
     states = look(api, runs)
     pods_of, events_about = _pods_by_run(api, namespace, states), _events_by_object(api, namespace)
     found = []

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from datascaler.cluster.kube.api import Api
 from datascaler.cluster.kube.api_paths import Json, path_of
-from datascaler.cluster.watch.state import RunState, run_label, state_of
-from datascaler.cluster.watch.status import find_runs, list_pods
+from datascaler.cluster.watch.state import RunState, run_label, run_state
+from datascaler.cluster.watch.status import find_cluster_runs, list_pods
 from datascaler.errors import RefusedError
 
 INDEX_LABELS = ("batch.kubernetes.io/job-completion-index", "training.kubeflow.org/replica-index")
@@ -28,7 +28,7 @@ def print_logs(api: Api, namespace: str, name: str, query: LogQuery, write: Call
 
     Raises RunNotFoundError.
     """
-    states = [state_of(run) for run in find_runs(api, namespace, name)]
+    states = [run_state(run) for run in find_cluster_runs(api, namespace, name)]
     pods = pods_of(api, namespace, name, query, states)
     heard = 0
     for pod in pods:

@@ -54,7 +54,7 @@ class RunState:
     finished: str = ""
 
 
-def state_of(run: Json) -> RunState:
+def run_state(run: Json) -> RunState:
     """From the object alone; pods and events may say more."""
     metadata, status = run["metadata"], run.get("status") or {}
     is_pytorchjob = run["kind"] == PYTORCHJOB

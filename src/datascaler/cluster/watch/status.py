@@ -8,7 +8,7 @@ from datascaler.cluster.kube.api import PAGE, Api
 from datascaler.cluster.kube.api_paths import JOB, PYTORCHJOB, RUN_KINDS, Json, path_of
 from datascaler.cluster.kube.names import INSTANCE, PART_OF, PIPELINE, RUN, handle
 from datascaler.cluster.watch.reason import last_end, permanent_failure, why_events, why_pods, why_workload
-from datascaler.cluster.watch.state import RunState, State, missing_pods, run_label, state_of
+from datascaler.cluster.watch.state import RunState, State, missing_pods, run_label, run_state
 from datascaler.errors import RefusedError, RunNotFoundError
 
 
@@ -18,7 +18,7 @@ def list_runs(api: Api, namespace: str, selector: str = PART_OF) -> list[Json]:
     return sorted(found, key=lambda each: (each["metadata"].get("creationTimestamp", ""), each["metadata"]["name"]))
 
 
-def find_runs(api: Api, namespace: str, name: str) -> list[Json]:
+def find_cluster_runs(api: Api, namespace: str, name: str) -> list[Json]:
     """The run of this name, every run of the list, or the pipeline's driver and its steps.
 
     Raises RunNotFoundError.
@@ -49,7 +49,7 @@ def list_pods(api: Api, namespace: str, name: str, *, ended_well: bool = False) 
 def look(api: Api, runs: list[Json], now: datetime | None = None) -> list[RunState]:
     """The state of each run, with the reason where it is not plain success."""
     now = now or datetime.now(UTC)
-    states = [state_of(run) for run in runs]
+    states = [run_state(run) for run in runs]
     pods: dict[str, list[Json]] = {}
     for namespace, group in sorted({(state.namespace, state.group) for state in states}):
         members = [state for state in states if (state.namespace, state.group) == (namespace, group)]

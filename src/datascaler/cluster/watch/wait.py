@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from datascaler.cluster.kube.api import Api, is_passing
 from datascaler.cluster.watch.state import RunState, State
-from datascaler.cluster.watch.status import find_runs, look
+from datascaler.cluster.watch.status import find_cluster_runs, look
 from datascaler.errors import ClusterError, RunNotFoundError
 
 T = TypeVar("T")
@@ -76,10 +76,10 @@ def look_again(
 ) -> list[RunState]:
     """Runs that were there and are gone were cancelled. Those of before, if nobody answers until the deadline."""
     if not before:
-        return look(api, find_runs(api, namespace, name))
+        return look(api, find_cluster_runs(api, namespace, name))
     states: list[RunState] | None = []
     with suppress(RunNotFoundError):
-        states = patiently(lambda: look(api, find_runs(api, namespace, name)), deadline)
+        states = patiently(lambda: look(api, find_cluster_runs(api, namespace, name)), deadline)
     if states is None:
         return before
     here = {state.name for state in states}

@@ -34,7 +34,7 @@ from datascaler.errors import BadInputError, ConfigError, NotAsPlannedError
 from datascaler.progress import progress
 from datascaler.tools.ordered_map import in_order
 
-DEFAULT_SAMPLES_PER_SHARD = 10_000
+MATERIALIZED_SAMPLES_PER_SHARD = 10_000
 BYTES_PER_SHARD = 3e9
 _EXAMPLES = 5
 
@@ -57,7 +57,7 @@ def materialize_subset(
     output_dir: str,
     *,
     plan_url: str | None = None,
-    samples_per_shard: int = DEFAULT_SAMPLES_PER_SHARD,
+    samples_per_shard: int = MATERIALIZED_SAMPLES_PER_SHARD,
     bytes_per_shard: float = BYTES_PER_SHARD,
     num_workers: int = 4,
     overwrite: bool = False,

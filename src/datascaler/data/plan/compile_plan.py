@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datascaler.data.plan.arrays import PlanArrays
-from datascaler.data.plan.plan import BLOCK_BYTES, Plan
+from datascaler.data.plan.plan import PLAN_BLOCK_BYTES, Plan
 from datascaler.data.plan.shard_rows import ShardRows, rows_of_table
 from datascaler.data.pool.shards import Shard
 from datascaler.data.pool.uids import find_sorted, uid_pairs
@@ -133,5 +133,5 @@ def _first_rows(rows: ShardRows) -> NDArray[np.int64]:
     row = 0
     while row < len(rows.starts):
         first_rows.append(row)
-        row = max(row + 1, int(np.searchsorted(rows.ends, rows.starts[row] + BLOCK_BYTES, side="right")))
+        row = max(row + 1, int(np.searchsorted(rows.ends, rows.starts[row] + PLAN_BLOCK_BYTES, side="right")))
     return np.array(first_rows, np.int64)

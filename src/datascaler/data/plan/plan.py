@@ -23,7 +23,7 @@ from datascaler.data.pool.shards import Shard, is_version
 from datascaler.errors import ConfigError
 
 PLAN_VERSION = 3
-BLOCK_BYTES = 4 << 20
+PLAN_BLOCK_BYTES = 4 << 20
 """Upper size of a block: one request to an object store, and a piece that several streams can share.
 
 Only a sample that is longer by itself, or a shard whose offsets nobody knows, makes a longer one.

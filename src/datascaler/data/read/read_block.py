@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from datascaler import storage
 from datascaler.data.plan.copy_parts import by_copy
-from datascaler.data.plan.plan import BLOCK_BYTES, Block, Plan
+from datascaler.data.plan.plan import PLAN_BLOCK_BYTES, Block, Plan
 from datascaler.data.pool.samples import DAMAGED_TAR, Sample
 from datascaler.data.pool.shards import Shard
 from datascaler.data.read.cache import BlockCache
@@ -110,7 +110,7 @@ class BlockReader:
         size = pieces[0].end - pieces[0].start
         buffer = getattr(self._buffers, "buffer", None)
         if buffer is None or len(buffer) < size:
-            buffer = self._buffers.buffer = read_buffer(max(size, BLOCK_BYTES))
+            buffer = self._buffers.buffer = read_buffer(max(size, PLAN_BLOCK_BYTES))
         whole = buffer[:size]
         return [whole[: storage.read_local_into(url, pieces[0].start, whole)]]
 

@@ -37,7 +37,7 @@ class SweepResult:
         return self.points[0]
 
 
-def collect(specs: Sequence[TrainSpec], failures: Mapping[str, str] | None = None) -> SweepResult:
+def collect_sweep(specs: Sequence[TrainSpec], failures: Mapping[str, str] | None = None) -> SweepResult:
     """Rank the points as they are now, and publish the ranking.
 
     failures: why points ended without a loss, by the URLs of their runs, where their folders don't say it.

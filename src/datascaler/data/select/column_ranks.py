@@ -19,7 +19,7 @@ from datascaler.tools.disk_sort import DiskSort
 
 
 @dataclass(frozen=True, slots=True)
-class Ranks:
+class ColumnRanks:
     keys: NDArray[np.uint32]
     """Of all usable rows, ascending, ties as often as they are there; mapped."""
 
@@ -33,7 +33,7 @@ class Ranks:
 
 def sort_columns(
     joined: JoinedTables, scratch: Path, on_table: Callable[[], object] = lambda: None
-) -> dict[str, Ranks]:
+) -> dict[str, ColumnRanks]:
     """By the name of the scores. `scratch` is a local folder that must outlive the ranks."""
     sorts = [DiskSort(scratch / f"ranks-{number}", ["u4"]) for number in range(len(joined.columns))]
 
@@ -49,7 +49,9 @@ def sort_columns(
     if not sorts[0].rows:
         raise ConfigError(f"no row is usable in all of {', '.join(joined.columns)}: there is nothing to mix")
     paths = [scratch / f"ranks-{number}.u4" for number in range(len(sorts))]
-    return {name: Ranks(_write(sort, path)) for name, sort, path in zip(joined.columns, sorts, paths, strict=True)}
+    return {
+        name: ColumnRanks(_write(sort, path)) for name, sort, path in zip(joined.columns, sorts, paths, strict=True)
+    }
 
 
 def _write(sort: DiskSort, path: Path) -> NDArray[np.uint32]:

@@ -58,7 +58,7 @@ class ShardKept:
 
 
 @dataclass(frozen=True, slots=True)
-class PoolReport:
+class CoverageReport:
     """What a pool has of a subset."""
 
     wanted: int
@@ -103,13 +103,13 @@ def overlaps(urls: Sequence[str], subsets: Sequence[NDArray[np.void]]) -> list[O
     return found
 
 
-def describe_plan(plan: Plan) -> PoolReport:
+def describe_plan(plan: Plan) -> CoverageReport:
     """Coverage, and the kept rows of every shard, from the bitmaps of a plan."""
     kept = _kept_rows(plan.arrays["bits"], plan.arrays["shard_bits"].astype(np.int64))
     rows = plan.arrays["shard_rows"]
     names = [shard.name for shard in plan.shards]
     columns = rows.tolist(), kept.tolist(), (kept / np.maximum(rows, 1)).tolist()
-    return PoolReport(
+    return CoverageReport(
         wanted=plan.wanted,
         present=plan.samples,
         coverage=plan.samples / max(1, plan.wanted),

@@ -18,7 +18,7 @@ MEASURE_PASSES = 1
 """How often a mix reads every table of every column before it can be selected from."""
 
 
-class Scale(Protocol):
+class ColumnScale(Protocol):
     """How a column's scores become comparable to another's."""
 
     def __call__(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -32,7 +32,7 @@ class MixedScores:
 
     joined: JoinedTables
     rule: MixRule
-    scales: Mapping[str, Scale]
+    scales: Mapping[str, ColumnScale]
 
     @property
     def tables(self) -> int:
@@ -67,6 +67,6 @@ def open_mix(
     ConfigError where the columns are not of the same rows, where no row is usable in all of them, and for a z-score of
     a column that has one score throughout.
     """
-    scales: Mapping[str, Scale]
+    scales: Mapping[str, ColumnScale]
     scales = measure_columns(joined, on_table) if rule.kind == ZSCORE else sort_columns(joined, scratch, on_table)
     return MixedScores(joined, rule, scales)

@@ -6,15 +6,15 @@ from typing import TypeVar
 
 from datascaler.tools.ordered_map import in_order
 
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 _BATCH_TABLES = 16
 """Enough that handing work over costs nothing, few enough that the rows of a batch are small beside a sort's."""
 
 
 def each_batch(
-    tables: int, work: Callable[[range], Result], on_table: Callable[[], object] = lambda: None
-) -> Iterator[Result]:
+    tables: int, work: Callable[[range], _Result], on_table: Callable[[], object] = lambda: None
+) -> Iterator[_Result]:
     """`work` of every batch of the table numbers 0..tables, in order; `on_table` is called here, once a table."""
     # At least 4: a read from object storage waits most of the time.
     workers = min(16, max(4, len(os.sched_getaffinity(0))))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from datascaler import __version__
 from datascaler.data.pool.uids import UID_DTYPE, find_sorted, is_sorted, sort_order
-from datascaler.data.subset.derived_subset import name_of, pool_of, publish_derived
+from datascaler.data.subset.derived_subset import derived_name, pool_of, publish_derived
 from datascaler.data.subset.multiset import count_repeats, distinct_counts, first_of_each
 from datascaler.data.subset.subset import format_of, read_recipe, read_subset, subset_digest
 from datascaler.errors import ConfigError
@@ -51,11 +51,11 @@ def combine_subsets(operation: str, urls: Sequence[str], output: str, *, overwri
         raise ConfigError(f"{operation} needs at least two subset files, got {len(urls)}")
     format_of(output)
     subsets = [read_subset(url) for url in urls]
-    uids = combine(operation, subsets)
+    uids = combine_uids(operation, subsets)
     recipes = [read_recipe(url) for url in urls]
     distinct = len(uids) - count_repeats(uids)
     recipe: dict[str, Any] = {
-        "method": name_of(output),
+        "method": derived_name(output),
         "rule": f"{operation}: {_RULES[operation]}",
         "inputs": [
             {"subset": url, "digest": subset_digest(subset), "uids": len(subset)}
@@ -70,7 +70,7 @@ def combine_subsets(operation: str, urls: Sequence[str], output: str, *, overwri
     return Combined(file, len(uids), distinct, {url: len(each) for url, each in zip(urls, subsets, strict=True)})
 
 
-def combine(operation: str, subsets: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
+def combine_uids(operation: str, subsets: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
     """Ascending `u8,u8` arrays -> their combination, ascending."""
     kept = subsets[0]
     for other in subsets[1:]:

@@ -28,7 +28,7 @@ def publish_derived(url: str, uids: NDArray[Any], recipe: dict[str, Any], *, ove
     return write_subset(base_of(url), uids, recipe, [format_of(url)])[0]
 
 
-def name_of(url: str) -> str:
+def derived_name(url: str) -> str:
     """What training calls a subset that no single method chose."""
     return storage.basename(base_of(url)).lower()
 

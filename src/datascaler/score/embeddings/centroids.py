@@ -10,7 +10,7 @@ from datascaler import storage
 from datascaler.data.tables.array_file import encode_array, read_array
 from datascaler.models.device import choose_device
 from datascaler.progress import progress
-from datascaler.score.embeddings.random_rows import collect
+from datascaler.score.embeddings.random_rows import collect_rows
 from datascaler.score.embeddings.source import EmbeddingSource
 from datascaler.score.embeddings.vectors import nearest, unit
 from datascaler.tools.philox import shuffled
@@ -34,7 +34,7 @@ def shared_centroids(source: EmbeddingSource, url: str, clusters: int, sample: i
     Of several workers that fit them, all use those of the first.
     """
     if not storage.exists(url):
-        vectors = collect(source, sample, seed, text=False).vectors[0]
+        vectors = collect_rows(source, sample, seed, text=False).vectors[0]
         with progress(1, "clusters", unit="fit") as bar:
             centroids = spherical_kmeans(vectors, clusters, seed)
             bar.update()

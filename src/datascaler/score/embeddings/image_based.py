@@ -9,7 +9,7 @@ from torch import Tensor
 
 from datascaler.errors import ConfigError
 from datascaler.models.device import choose_device
-from datascaler.score.embeddings.source import Block
+from datascaler.score.embeddings.source import EmbeddingBlock
 from datascaler.score.embeddings.vector_files import VectorFile
 from datascaler.score.embeddings.vectors import nearest
 
@@ -27,7 +27,7 @@ class ImageBased:
     def width(self) -> int:
         return int(self.centroids.shape[1])
 
-    def score(self, _shard: int, block: Block) -> NDArray[np.float32]:
+    def score(self, _shard: int, block: EmbeddingBlock) -> NDArray[np.float32]:
         """[k]: 1 for a row whose nearest centre is hit, else 0."""
         _, clusters = nearest(block.units()[0], self.centroids)
         return self.is_hit[clusters].float().cpu().numpy()

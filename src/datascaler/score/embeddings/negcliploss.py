@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datascaler.score.embeddings.random_rows import Rows, collect
-from datascaler.score.embeddings.source import Block, EmbeddingSource
+from datascaler.score.embeddings.random_rows import Rows, collect_rows
+from datascaler.score.embeddings.source import EmbeddingBlock, EmbeddingSource
 from datascaler.score.embeddings.vectors import log_sums
 
 
@@ -33,7 +33,7 @@ class NegClipLoss:
     def width(self) -> int:
         return int(self.negatives.vectors[0].shape[1])
 
-    def score(self, shard: int, block: Block) -> NDArray[np.float32]:
+    def score(self, shard: int, block: EmbeddingBlock) -> NDArray[np.float32]:
         """[k]: the scores of a block's rows of the shard at that place of the frozen list."""
         images, texts = block.units()
         cosines = (images * texts).sum(dim=1)
@@ -72,5 +72,5 @@ class NegClipLoss:
 
 
 def neg_clip_loss(source: EmbeddingSource, batch_rows: int, rounds: int, temperature: float, seed: int) -> NegClipLoss:
-    negatives = collect(source, batch_rows * rounds, seed, text=True)
+    negatives = collect_rows(source, batch_rows * rounds, seed, text=True)
     return NegClipLoss(negatives, batch_rows, rounds, temperature)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datascaler.models.device import choose_device
-from datascaler.score.embeddings.source import Block
+from datascaler.score.embeddings.source import EmbeddingBlock
 from datascaler.score.embeddings.vector_files import VectorFile
 from datascaler.score.embeddings.vectors import split
 
@@ -25,7 +25,7 @@ class NormSim2:
     def width(self) -> int:
         return len(self.gram)
 
-    def score(self, _shard: int, block: Block) -> NDArray[np.float32]:
+    def score(self, _shard: int, block: EmbeddingBlock) -> NDArray[np.float32]:
         images = block.units()[0].double()
         squares = ((images @ self.gram) * images).sum(dim=1).clamp(min=0)
         return squares.sqrt().float().cpu().numpy()
@@ -41,7 +41,7 @@ class NormSimInf:
     def width(self) -> int:
         return self.target.width
 
-    def score(self, _shard: int, block: Block) -> NDArray[np.float32]:
+    def score(self, _shard: int, block: EmbeddingBlock) -> NDArray[np.float32]:
         images = block.units()[0]
         best = torch.full((len(images),), -torch.inf, device=images.device)
         for targets in self.target.units():

@@ -18,7 +18,7 @@ _READ_AHEAD_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Vectors:
+class VectorRows:
     """An array [rows, width] whose rows are still to be read."""
 
     url: str
@@ -46,7 +46,7 @@ class Vectors:
             yield np.frombuffer(content, self.dtype).reshape(shape).astype(self.dtype.newbyteorder("="), copy=False)
 
 
-def open_vectors(stack: ExitStack, url: str, name: str | None = None) -> Vectors:
+def open_vectors(stack: ExitStack, url: str, name: str | None = None) -> VectorRows:
     """The array `name` of an .npz, or its only one; of an .npy, its array. The file is open as long as `stack` is.
 
     Every array has a file of its own: several can be read in step, each with its own read-ahead.
@@ -65,7 +65,7 @@ def open_vectors(stack: ExitStack, url: str, name: str | None = None) -> Vectors
     if len(shape) != 2 or dtype.kind != "f" or fortran_order:
         order = " in Fortran order" if fortran_order else ""
         raise BadInputError(f"{url}: {name} is {dtype} {list(shape)}{order}, expected floats [rows, width]")
-    return Vectors(url, name, file, dtype, *shape)
+    return VectorRows(url, name, file, dtype, *shape)
 
 
 def _only_array(archive: zipfile.ZipFile, url: str) -> str:

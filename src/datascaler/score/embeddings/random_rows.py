@@ -32,7 +32,7 @@ class Rows:
         return len(self.row)
 
 
-def collect(source: EmbeddingSource, wanted: int, seed: int, *, text: bool) -> Rows:
+def collect_rows(source: EmbeddingSource, wanted: int, seed: int, *, text: bool) -> Rows:
     """`wanted` rows, or all if there are fewer, of as few shards as hold them; image vectors, and text vectors too.
 
     Raises ConfigError for a pool without a single usable row.

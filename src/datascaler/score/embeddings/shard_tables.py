@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from datascaler.data.pool.shards import Shard
 from datascaler.errors import BadInputError, ConfigError, NotFoundError
 from datascaler.score.embeddings.source import (
-    Block,
+    EmbeddingBlock,
     EmbeddingSource,
     good_rows,
     read_blocks,
@@ -30,7 +30,7 @@ class BlockScorer(Protocol):
     def width(self) -> int:
         """Numbers in a vector that it can score."""
 
-    def score(self, shard: int, block: Block) -> NDArray[np.float32]:
+    def score(self, shard: int, block: EmbeddingBlock) -> NDArray[np.float32]:
         """[k]: of the rows of a block of the shard at that place of the frozen list."""
 
 

@@ -55,7 +55,7 @@ class EmbeddingSource:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class EmbeddingBlock:
     """Some rows of a shard that have vectors."""
 
     rows: NDArray[np.int64]
@@ -78,7 +78,9 @@ def good_rows(table: pa.Table) -> NDArray[np.bool_]:
     return np.array([status == OK for status in table["status"].to_pylist()], dtype=bool)
 
 
-def read_blocks(source: EmbeddingSource, shard: Shard, table: pa.Table, arrays: Sequence[str]) -> Iterator[Block]:
+def read_blocks(
+    source: EmbeddingSource, shard: Shard, table: pa.Table, arrays: Sequence[str]
+) -> Iterator[EmbeddingBlock]:
     """The good rows whose vectors are finite and not zero; `table` has the rows of the shard.
 
     Raises BadInputError where the file does not have as many rows, or other ones, or the arrays not one width.
@@ -103,7 +105,7 @@ def read_blocks(source: EmbeddingSource, shard: Shard, table: pa.Table, arrays: 
                 norms = np.linalg.norm(each.astype(np.float32), axis=1)
                 usable &= np.isfinite(norms) & (norms > 0)
             if usable.any():
-                yield Block(start + np.flatnonzero(usable), [each[usable] for each in stored])
+                yield EmbeddingBlock(start + np.flatnonzero(usable), [each[usable] for each in stored])
 
 
 def _require_same_rows(source: EmbeddingSource, shard: Shard, table: pa.Table) -> None:
@@ -138,7 +140,7 @@ def _are_of_same_rows(cosines: NDArray[np.float32], scores: NDArray[Any], tolera
     return float(np.corrcoef(cosines, scores)[0, 1]) >= _LEAST_CORRELATION
 
 
-def require_width(source: EmbeddingSource, shard: Shard, block: Block, width: int) -> None:
+def require_width(source: EmbeddingSource, shard: Shard, block: EmbeddingBlock, width: int) -> None:
     """Raises ConfigError for vectors that can't be compared with those of `width` numbers."""
     own = block.stored[0].shape[1]
     if own != width:

@@ -33,7 +33,7 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class SampleBatch:
     parts: list["Future[Prepared]"]
 
 
@@ -50,7 +50,7 @@ def feed(
     batch_size: int,
     workers: Decoders,
     edit: ImageEdit | None,
-) -> Iterator[Done | Gone | Batch | End]:
+) -> Iterator[Done | Gone | SampleBatch | End]:
     """For every shard, in order: Done, or its batches and then End or Gone.
 
     `done` gives the footer of a shard that needs no work; it is asked about a few shards ahead.
@@ -72,7 +72,7 @@ def feed(
         try:
             notes = edit.notes(shard) if edit else None
             for parts in batches_of(stream_shard(shard), notes, batch_size, workers):
-                yield Batch(parts)
+                yield SampleBatch(parts)
         except (NotFoundError, BadInputError) as error:
             yield Gone(shard, error)
         else:

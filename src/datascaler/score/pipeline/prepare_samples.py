@@ -15,7 +15,7 @@ from datascaler.models.image_transform import SplitTransform, WholeTransform
 from datascaler.models.loaded import LoadedClip
 from datascaler.score.pipeline.image_edit import ImageEdit
 
-Values = Mapping[str, Any]
+SampleValues = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Prepared:
     """Some consecutive samples of a shard, without their bytes."""
 
     samples: list[Sample]
-    values: list[Values]
+    values: list[SampleValues]
     """Of each sample, what the edit found."""
     seen: list[int]
     """The samples that the network sees."""
@@ -44,7 +44,7 @@ class Preparation:
 
     def __call__(self, samples: list[Sample], notes: Sequence[Any] | None = None) -> Prepared:
         """`notes` has what the edit has on file, one a sample."""
-        values: list[Values] = []
+        values: list[SampleValues] = []
         seen: list[int] = []
         images: list[Tensor] = []
         captions: list[str] = []
@@ -61,7 +61,7 @@ class Preparation:
         tokens = self.tokenize(captions) if captions and self.tokenize else None
         return Prepared(samples, values, seen, stacked, tokens)
 
-    def _picture(self, sample: Sample, note: Any) -> tuple[Image.Image | None, Values]:
+    def _picture(self, sample: Sample, note: Any) -> tuple[Image.Image | None, SampleValues]:
         """What the network is to see, and what the edit says; the reason in the row where it can't be had."""
         if sample.status != OK:
             return None, {}

@@ -21,7 +21,7 @@ from datascaler.models.device import Arriving, to_host
 from datascaler.models.loaded import LoadedClip
 from datascaler.score.pipeline.decoders import Decoders, result_of
 from datascaler.score.pipeline.image_edit import SCORE
-from datascaler.score.pipeline.prepare_samples import Prepared, Values
+from datascaler.score.pipeline.prepare_samples import Prepared, SampleValues
 
 _BATCHES_AHEAD = 2
 
@@ -35,7 +35,7 @@ class ScoredBatch:
 
     samples: list[Sample]
     scores: list[float]
-    values: list[Values]
+    values: list[SampleValues]
     vectors: Vectors | None
 
 
