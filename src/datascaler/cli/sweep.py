@@ -27,7 +27,7 @@ _flag = partial(spec_option, SweepSpec)
 @_flag("warmups", type=list_of(COUNT), default="the scale's", help="Steps: 100,500,...")
 @click.option("--collect", is_flag=True, help="Train nothing: rank the points that are complete.")
 @json_option
-def sweep(nproc_per_node: int, collect_sweep: bool, as_json: bool, **options: Any) -> None:
+def sweep(nproc_per_node: int, collect: bool, as_json: bool, **options: Any) -> None:
     """Train a grid of learning rates and rank its points by final loss.
 
     Every point is an ordinary run; complete ones are skipped, so the same command goes on after an interruption. The
@@ -40,7 +40,7 @@ def sweep(nproc_per_node: int, collect_sweep: bool, as_json: bool, **options: An
     """
     points = sweep_spec(options).points
 
-    if collect_sweep:
+    if collect:
         from datascaler.data.runs.sweep_results import collect_sweep as collect_points
 
         result = show_finished(lambda: collect_points(points), partial(_show, as_json=as_json))

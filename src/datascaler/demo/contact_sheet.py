@@ -91,7 +91,7 @@ def _decoded(image_bytes: bytes, side: int) -> Image.Image | None:
 
 
 def _wrapped(pen: ImageDraw.ImageDraw, text: str, font: Font) -> list[str]:
-    """At most three lines of the cell's width; what does not fit ends in an ellipsis."""
+    """The text in at most three lines of the cell's width; what does not fit ends in an ellipsis."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()

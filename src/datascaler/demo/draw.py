@@ -45,7 +45,7 @@ _DRIFT = 2.5
 
 CLASSES = tuple((shape, colour) for shape in SHAPES for colour in COLOURS)
 CLASS_NAMES = tuple(f"{colour} {shape}" for shape, colour in CLASSES)
-"""Of each label: `red circle`, ..."""
+"""The name of each label: `red circle`, ..."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

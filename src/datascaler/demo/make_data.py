@@ -27,12 +27,12 @@ class Recipe:
     batch_size: int = 96
     filter_steps: int = 250
     train_steps: int = 200
-    """Of each model; fewer than 200 leave the outcome to chance."""
+    """Steps of each model; fewer than 200 leave the outcome to chance."""
     warmup_steps: int = 20
     lr: float = 3e-3
     weight_decay: float = 0.2
     seed: int = 0
-    """Of the drawing."""
+    """The seed of the drawn images."""
     train_seeds: tuple[int, ...] = (0, 1)
 
 

@@ -51,7 +51,7 @@ class DemoResult:
     bad_samples: int
     kept_samples: int
     samples_seen: int
-    """By each model."""
+    """How many samples each model sees."""
     seconds: float
     pictures: list[str]
 

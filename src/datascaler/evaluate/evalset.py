@@ -26,7 +26,7 @@ _KIND, _CLASSNAMES, _TEMPLATES = "dataset_type.txt", "classnames.txt", "zeroshot
 class EvalSample:
     key: str
     image: bytes
-    """As stored; empty where the sample has no image member."""
+    """The file as stored; empty where the sample has no image member."""
     label: int = -1
     captions: tuple[str, ...] = ()
 

@@ -49,7 +49,7 @@ class Results:
 
     output_dir: str
     records: dict[str, dict[str, Any]]
-    """By task key. Records of other models are never among them."""
+    """Each task's record, by the task's key. Records of other models are never among them."""
 
     def is_done(self, task: Task) -> bool:
         record = self.records.get(task.key)

@@ -21,7 +21,7 @@ _WORD_END = "</w>"
 
 
 def first_symbols(word: str, ranks: PairRanks, longest: int, count: int) -> list[str]:
-    """At least the first `count` symbols of the word, or all of them; `longest` has so many letters."""
+    """Return at least the first `count` symbols of the word, or all; no symbol has more letters than `longest`."""
     for letters in _BEGINNINGS:
         if letters + longest < len(word):
             symbols = certain_symbols(word[: letters + longest], letters, ranks, longest)
@@ -55,7 +55,7 @@ def certain_symbols(text: str, letters: int, ranks: PairRanks, longest: int) -> 
 
 
 def all_symbols(word: str, ranks: PairRanks) -> list[str]:
-    """Of the whole word, by one pass over it for each different pair that is merged."""
+    """The symbols of the whole word, by one pass over it for each different pair that is merged."""
     letters, ids = np.unique(np.array([*word[:-1], word[-1] + _WORD_END]), return_inverse=True)
     symbols: list[str] = letters.tolist()
     while len(ids) > 1:
@@ -79,7 +79,7 @@ def _pair_ranks(symbols: list[str], ranks: PairRanks) -> list[float]:
 
 
 def _least_rank_across(symbol: str, following: str, ranks: PairRanks) -> float:
-    """Of all pairs of the symbol and a beginning of what follows."""
+    """The least rank of all pairs of the symbol and a beginning of what follows."""
     return min((ranks.get((symbol, following[:size]), inf) for size in range(1, len(following) + 1)), default=inf)
 
 

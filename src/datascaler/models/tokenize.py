@@ -57,7 +57,7 @@ class BoundedTokenizer:
         return tokens
 
     def _first_tokens(self, caption: str, count: int) -> list[int]:
-        """At least the first `count` tokens, or all of them."""
+        """Return at least the first `count` tokens, or all."""
         lines = caption.split("\n")
         taken = _MANY_LINES
         # Cleaning goes line by line, and is slow for many: if the first ones fill the context, the others don't matter.

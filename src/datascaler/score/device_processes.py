@@ -18,10 +18,10 @@ from datascaler.stop import held_back, listen
 from datascaler.tools.child_processes import end_with_parent
 
 ProcessAnswer = ScoreSummary | DatascalerError | StoppedError
-"""Of a process."""
+"""What a process sends back at its end."""
 
 _STOP_SECONDS = 20.0
-"""For all processes to end after SIGTERM: less than a pod's usual grace of 30."""
+"""The time that all processes have to end after SIGTERM: less than a pod's usual grace of 30."""
 
 
 def accelerators() -> int:
@@ -72,7 +72,7 @@ def _score_part(spec: ScoreSpec, number: int, answer: Connection) -> None:
 
 
 def _see_only(number: int) -> None:
-    """Before torch is imported."""
+    """Hide the other devices from this process; call it before torch is imported."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     os.environ["CUDA_VISIBLE_DEVICES"] = (
         visible.split(",")[number % len(visible.split(","))] if visible else f"{number}"

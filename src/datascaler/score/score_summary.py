@@ -21,9 +21,9 @@ class ScoreSummary:
     unreadable: list[str] = field(default_factory=list)
     """Shards that are gone, damaged, or have a damaged table, each with the reason."""
     seconds: float = 0.0
-    """From the first shard on: not the loading of the model."""
+    """Time since the first shard was begun: the model was loaded before."""
     samples_per_second: float = 0.0
-    """Of those that were scored now."""
+    """The rate of the samples that this call scored."""
 
     def took(self, seconds: float, samples: int) -> None:
         """Record how long `samples` samples took."""

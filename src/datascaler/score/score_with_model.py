@@ -69,7 +69,7 @@ class _Run:
     _began: float = field(default_factory=time.monotonic)
     _shard_began: float = field(default_factory=time.monotonic)
     _batches: list[ScoredBatch] = field(default_factory=list)
-    """Of the shard in hand."""
+    """The finished batches of the shard in hand."""
 
     @property
     def seconds(self) -> float:

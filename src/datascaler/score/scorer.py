@@ -26,7 +26,7 @@ class Work:
     """None where pictures are scored as they are."""
 
     def footer(self, shard: Shard) -> Footer:
-        """Of the table of a shard, before it is made."""
+        """The footer of a shard's table that is not yet made."""
         clip = self.clip
         return footer_of(
             shard,

@@ -21,9 +21,9 @@ from datascaler.score.worker_shards import my_shards
 from datascaler.spec.score import ScoreSpec
 
 TOLERANCES = {"": 1e-4, "float32": 1e-4}
-"""By the precision that a footer records; float32 sums in another order differ by some 1e-6."""
+"""The tolerance for each precision that a footer records; float32 sums in another order differ by some 1e-6."""
 REDUCED_TOLERANCE = 2e-2
-"""Of bfloat16 and float16, whose products have 8 to 11 bits."""
+"""The tolerance of bfloat16 and float16, whose products have 8 to 11 bits."""
 _EXAMPLES = 5
 _COLUMNS = ("uid_high", "uid_low", "offset", "length", "status", "score")
 

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class _State:
-    """Of this process."""
+    """The choice of this process."""
 
     client: ClientName = "fsspec"
     used_in: int | None = None

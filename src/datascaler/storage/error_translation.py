@@ -54,7 +54,7 @@ _PASSING_CLASSES = {
     "httpx": {"TransportError"},
     "httpx2": {"TransportError"},
 }
-"""By name, so that no client library is loaded to ask about its errors."""
+"""Names in place of classes, so that no client library is loaded to ask about its errors."""
 _OBSTORE_STATUS = re.compile(r"status code: (\d{3})")
 _OBSTORE_CODE = re.compile(r"<Code>(\w+)</Code>")
 _OBSTORE_BROKEN = re.compile(
@@ -182,7 +182,7 @@ def _where_to_look(url: str) -> str:
 
 
 def _is_changed_file(error: BaseException) -> bool:
-    """Of an open file; s3fs's error passes for that of a busy store."""
+    """Whether an open file has changed; s3fs's error for that looks like a busy store's."""
     is_refused = _is_of(error, "obstore", "aiohttp") and answer_of(error).status == 412
     return type(error).__name__ == "FileExpired" or is_refused
 

@@ -9,7 +9,7 @@ from datascaler.errors import StorageError, first_line
 from datascaler.storage.error_translation import translated_errors
 
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, 15.0
-"""Until a silent web server is taken for one that does not answer; the S3 clients have the same limits."""
+"""The silence after which a web server is taken for one that does not answer; the S3 clients have the same limits."""
 
 
 def filesystem(url: str) -> tuple[Any, str]:

@@ -16,7 +16,7 @@ from datascaler.storage.urls import is_local
 _EDGE_BYTES = 32 << 10
 """Read at the start and at the end."""
 _SPOTS = 6
-"""Between them, evenly spread: whatever was written anew as a whole differs at nearly every one."""
+"""Evenly spread samples of a file that make its etag: a file that was written anew differs at nearly every one."""
 _SPOT_BYTES = 8 << 10
 _THREADS = 8
 

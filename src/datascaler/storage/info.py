@@ -16,7 +16,7 @@ from datascaler.storage.retry import retried
 from datascaler.storage.urls import is_local, join, local_path
 
 _QUESTIONS_AT_ONCE = 16
-"""Of a web server, which has no listing that says sizes."""
+"""Files that a web server is asked about at once: it has no listing that says sizes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def stat(url: str) -> FileInfo:
 
 
 def stat_all(urls: Iterable[str]) -> list[FileInfo]:
-    """Of those of many files that are there, in their order; each is asked for by itself."""
+    """Those of many files that are there, in their order; each is asked for by itself."""
 
     def found(url: str) -> list[FileInfo]:
         try:

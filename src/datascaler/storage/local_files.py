@@ -14,7 +14,7 @@ from datascaler.storage.error_translation import translated_errors
 
 
 def stat_local(path: str) -> os.stat_result:
-    """Of what the path stands for. Raises NotFoundError, StorageError."""
+    """Stat the file that the path stands for. Raises NotFoundError, StorageError."""
     with translated_errors(path):
         try:
             return Path(path).stat()

@@ -165,7 +165,7 @@ class _Log:
 
 
 def _pass_output(child: "subprocess.Popen[bytes]", streams: dict[IO[bytes], int], log: _Log) -> None:
-    """Until both streams end; or the child has ended and what it has left behind is silent."""
+    """Pass output on until both streams end, or the child has ended and its own children are silent."""
     with selectors.DefaultSelector() as selector:
         for stream in streams:
             selector.register(stream, selectors.EVENT_READ)

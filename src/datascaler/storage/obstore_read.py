@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 _RANGES_A_CALL = 10
 """obstore has at most as many requests of one call on the way."""
 _CALLS_AT_ONCE = 8
-"""Of all calls of this process that come in parts."""
+"""The most requests at once of all calls of this process that come in parts."""
 _LARGE_BYTES = 1 << 20
 """A range from this on is streamed: in one piece it costs three times the CPU, in memory that is fresh each time."""
 _PIECE_BYTES = 256 << 10
 
 _threads: dict[int, ThreadPoolExecutor] = {}
-"""By process: a forked child has no threads but its own."""
+"""The threads of each process, by its pid: a forked child has no threads but its own."""
 
 
 def read_object_ranges(url: str, store: "Store", path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     Store: TypeAlias = S3Store | GCSStore | AzureStore
 
 _CREDENTIAL_LIFE = timedelta(minutes=5)
-"""Until obstore asks again for credentials that expire; botocore renews them before they do."""
+"""The time after which obstore asks again for credentials that expire; botocore renews them before they do."""
 _CLIENT_OPTIONS: "ClientConfig" = {
     "connect_timeout": timedelta(seconds=5),
     "read_timeout": timedelta(seconds=15),

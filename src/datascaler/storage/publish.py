@@ -26,7 +26,7 @@ from datascaler.storage.urls import is_local, join
 _ATOMIC_PUT = {"s3", "s3a", "gs", "gcs", "abfs", "az", "memory"}
 _SPOOL_BYTES = 32 << 20
 _SETTLE_SECONDS = 1.0
-"""After a write without a condition: who found the name free by then has written, and all see the same winner."""
+"""The wait after a write without a condition: whoever found the name free has written then, and all see one winner."""
 _unconditional: set[tuple[str, str]] = set()
 """Stores that said that they know no conditional writes."""
 _log = logging.getLogger(__name__)

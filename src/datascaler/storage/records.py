@@ -28,12 +28,12 @@ def read_record(url: str) -> dict[str, Any]:
 
 
 def signed(record: Mapping[str, Any]) -> dict[str, Any]:
-    """With its checksum."""
+    """The record with its checksum."""
     return {**record, _CHECKSUM: _checksum(record)}
 
 
 def checked(record: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Without its checksum, which must fit. Raises DamagedError that names the file."""
+    """The record without its checksum, which must fit. Raises DamagedError that names the file."""
     content = dict(record)
     expected = content.pop(_CHECKSUM, None)
     if expected is not None and expected != _checksum(content):
@@ -45,7 +45,7 @@ def checked(record: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _checksum(record: Mapping[str, Any]) -> str:
-    """Of the content, however it is spaced and ordered (16 hex digits)."""
+    """The hash of the content, however it is spaced and ordered (16 hex digits)."""
     # There and back first: a number that is a key is a text afterwards.
     content = json.loads(json.dumps(record))
     return sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]

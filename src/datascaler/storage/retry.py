@@ -1,4 +1,4 @@
-"""Patience: what fails in passing is tried again for minutes, once the store has shown that it is there.
+"""Retries transient storage errors for minutes, but only once the store has answered a first request.
 
 A wrong endpoint, or a server that is down when a command starts, must be said at once; a server that goes away for
 two minutes in the middle of a run of days must not end the run. So failures are waited out only where this process
@@ -24,7 +24,7 @@ _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 30.0
 _FIRST_NOTE_INTERVAL_SECONDS = 5.0
 _QUIET_SECONDS = 600.0
-"""After which trouble is news again."""
+"""The time without trouble after which the next one is reported anew."""
 
 _log = logging.getLogger(__name__)
 # Not the seeded generator of the program around us; and forked processes must not pause in step.

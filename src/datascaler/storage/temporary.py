@@ -40,7 +40,7 @@ def scratch_folder() -> Iterator[Path]:
 
 @contextmanager
 def named_full_disk() -> Iterator[None]:
-    """Around what writes below TMPDIR: a full disk becomes a StorageError with the remedy.
+    """While open, what writes below TMPDIR may meet a full disk: it becomes a StorageError with the remedy.
 
     Some libraries raise an error of their own after the system's; then that one says what happened.
     """

@@ -8,7 +8,7 @@ def is_local(url: str) -> bool:
 
 
 def local_path(url: str) -> str:
-    """Of a local file, without asking fsspec, which takes longer than a small read."""
+    """The path of a local file, found without fsspec, which takes longer than a small read."""
     return str(Path(url).expanduser()) if url.startswith("~") else url.removeprefix("file://")
 
 

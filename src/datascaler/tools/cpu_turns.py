@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 class Turn:
-    """Of one thread over many. A network on the CPU is given all cores, and then the decoders are.
+    """The turn that one thread takes over many: a model on the CPU is given all cores, and then the decoders are.
 
     Its threads wait for one another after every operation, so one that shares its core holds up all of them, by more
     than the other's work takes.
@@ -17,7 +17,7 @@ class Turn:
         self._free.set()
 
     def wait(self) -> None:
-        """Until nobody has the turn."""
+        """Block until nobody has the turn."""
         self._free.wait()
 
     @contextmanager

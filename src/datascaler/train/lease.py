@@ -22,7 +22,7 @@ from datascaler.errors import NotFoundError, StorageError, TryAgainError
 _RENEW_SECONDS = 10.0
 _EXPIRY_SECONDS = 30.0
 _PATIENCE_SECONDS = 5.0
-"""For a holder that is just ending."""
+"""The time that a holder has which is just ending."""
 _POLL_SECONDS = 0.5
 
 
@@ -42,7 +42,7 @@ class Lease:
         """File descriptor, on a disk."""
         self._ended = threading.Event()
         self._renewer: threading.Thread | None = None
-        """In an object store."""
+        """The thread that renews the lease in an object store."""
 
     def take(self) -> None:
         """Raises TryAgainError, which names the holder, while another process has the folder."""

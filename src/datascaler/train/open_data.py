@@ -27,9 +27,9 @@ class RunData:
     coverage: str
     """A sentence on how much of the subset is in the pool."""
     samples: int | None
-    """In an epoch; without a plan nobody knows before one is over."""
+    """Samples in an epoch; without a plan they are not known before the first is over."""
     passes: int = 1
-    """Over the pool in an epoch, without a plan."""
+    """Passes over the pool in an epoch, where there is no plan."""
 
 
 @contextmanager

@@ -24,7 +24,7 @@ class StepResult:
     """The same on every rank."""
 
     loss: float
-    """Of the global batch, before the step."""
+    """The loss of the global batch, before the step."""
     substituted: int
     stop: bool
     """Whether any process was asked to stop."""

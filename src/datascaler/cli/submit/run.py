@@ -30,12 +30,12 @@ def submit_run(step: "Step") -> None:
     if offline:
         around = without_cluster(given)
         submission = describe_request(request, given["namespace"] or "default", around)
-        show(submission, request.spec)
+        show_submission(submission, request.spec)
         print_manifests(submission, given["form"] or "yaml")
         return
     cluster = connect_as_asked(given)
     submission = describe_request(request, cluster.namespace, surroundings(cluster, given))
-    show(submission, request.spec)
+    show_submission(submission, request.spec)
     if given["dry_run"] == "server":
         from datascaler.cluster.submit.create import rehearse
 
@@ -100,7 +100,7 @@ def surroundings(cluster: "Cluster", given: Mapping[str, Any]) -> "Surroundings"
     return around
 
 
-def show(submission: "Submission", spec: "Spec") -> None:
+def show_submission(submission: "Submission", spec: "Spec") -> None:
     from datascaler.cluster.submit.estimate import outlook
 
     for line in outlook(submission, spec):

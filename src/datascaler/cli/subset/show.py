@@ -24,7 +24,7 @@ _OF_A_RECIPE = ("method", "fraction", "rule", "threshold")
 @click.option("--data-dir", help="What is in this pool? It needs a plan, scores or parquet files beside its shards.")
 @click.option("--plan", "plan_url", help="What is in the pool that this plan of the FILE was made for?")
 @json_option
-def show_subset(
+def show(
     files: tuple[str, ...], output_dir: str | None, data_dir: str | None, plan_url: str | None, as_json: bool
 ) -> None:
     """Show what subsets hold, how they overlap, and what a pool has of them.

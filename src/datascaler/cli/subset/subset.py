@@ -13,7 +13,7 @@ from datascaler.cli.subset.materialize import materialize
 from datascaler.cli.subset.options import SubsetGroup, subset_options, subset_spec
 from datascaler.cli.subset.result import coverage_lines
 from datascaler.cli.subset.sample import sample
-from datascaler.cli.subset.show import show_subset
+from datascaler.cli.subset.show import show
 
 
 @click.group(cls=SubsetGroup)
@@ -61,5 +61,5 @@ def subset(as_json: bool, **options: Any) -> None:
     print_result(result | lines, as_json=as_json)
 
 
-for command in (show_subset, convert, combine, sample, baseline, materialize):
+for command in (show, convert, combine, sample, baseline, materialize):
     subset.add_command(command)

@@ -18,9 +18,9 @@ from datascaler.errors import ClusterError, RefusedError
 
 PAGE = 500
 _TIMEOUT_SECONDS = (10, 60)
-"""To connect, and between two bytes."""
+"""Limits to connect, and between two bytes."""
 _QUIET_SECONDS = 300
-"""Between two bytes of a log: a connection that a network has silently dropped is as quiet as a pod may be."""
+"""Limit between two bytes of a log: a connection that a network has silently dropped is as quiet as a pod may be."""
 _PASSING = frozenset({429, 500, 502, 503, 504})
 """A server that is too busy, is being restarted, or has lost its store for a moment."""
 

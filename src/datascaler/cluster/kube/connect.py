@@ -1,4 +1,4 @@
-"""From kubeconfig, or from inside a pod, to an API client and the namespace that is meant."""
+"""The API client and the namespace that kubeconfig, or the pod that this runs in, names."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The values that a run was made from, as it carries them."""
+"""The record on a run's objects of the chart values that it was made from."""
 
 import json
 from typing import Any

@@ -1,1 +1,1 @@
-"""From a command to objects in the cluster: values, manifests, what they will cost, and their creation."""
+"""What turns a command into objects in the cluster: values, manifests, an estimate of the cost, and their creation."""

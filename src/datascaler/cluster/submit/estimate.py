@@ -84,7 +84,7 @@ def _hours(hours: float) -> str:
 
 
 def a100_hours(spec: TrainSpec) -> float | None:
-    """As if the run kept one A100 as busy as DataComp's small scale did; None for an architecture not in the table."""
+    """A100-hours of the run at the utilisation of DataComp's small scale; None for an architecture not in the table."""
     if spec.model_arch not in _TOWERS:
         return None
     small = SCALES["small"]

@@ -20,7 +20,7 @@ class LogQuery:
     tail: int | None = None
     """Only so many of the last lines of each pod."""
     previous: bool = False
-    """Of the containers that ran before a restart."""
+    """Whether to read the logs of the containers that ran before a restart."""
 
 
 def print_logs(api: Api, namespace: str, name: str, query: LogQuery, write: Callable[[str], None]) -> tuple[int, int]:
@@ -41,7 +41,7 @@ def print_logs(api: Api, namespace: str, name: str, query: LogQuery, write: Call
 
 
 def pods_of(api: Api, namespace: str, name: str, query: LogQuery, states: list[RunState]) -> list[Json]:
-    """Of the run, of its list, or of a pipeline's driver and its steps, which are found by their own names."""
+    """The pods of the run, of its list, or of a pipeline's driver and its steps, which are found by their own names."""
     steps = [state.group for state in states if name not in (state.name, state.group)]
     pods = [pod for group in dict.fromkeys((name, *steps)) for pod in list_pods(api, namespace, group, ended_well=True)]
     if query.index is not None:

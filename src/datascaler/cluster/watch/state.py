@@ -48,14 +48,14 @@ class RunState:
     succeeded: int
     failed: int
     failed_indexes: str = ""
-    """As Kubernetes writes them: 3,7-9."""
+    """Indexes as Kubernetes writes them: 3,7-9."""
     created: str = ""
     started: str = ""
     finished: str = ""
 
 
 def run_state(run: Json) -> RunState:
-    """From the object alone; pods and events may say more."""
+    """The state that the object itself tells; pods and events may say more."""
     metadata, status = run["metadata"], run.get("status") or {}
     is_pytorchjob = run["kind"] == PYTORCHJOB
     state, reason = _pytorchjob_state(run) if is_pytorchjob else _job_state(run)

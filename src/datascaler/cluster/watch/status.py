@@ -100,7 +100,7 @@ def _explained(api: Api, run: Json, state: RunState, pods: list[Json], now: date
 
 
 def _why_not_all(api: Api, run: Json, state: RunState, waiting: list[Json]) -> str:
-    """Of a Job of which a part runs. A pod that failed tells nothing any more when another has taken its place."""
+    """The reason why only a part of a Job runs; a pod that failed tells nothing once another has taken its place."""
     missing = missing_pods(run)
     failed = [pod for pod in waiting if pod["status"].get("phase") == "Failed"]
     coming = [pod for pod in waiting if pod not in failed]

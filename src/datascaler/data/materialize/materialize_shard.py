@@ -21,7 +21,7 @@ from datascaler.errors import NotAsPlannedError, NotFoundError, TarDamageError
 SHARD_FORMAT = "{:08d}.tar"
 STATS_FORMAT = "{:08d}_stats.json"
 _LONGEST_NAME_BYTES = 100
-"""Of a member in a plain tar."""
+"""The longest name of a member in a plain tar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class PlannedPool:
 
     plan: Plan
     shards: Sequence[Shard]
-    """In the plan's order."""
+    """The pool's shards, in the plan's order."""
     kept_before: NDArray[np.int64]
     high: NDArray[np.uint64]
     low: NDArray[np.uint64]

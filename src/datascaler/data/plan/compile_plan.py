@@ -28,7 +28,7 @@ class Coverage:
     wanted: int
     """Uids that the subset asks for, repeats counted."""
     present: int
-    """Of these, found in the pool in good state."""
+    """How many of these the pool has in good state."""
     duplicate_rows: int
     """Further rows of the pool with a uid that an earlier row has: they are not used."""
 
@@ -74,7 +74,7 @@ class _Look:
 
     rows: ShardRows
     first_rows: NDArray[np.int64]
-    """Of each block."""
+    """The first row of each block."""
     hits: NDArray[np.int64]
     """[k] usable rows that the subset wants, the first of each uid, ascending."""
     places: NDArray[np.int64]

@@ -63,7 +63,7 @@ def has_all_tables(folder: str, shards: Iterable[Shard]) -> bool:
 
 
 def rows_of_log(shard: Shard) -> ShardRows:
-    """From the parquet that img2dataset wrote beside the tar: its successes, in the file's order, are the samples.
+    """Read the rows from the log that img2dataset left beside the tar: its successes, in their order, are the samples.
 
     Raises UnusableLogError where there is none or it can't be of this tar.
     """

@@ -49,7 +49,7 @@ class PoolReport:
     shards_found: int
     shards_checked: int
     bytes: int
-    """Of all shards found."""
+    """The size of all shards found."""
     samples: int
     statuses: dict[str, int]
     """Status -> rows, the row that stands for the damaged end of a tar included."""
@@ -141,7 +141,7 @@ def _total(counters: Iterable[Counter[Any]]) -> Counter[Any]:
 
 
 def _summary(counts: Counter[int]) -> Spread | None:
-    """Of a multiset given as value -> occurrences; the median is the lower one of two."""
+    """The spread of a multiset given as value -> occurrences; the median is the lower one of two."""
     total = counts.total()
     if not total:
         return None

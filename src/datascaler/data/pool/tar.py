@@ -26,7 +26,7 @@ class Entry(NamedTuple):
     """A regular file of a buffer; all positions are the buffer's."""
 
     name: bytes
-    """As the archive has it, UTF-8 in all but old archives."""
+    """The name as the archive has it, UTF-8 in all but old archives."""
     offset: int
     """Start of its first header, extension headers included."""
     start: int

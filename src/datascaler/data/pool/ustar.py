@@ -39,7 +39,7 @@ _ZEROS = np.concatenate([[-8 * ord(" ")], ord("0") * _WEIGHTS[:, 1:].sum(axis=0)
 """What the digit "0" contributes; the checksum counts its own field as blanks."""
 _BLANK = np.uint8(ord(" "))
 _MOST_MEMBERS = 16
-"""Of a sample: more are unusual enough to be looked at one by one."""
+"""The most members of a plain sample: more are unusual enough to be looked at one by one."""
 
 
 class UstarSamples(NamedTuple):
@@ -47,9 +47,9 @@ class UstarSamples(NamedTuple):
 
     names: list[bytes]
     offsets: list[int]
-    """Of the headers; a member's content begins BLOCK_BYTES later."""
+    """Where the headers begin; a member's content begins BLOCK_BYTES later."""
     sizes: list[int]
-    """Of the contents."""
+    """Bytes of the contents."""
     firsts: list[int]
     """[s + 1]: sample i has the members firsts[i] to firsts[i + 1]."""
 

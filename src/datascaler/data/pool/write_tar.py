@@ -20,7 +20,7 @@ class TarWriter:
         self._tar.addfile(info, io.BytesIO(data))
 
     def add_sample(self, key: str, members: dict[str, bytes]) -> None:
-        """The members of a sample side by side, by suffix."""
+        """Add the members of a sample side by side, by suffix."""
         for suffix in sorted(members):
             self.add(f"{key}.{suffix}", members[suffix])
 

@@ -25,7 +25,7 @@ class RunSummary:
     train_loss: float
     """Mean over the last 5% of the samples."""
     seconds: float
-    """Of the last start; a resumed run counts only its own part."""
+    """Time since the last start; a resumed run counts only its own part."""
 
 
 def run_url(spec: TrainSpec) -> str:

@@ -41,7 +41,10 @@ class _Moments:
 
 
 def measure_columns(joined: JoinedTables, on_table: Callable[[], object] = lambda: None) -> dict[str, ZScore]:
-    """By the name of the scores; in float64, table after table in their order, so that a rerun has the same bits."""
+    """Mean and standard deviation of each column, by its score-id.
+
+    Sums are in float64, table after table in their order, so that a rerun has the same bits.
+    """
 
     def measure(batch: range) -> list[_Moments]:
         return [_moments(joined.scored_uids(table)[0]) for table in batch]

@@ -21,7 +21,7 @@ from datascaler.tools.disk_sort import DiskSort
 @dataclass(frozen=True, slots=True)
 class ColumnRanks:
     keys: NDArray[np.uint32]
-    """Of all usable rows, ascending, ties as often as they are there; mapped."""
+    """Keys of all usable rows, ascending, ties as often as they are there; mapped from a file."""
 
     def __call__(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
         """The share of rows below each score plus half of the share of rows that have it: above 0, below 1."""
@@ -34,7 +34,7 @@ class ColumnRanks:
 def sort_columns(
     joined: JoinedTables, scratch: Path, on_table: Callable[[], object] = lambda: None
 ) -> dict[str, ColumnRanks]:
-    """By the name of the scores. `scratch` is a local folder that must outlive the ranks."""
+    """The ranks of each column by its score-id. `scratch` is a local folder that must outlive the ranks."""
     sorts = [DiskSort(scratch / f"ranks-{number}", ["u4"]) for number in range(len(joined.columns))]
 
     def sort_out(batch: range) -> None:

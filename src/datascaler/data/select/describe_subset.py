@@ -14,7 +14,7 @@ from datascaler.data.subset.multiset import distinct_counts, first_of_each
 from datascaler.data.subset.subset import format_of, open_subset, read_recipe, subset_digest
 
 _SET_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)
-"""Of each byte."""
+"""How many bits each byte value sets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class SubsetReport:
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """Of the distinct uids of two subsets."""
+    """How many distinct uids two subsets share."""
 
     first: str
     second: str
@@ -91,7 +91,7 @@ def describe_subset(url: str) -> tuple[SubsetReport, NDArray[np.void]]:
 
 
 def overlaps(urls: Sequence[str], subsets: Sequence[NDArray[np.void]]) -> list[Overlap]:
-    """Of every pair. The subsets are ascending."""
+    """The overlap of every pair. The subsets are ascending."""
     distinct = [uids[first_of_each(uids)] for uids in subsets]
     found = []
     for one, other in combinations(range(len(urls)), 2):

@@ -18,7 +18,7 @@ class JoinedTables:
     shards: Sequence[str]
     """Names, for messages; table i of every column is of shard i."""
     columns: Mapping[str, TableScores]
-    """By the name of the scores."""
+    """The tables of each column by its score-id."""
 
     @property
     def tables(self) -> int:

@@ -17,7 +17,7 @@ class Converted:
     """Repeats counted."""
     dropped_repeats: int
     was_sorted: bool | None
-    """Of the input; None where its format knows no order."""
+    """Whether the input was sorted; None where its format knows no order."""
 
 
 def convert_subset(source: str, target: str, *, drop_repeats: bool = False, overwrite: bool = False) -> Converted:

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 
 def first_of_each(uids: NDArray[np.void]) -> NDArray[np.bool_]:
-    """Of ascending uids [n], where each distinct one begins [n]."""
+    """Mark where each distinct uid begins [n] among ascending uids [n]."""
     first = np.ones(len(uids), dtype=bool)
     high, low = uids["f0"], uids["f1"]
     np.not_equal(high[1:], high[:-1], out=first[1:])

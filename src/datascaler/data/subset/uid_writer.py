@@ -43,7 +43,10 @@ class UidWriter:
 
 
 def _header(count: int) -> bytes:
-    """Of the same length for every count: numpy pads it to 64 bytes and leaves room for the first axis to grow."""
+    """The header of an .npy of `count` uids.
+
+    It has one length for every count: numpy pads it to 64 bytes and leaves room for the first axis to grow.
+    """
     described = {"descr": np.lib.format.dtype_to_descr(UID_DTYPE), "fortran_order": False, "shape": (count,)}
     header = BytesIO()
     np.lib.format.write_array_header_1_0(header, described)

@@ -110,7 +110,7 @@ def count_table(totals: TableCounts, footer: Footer) -> None:
 
 
 def footer_of(shard: Shard, score_id: str, **work: Any) -> Footer:
-    """Of a table that is to be made of a shard; `work` is the rest that Footer has of it."""
+    """The footer of a table not yet written; `work` holds the remaining fields."""
     return Footer(shard=shard.name, size=shard.size, etag=shard.etag, score_id=score_id, **work)
 
 
@@ -133,7 +133,7 @@ def table_url(folder: str, shard: Shard) -> str:
 
 
 def vectors_url(table: str) -> str:
-    """Of the .npz that lies beside a table, or beside a file of DataComp's metadata."""
+    """The URL of the .npz that lies beside a table, or beside a file of DataComp's metadata."""
     return table.removesuffix(".parquet") + ".npz"
 
 

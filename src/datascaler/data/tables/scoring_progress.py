@@ -66,7 +66,7 @@ class ScoreRun:
     unreadable: list[str] = field(default_factory=list)
     """Tables that are damaged, and not done until they are removed and made again."""
     samples_per_second: float | None = None
-    """Of the newest tables, all workers together."""
+    """The rate of all workers together, by the newest tables."""
     eta_seconds: float | None = None
     """None where there is no rate, or nobody works."""
     working: bool = False
@@ -132,7 +132,7 @@ def _score_run(
 
 
 def _read_footers(run: ScoreRun, infos: Sequence[storage.FileInfo], known: Known) -> dict[storage.FileInfo, Footer]:
-    """Of the tables that can be read; those that can't be are named in the run."""
+    """The footers of the tables that can be read; those that can't be are named in the run."""
     unknown = [info for info in infos if info not in known]
     for info, footer in zip(unknown, in_order(_footer, unknown, _READERS), strict=True):
         if footer is None:

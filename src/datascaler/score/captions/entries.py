@@ -20,7 +20,7 @@ class Entries:
     lengths: dict[str, tuple[int, ...]]
     """First word -> how many words the entries that begin with it have."""
     digest: str
-    """Of the file."""
+    """A hash of the file."""
 
     def found_in(self, caption: str) -> list[int]:
         """The numbers of the entries that stand in the caption, each once."""

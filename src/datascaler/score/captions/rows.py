@@ -22,7 +22,7 @@ class CaptionRows:
     """n rows in the order of their shard."""
 
     places: pa.Table
-    """Of `ROW_SCHEMA`: uid, place and status."""
+    """The columns of `ROW_SCHEMA`: uid, place and status."""
     captions: list[str]
     """Empty where the status is not ok."""
     sizes: NDArray[np.int64]

@@ -37,7 +37,7 @@ class WordNet:
     exceptions: dict[str, dict[str, list[str]]]
 
     def first_offset(self, word: str) -> int | None:
-        """Of the first synset of a word in lower case; None where WordNet does not know it."""
+        """The offset of the first synset of a word in lower case; None where WordNet does not know it."""
         if len(word) > _LONGEST:
             return None
         for part in _PARTS:

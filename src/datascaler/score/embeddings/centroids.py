@@ -16,7 +16,7 @@ from datascaler.score.embeddings.vectors import nearest, unit
 from datascaler.tools.philox import shuffled
 
 _ROWS_PER_CLUSTER = 256
-"""As many as faiss samples at most."""
+"""Rows that k-means is fitted on, a cluster: as many as faiss samples at most."""
 _MOST_ROWS = 1_000_000
 """3 GB of 768 numbers."""
 ITERATIONS = 20

@@ -48,7 +48,7 @@ class Deduplicated:
     outcomes: NDArray[np.void]
     """[rows of the pool], in a file."""
     first_row: NDArray[np.int64]
-    """Of every shard of the frozen list."""
+    """The first row of every shard of the frozen list."""
     eps: float
 
     def table(self, number: int, rows: pa.Table) -> pa.Table:
@@ -124,7 +124,7 @@ def _assign(
 
 
 def nearest_earlier(vectors: Tensor) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Of unit vectors [n, d] in order: the largest cosine of each with any earlier one, and that one's place; both [n].
+    """The largest cosine of each unit vector [n, d] with any earlier one, and that one's place; both [n].
 
     -inf and -1 for the first. Earlier ones that are duplicates themselves count: a chain of small steps loses all but
     its first row.

@@ -14,7 +14,7 @@ from datascaler.tools.ordered_map import in_order
 
 _READERS = 16
 _TOLERANCE = 0.02
-"""Of a cosine in bfloat16, of vectors that are kept in float16."""
+"""The error of a cosine in bfloat16, of vectors that are kept in float16."""
 
 
 def source_of_scores(output_dir: str, data_dir: str, score_id: str) -> EmbeddingSource:
@@ -43,7 +43,7 @@ def source_of_scores(output_dir: str, data_dir: str, score_id: str) -> Embedding
 
 
 def _first_footer(folder: str, shards: list[Shard]) -> Footer:
-    """Of the first table that can be read; a damaged one fails when its own shard is scored."""
+    """The footer of the first table that can be read; a damaged one fails when its own shard is scored."""
     errors = []
     for shard in shards:
         try:

@@ -20,7 +20,7 @@ from datascaler.score.embeddings.npz_rows import BLOCK_ROWS, open_vectors
 from datascaler.score.embeddings.vectors import unit
 
 _COMPARED_ROWS = 256
-"""Of each shard, to see whether its vectors are those of its rows."""
+"""Rows of each shard whose cosines are compared, to see whether its vectors are those of its rows."""
 _FEWEST_ROWS, _LEAST_CORRELATION, _LEAST_SPREAD = 8, 0.9, 1e-3
 IDENTITY = ["uid_high", "uid_low", "key", "offset", "length", "status"]
 NO_EMBEDDING = "no embedding"

@@ -1,1 +1,1 @@
-"""From tars to scored rows: reading ahead, decoding, the network's batches, publishing."""
+"""The pipeline that makes scored rows of tars: reading ahead, decoding, the model's batches, publishing."""

@@ -32,7 +32,7 @@ _THREADS_CHUNK, _PROCESSES_CHUNK = 8, 32
 for a process has to be sent there and back."""
 
 _preparation: Preparation
-"""Of a worker process."""
+"""The preparation that a worker process was started with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,16 @@ class Decoders:
     chunk: int
     """How many it is to be."""
     while_paused: Callable[[], AbstractContextManager[None]]
-    """In it, workers that share the network's cores begin nothing."""
+    """While open, CPU decode workers start no new chunk."""
 
 
 def decoders(
     preparation: Preparation, num_workers: int | None, *, in_processes: bool
 ) -> AbstractContextManager[Decoders]:
-    """By default four processes, or as many threads as torch has. What is not begun at the end is dropped."""
+    """Start the workers: by default four processes, or as many threads as torch has.
+
+    Chunks that are not begun at the end are dropped.
+    """
     if in_processes:
         return _processes(preparation, num_workers or _PROCESSES)
     return _threads(preparation, num_workers or torch.get_num_threads())

@@ -51,7 +51,7 @@ def feed(
     workers: Decoders,
     edit: ImageEdit | None,
 ) -> Iterator[Done | Gone | SampleBatch | End]:
-    """For every shard, in order: Done, or its batches and then End or Gone.
+    """Yield for every shard, in order, Done, or its batches and then End or Gone.
 
     `done` gives the footer of a shard that needs no work; it is asked about a few shards ahead.
     """

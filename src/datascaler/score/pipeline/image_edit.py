@@ -11,7 +11,7 @@ from datascaler.data.pool.samples import Sample
 from datascaler.data.pool.shards import Shard
 
 SCORE = "score"
-"""Among the values of a row: its score, where no network is to give it one."""
+"""The key of a row's score among its values, where no model is to give it one."""
 
 
 class ImageEdit(Protocol):

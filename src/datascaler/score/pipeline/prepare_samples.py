@@ -24,13 +24,13 @@ class Prepared:
 
     samples: list[Sample]
     values: list[SampleValues]
-    """Of each sample, what the edit found."""
+    """What the edit found in each sample."""
     seen: list[int]
     """The samples that the network sees."""
     images: Tensor | None
-    """Of those, as the transform prepares them, stacked. None if there are none."""
+    """Their images as the transform prepares them, stacked. None if there are none."""
     tokens: Tensor | None
-    """Of those, int64 [len(seen), context_length]."""
+    """Their captions' tokens, int64 [len(seen), context_length]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,5 +79,5 @@ class Preparation:
 
 
 def preparation_for(clip: LoadedClip | None, edit: ImageEdit | None = None) -> Preparation:
-    """For a network, or for an edit alone."""
+    """The preparation for a model, or for an edit alone."""
     return Preparation(clip.transform, clip.tokenize, edit) if clip else Preparation(None, None, edit)

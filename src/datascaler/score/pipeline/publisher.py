@@ -24,13 +24,13 @@ class FinishedShard:
     """All that its files are made of."""
 
     url: str
-    """Of its table."""
+    """Where its table is published."""
     footer: Footer
     batches: Sequence[ScoredBatch]
     columns: pa.Schema
     """Those of the edit."""
     width: int | None
-    """Of the vectors that are to be kept; None where they are not."""
+    """The width of the vectors to keep; None where none are kept."""
     overwrite: bool
 
 

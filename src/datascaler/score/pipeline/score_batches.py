@@ -45,7 +45,7 @@ class StartedBatch:
 
     parts: list[Prepared]
     results: Arriving | None
-    """Of the rows that the network sees: float32 [n] cosines and, where kept, float16 [n, d] of image and of text."""
+    """Float32 [n] cosines of the rows that the model sees and, where kept, float16 [n, d] of image and of text."""
 
 
 def batches_of(

@@ -42,12 +42,12 @@ class NoteSource:
     boxes: str | None
     """Folder of tables with boxes."""
     detector_id: str
-    """Of these boxes."""
+    """The detector that found these boxes."""
     plain: str | None
     """Folder of tables of the same network's scores."""
     weights_hash: str
     preprocess_hash: str
-    """Of that network."""
+    """The hash of that model's preprocessing."""
 
     def notes(self, shard: Shard) -> list[RowNote]:
         """One a row. ConfigError where a table is missing or of other work, BadInputError where it is damaged."""

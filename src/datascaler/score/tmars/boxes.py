@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SUBPIXEL_BITS = 4
-"""Of the corners, when a box is drawn."""
+"""Bits of a pixel to which the corners are rounded when a box is drawn."""
 NUMBERS_A_BOX = 9
-"""Of a stored box: x and y of four corners, and the confidence."""
+"""The length of a stored box: x and y of four corners, and the confidence."""
 
 
 @dataclass(frozen=True, slots=True)

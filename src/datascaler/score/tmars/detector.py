@@ -46,7 +46,7 @@ class OnnxTextDetector:
     """A network that maps [n, 3, h, w] to the probability of text, [n, 1, h, w], as PaddleOCR's do."""
 
     url: str
-    """Of the .onnx file. Each process reads it when it detects for the first time."""
+    """The .onnx file. Each process reads it when it detects for the first time."""
     detector_id: str
     rule: BoxRule = field(default_factory=BoxRule)
 

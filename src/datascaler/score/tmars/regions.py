@@ -19,11 +19,11 @@ class BoxRule:
     pixel_threshold: float = 0.2
     """A pixel is text above this."""
     min_confidence: float = 0.45
-    """Of a region: the mean of the map over it."""
+    """The least mean of the map over a region."""
     growth: float = 2.0
     """The map marks only the core of a line (arXiv 1911.08947): the box is moved outwards by this x area / outline."""
     max_thickness: float = 0.45
-    """Of the picture's shorter side. A thicker region is a thing, such as a cup, and no line of text..."""
+    """A share of the image's shorter side. A thicker region is a thing, such as a cup, and no line of text..."""
     line_ratio: float = 2.0
     """...unless it is so many times as long."""
 

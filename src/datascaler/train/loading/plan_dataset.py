@@ -31,7 +31,7 @@ from datascaler.train.loading.substitutions import JUDGED_DRAWS, Replaced
 Texts = Tensor | list[str]
 
 _MOST_WORKERS = 1024
-"""Of one process, that have a count of their own."""
+"""The most loader workers of one process that have a count of their own."""
 _PURPOSE = 1
 """Purpose 0 of (seed, draw) is the random crop."""
 

@@ -20,7 +20,7 @@ class Planned:
     plan_path: Path
     """A local file; the workers of a node share its pages."""
     shards: Sequence[Shard]
-    """In the plan's order."""
+    """The pool's shards, in the plan's order."""
     cache_dir: str | None = None
     cache_bytes: int = 0
 

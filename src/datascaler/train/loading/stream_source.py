@@ -31,9 +31,9 @@ from datascaler.train.loading.stream_stand_ins import Drawn, EpochDraws
 from datascaler.train.loading.tar_stream import usable_samples
 
 SHUFFLE_SAMPLES = 2048
-"""In the buffer of each process: 70 MB at DataComp's size."""
+"""Samples in the shuffle buffer of each process: 70 MB at DataComp's size."""
 MOST_PASSES = 64
-"""Of an epoch. Only a sample that is repeated more often comes several times in a pass."""
+"""The most passes over the pool an epoch. Only a sample that is repeated more often comes several times in a pass."""
 _LOOKUP_SAMPLES = 128
 _PASS = 1 << 48
 """Purposes of random numbers for each pass."""
@@ -48,7 +48,7 @@ class Unplanned:
 
     shards: Sequence[Shard]
     filter_folder: Path | None
-    """Of `save_filter`; None keeps every sample."""
+    """The folder that `save_filter` wrote; None keeps every sample."""
 
     def open(self, *, seed: int, **_: object) -> "UnplannedFeed":
         # As `Planned.open` does, and for the same reason.
@@ -143,12 +143,12 @@ class UnplannedFeed:
 
 
 def passes_of(most_copies: int) -> int:
-    """In an epoch of a subset that names a uid at most so often."""
+    """The passes over the pool in an epoch of a subset that names no uid more often than this."""
     return min(most_copies, MOST_PASSES)
 
 
 def times_in_pass(times: NDArray[np.int64], phases: NDArray[np.uint64], number: int, passes: int) -> NDArray[np.int64]:
-    """Of samples that come so often in an epoch, how often they come in its pass `number`: in even steps, from a random
+    """How often samples that come so often in an epoch come in its pass `number`: in even steps, from a random
     `phases` [n] on, of which 16 bits count.
     """
     unit = passes << 16

@@ -71,7 +71,7 @@ class EpochDraws:
         return drawn
 
     def stand_ins(self, number: int) -> Iterator[Sample]:
-        """For the draw that came last, which is the run's `number`-th; one after another, should they not decode.
+        """Stand-ins for the last draw, the run's `number`-th; one after another, should they not decode.
 
         Raises BadInputError when they run out.
         """

@@ -64,7 +64,7 @@ class WeightedDraws:
         return np.concatenate(rows), np.concatenate(keys)
 
     def _move_cut(self, wanted: float) -> None:
-        """To where about this many rows reach it; below all rows if there are no more."""
+        """Move the cut to where about this many rows reach it; below all rows if there are no more."""
         finite = self._logits[np.isfinite(self._logits)].astype(np.float64)
         counts, edges = np.histogram(finite, _BINS)
         middles = (edges[1:] + edges[:-1]) / 2
