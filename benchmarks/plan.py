@@ -38,7 +38,7 @@ import sys, time
 from pathlib import Path
 from benchmarks.plan import pool_of
 from datascaler.data.plan.compile_plan import build_plan
-from datascaler.data.plan.plan import write_plan
+from datascaler.data.plan.plan_file import write_plan
 from datascaler.data.subset.subset import read_subset
 folder, shards, rows = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 began, used = time.perf_counter(), time.process_time()
@@ -49,7 +49,7 @@ print(time.perf_counter() - began, time.process_time() - used, coverage.present)
 OPEN = """
 import sys, time
 from pathlib import Path
-from datascaler.data.plan.plan import open_plan
+from datascaler.data.plan.plan_file import open_plan
 began = time.perf_counter()
 plan = open_plan(Path(sys.argv[1]))
 print(1000 * (time.perf_counter() - began))
@@ -57,7 +57,7 @@ print(1000 * (time.perf_counter() - began))
 MAP = """
 import sys
 from pathlib import Path
-from datascaler.data.plan.plan import open_plan
+from datascaler.data.plan.plan_file import open_plan
 plan = open_plan(Path(sys.argv[1]))
 print(sum(int(array.sum()) for array in plan.arrays.values()), flush=True)
 sys.stdin.read()

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datascaler.data.plan.compile_plan import build_plan
-from datascaler.data.plan.plan import write_plan
+from datascaler.data.plan.plan_file import write_plan
 from datascaler.data.pool.shards import find_shards
 from datascaler.data.pool.uids import sort_order, uid_array
 from datascaler.data.tables.index_tables import index_pool

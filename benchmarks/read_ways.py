@@ -21,7 +21,8 @@ import webdataset as wds
 from open_clip import image_transform
 
 from datascaler import storage
-from datascaler.data.plan.plan import match_shards, open_plan
+from datascaler.data.plan.plan import match_shards
+from datascaler.data.plan.plan_file import open_plan
 from datascaler.data.pool.samples import Sample
 from datascaler.data.pool.shards import find_shards
 from datascaler.spec.train import Decoder

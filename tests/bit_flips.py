@@ -13,7 +13,7 @@ import torch
 
 from datascaler import storage
 from datascaler.data.plan.compile_plan import build_plan
-from datascaler.data.plan.plan import open_plan, write_plan
+from datascaler.data.plan.plan_file import open_plan, write_plan
 from datascaler.data.pool.samples import Sample
 from datascaler.data.pool.shard_list import frozen_shards, read_frozen_shards
 from datascaler.data.pool.shards import Shard

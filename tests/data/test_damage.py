@@ -14,7 +14,8 @@ import pytest
 from datascaler import PlanDataset, storage
 from datascaler.data.plan import compile_plan as build_plan_module
 from datascaler.data.plan.compile_plan import compile_plan
-from datascaler.data.plan.plan import Plan, match_shards, open_plan, write_plan
+from datascaler.data.plan.plan import Plan, match_shards
+from datascaler.data.plan.plan_file import open_plan, write_plan
 from datascaler.data.plan.shard_rows import ShardRows, rows_of_log, rows_of_table
 from datascaler.data.pool.images import decode_pixels
 from datascaler.data.pool.samples import OK, Sample

@@ -10,7 +10,8 @@ from safetensors import safe_open
 from datascaler.data.plan import compile_plan as build_plan_module
 from datascaler.data.plan.arrays import PlanArrays
 from datascaler.data.plan.compile_plan import build_plan
-from datascaler.data.plan.plan import match_shards, open_plan, write_plan
+from datascaler.data.plan.plan import match_shards
+from datascaler.data.plan.plan_file import open_plan, write_plan
 from datascaler.data.plan.shard_rows import ShardRows
 from datascaler.data.pool.shards import Shard, pool_digest
 from datascaler.errors import ConfigError

@@ -10,7 +10,8 @@ import pytest
 
 from datascaler.data.plan import compile_plan as build_plan_module
 from datascaler.data.plan.compile_plan import build_plan
-from datascaler.data.plan.plan import Plan, open_plan, write_plan
+from datascaler.data.plan.plan import Plan
+from datascaler.data.plan.plan_file import open_plan, write_plan
 from datascaler.data.pool.shards import find_shards
 from datascaler.data.tables.index_tables import index_pool
 from datascaler.data.tables.score_table import read_table, table_url

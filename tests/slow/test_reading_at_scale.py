@@ -10,7 +10,8 @@ from PIL import Image
 
 from datascaler import storage
 from datascaler.data.plan.compile_plan import build_plan
-from datascaler.data.plan.plan import Plan, match_shards, open_plan, write_plan
+from datascaler.data.plan.plan import Plan, match_shards
+from datascaler.data.plan.plan_file import open_plan, write_plan
 from datascaler.data.pool.shards import Shard, find_shards
 from datascaler.data.pool.uids import uid_of
 from datascaler.data.pool.write_tar import TarWriter

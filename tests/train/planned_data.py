@@ -7,7 +7,7 @@ import pytest
 
 from datascaler import storage
 from datascaler.data.plan import compile_plan as build_plan_module
-from datascaler.data.plan.plan import write_plan
+from datascaler.data.plan.plan_file import write_plan
 from tests.data.planned_pools import planned, uid_of_number
 from tests.data.tars import members_of, shard_of
 

@@ -18,7 +18,7 @@ import torch
 
 from datascaler import storage
 from datascaler.data.plan.compile_plan import build_plan
-from datascaler.data.plan.plan import write_plan
+from datascaler.data.plan.plan_file import write_plan
 from datascaler.data.pool.shards import find_shards
 from datascaler.data.pool.uids import uid_array
 from datascaler.data.runs.run_folder import RunSummary, finished, run_url

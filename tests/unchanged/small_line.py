@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 import torch
 
 from datascaler.cli.main import cli
-from datascaler.data.plan.plan import Plan, read_plan
+from datascaler.data.plan.plan import Plan
+from datascaler.data.plan.plan_file import read_plan
 from datascaler.data.subset.subset import read_subset
 from tests.tiny_clip import save_local_dir
 from tests.train.runs import make_pool

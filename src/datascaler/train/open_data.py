@@ -6,7 +6,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from datascaler import storage
-from datascaler.data.plan.plan import match_shards, open_plan
+from datascaler.data.plan.plan import match_shards
+from datascaler.data.plan.plan_file import open_plan
 from datascaler.data.pool.shards import find_shards, pool_digest
 from datascaler.data.subset.subset import subset_digest
 from datascaler.data.subset.uid_filter import UidFilter, save_filter

@@ -19,7 +19,7 @@ from datascaler.data.materialize import planned_members
 from datascaler.data.materialize.materialize_subset import Materialized, materialize_subset
 from datascaler.data.materialize.output_shards import output_shards
 from datascaler.data.plan.compile_plan import build_plan
-from datascaler.data.plan.plan import write_plan
+from datascaler.data.plan.plan_file import write_plan
 from datascaler.data.pool.check import check_pool
 from datascaler.data.pool.shards import find_shards
 from datascaler.data.pool.uids import uid_array, uid_hex, uid_of

@@ -9,7 +9,8 @@ import pytest
 
 from datascaler.data.plan import make_plan as make_plan_module
 from datascaler.data.plan.make_plan import cached_plan
-from datascaler.data.plan.plan import Plan, open_plan
+from datascaler.data.plan.plan import Plan
+from datascaler.data.plan.plan_file import open_plan
 from datascaler.data.pool.shards import Shard, find_shards
 from datascaler.data.pool.uids import uid_of
 from datascaler.data.tables.index_tables import index_folder, index_pool

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from datascaler.data.plan import compile_plan as build_plan_module
 from datascaler.data.plan.compile_plan import build_plan, compile_plan
-from datascaler.data.plan.plan import Plan, open_plan, write_plan
+from datascaler.data.plan.plan import Plan
+from datascaler.data.plan.plan_file import open_plan, write_plan
 from datascaler.data.plan.shard_rows import ShardRows, rows_of_table
 from datascaler.data.pool.samples import BAD_IMAGE, OK
 from datascaler.data.pool.shards import Shard

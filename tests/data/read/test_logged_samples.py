@@ -10,7 +10,7 @@ import pytest
 
 from datascaler.data.plan.compile_plan import compile_plan
 from datascaler.data.plan.make_plan import cached_plan
-from datascaler.data.plan.plan import read_plan
+from datascaler.data.plan.plan_file import read_plan
 from datascaler.data.plan.shard_rows import rows_of_log
 from datascaler.data.pool.samples import OK
 from datascaler.data.pool.shards import find_shards

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from datascaler import storage
 from datascaler.cli.main import cli
 from datascaler.data.plan.compile_plan import build_plan
-from datascaler.data.plan.plan import write_plan
+from datascaler.data.plan.plan_file import write_plan
 from datascaler.data.pool.samples import BAD_IMAGE, OK, Sample
 from datascaler.data.pool.shard_list import frozen_shards
 from datascaler.data.pool.shards import find_shards, pool_digest

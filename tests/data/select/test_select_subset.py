@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from datascaler import storage
-from datascaler.data.plan.plan import open_plan
+from datascaler.data.plan.plan_file import open_plan
 from datascaler.data.pool.uids import uid_hex
 from datascaler.data.select.select_subset import select_subset
 from datascaler.data.subset.subset import read_recipe, read_subset, subset_digest

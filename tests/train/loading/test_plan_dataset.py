@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datascaler import PlanDataset
-from datascaler.data.plan.plan import match_shards, open_plan
+from datascaler.data.plan.plan import match_shards
+from datascaler.data.plan.plan_file import open_plan
 from datascaler.data.pool.images import decode_rgb
 from datascaler.data.pool.shards import find_shards
 from datascaler.errors import ConfigError

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from datascaler import PlanDataset, storage
-from datascaler.data.plan.plan import write_plan
+from datascaler.data.plan.plan_file import write_plan
 from datascaler.data.runs.run_folder import finished, run_url
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.models.run_weights import newest_checkpoint

@@ -26,7 +26,8 @@ from datascaler.data.materialize.materialize_shard import SHARD_FORMAT, STATS_FO
 from datascaler.data.materialize.output_shards import OutputShard, output_shards
 from datascaler.data.plan.known_plan import given_plan, plan_beside, tables_of_recipe
 from datascaler.data.plan.make_plan import cached_plan
-from datascaler.data.plan.plan import Plan, match_shards, read_plan
+from datascaler.data.plan.plan import Plan, match_shards
+from datascaler.data.plan.plan_file import read_plan
 from datascaler.data.pool.shards import Shard, find_shards
 from datascaler.data.subset.npy_format import write_npy
 from datascaler.data.subset.subset import read_subset, subset_digest

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from datascaler import storage
 from datascaler.data.plan.compile_plan import compile_plan
-from datascaler.data.plan.plan import Plan, match_shards, read_plan
+from datascaler.data.plan.plan import Plan, match_shards
+from datascaler.data.plan.plan_file import read_plan
 from datascaler.data.plan.shard_rows import has_all_logs, has_all_tables, rows_of_log, rows_of_table
 from datascaler.data.pool.shard_list import read_frozen_shards
 from datascaler.data.pool.shards import Shard, find_shards, pool_digest

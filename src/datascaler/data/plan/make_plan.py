@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from datascaler import storage
 from datascaler.data.plan.compile_plan import Coverage, build_plan, compile_plan
-from datascaler.data.plan.plan import Plan, read_plan, write_plan
+from datascaler.data.plan.plan import Plan
+from datascaler.data.plan.plan_file import read_plan, write_plan
 from datascaler.data.plan.shard_rows import has_all_logs, has_all_tables, rows_of_log
 from datascaler.data.pool.shards import Shard, pool_digest
 from datascaler.data.subset.subset import subset_digest

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from datascaler import __version__, storage
 from datascaler.data.plan.compile_plan import Coverage, build_plan
-from datascaler.data.plan.plan import write_plan
+from datascaler.data.plan.plan_file import write_plan
 from datascaler.data.pool.shard_list import read_frozen_shards
 from datascaler.data.pool.shards import Shard, pool_digest
 from datascaler.data.select.score_source import RANDOM, ScoreSource, mixed_source, one_source

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from datascaler.data.plan.known_plan import given_plan, plan_beside, tables_of_recipe, url_beside
 from datascaler.data.plan.make_plan import cached_plan
-from datascaler.data.plan.plan import Plan, match_shards, read_plan
+from datascaler.data.plan.plan import Plan, match_shards
+from datascaler.data.plan.plan_file import read_plan
 from datascaler.data.pool.shards import Shard, find_shards
 from datascaler.data.subset.subset import read_recipe, read_subset
 from datascaler.errors import ConfigError

@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from datascaler import storage
-from datascaler.data.plan.plan import match_shards, open_plan
+from datascaler.data.plan.plan import match_shards
+from datascaler.data.plan.plan_file import open_plan
 from datascaler.data.pool.images import decode_rgb
 from datascaler.data.pool.samples import Sample
 from datascaler.data.pool.shards import find_shards

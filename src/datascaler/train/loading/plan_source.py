@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datascaler import storage
-from datascaler.data.plan.plan import open_plan
+from datascaler.data.plan.plan_file import open_plan
 from datascaler.data.pool.samples import Sample
 from datascaler.data.pool.shards import Shard
 from datascaler.data.read.cache import BlockCache

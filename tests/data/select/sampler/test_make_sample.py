@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from datascaler import storage
 from datascaler.cli.main import cli
-from datascaler.data.plan.plan import open_plan
+from datascaler.data.plan.plan_file import open_plan
 from datascaler.data.pool.samples import BAD_IMAGE, OK, Sample
 from datascaler.data.pool.shard_list import frozen_shards
 from datascaler.data.pool.uids import split_uid, uid_hex
