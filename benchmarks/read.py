@@ -33,6 +33,7 @@ def main() -> int:
     arguments = _arguments()
     with tempfile.TemporaryDirectory(prefix="bench-read-", dir=arguments.folder) as scratch:
         folder = Path(scratch)
+        os.environ["TMPDIR"] = scratch  # where readers keep what they find out about a pool
         write_pool(folder / "pool", SHARDS)
         result = decoding(folder, arguments.turns) | filtering(folder, arguments.turns) | remote_bytes(folder)
     return verdict(result | {"cores": len(os.sched_getaffinity(0))}, at_least=AT_LEAST, at_most=AT_MOST)
@@ -72,6 +73,7 @@ def filtering(folder: Path, turns: int) -> dict[str, float]:
         {
             "webdataset-filtered": (pool, text),
             "webdataset-all": (copy, ""),
+            "datascaler-first": (pool, plan),
             "datascaler-filtered": (pool, plan),
         },
         len(kept),

@@ -9,6 +9,7 @@ webdataset, and not used where everything is read.
 
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -81,6 +82,13 @@ def datascaler_filtered(pool: str, plan: str) -> Iterator[int]:
                 yield 1
 
 
+def datascaler_first(pool: str, plan: str) -> Iterator[int]:
+    """The same when nobody has read by this plan before, so that nothing is known of where its rows lie."""
+    with tempfile.TemporaryDirectory() as tempfile.tempdir:
+        yield from datascaler_filtered(pool, plan)
+    tempfile.tempdir = None
+
+
 def datascaler_decoded(how: Decoder, pool: str, plan: str) -> Iterator[int]:
     """Batches of training pictures, uint8, as the loader of `datascaler train` makes them."""
     with _planned(pool, plan) as batches:
@@ -116,6 +124,7 @@ WAYS: dict[str, Callable[[str, str], Iterator[int]]] = {
     "webdataset-filtered": webdataset_filtered,
     "webdataset-all": webdataset_all,
     "datascaler-filtered": datascaler_filtered,
+    "datascaler-first": datascaler_first,
     "datascaler-bicubic": partial(datascaler_decoded, "bicubic"),
     "datascaler-fast": partial(datascaler_decoded, "fast"),
 }

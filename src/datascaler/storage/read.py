@@ -171,19 +171,20 @@ def read_local_into(url: str, start: int, buffer: memoryview) -> int:
 
     For one who reads much and keeps little of it: a buffer that is used again needs no new memory for every read.
     """
-    with _opened_local(url) as descriptor:
+    with opened_local(url) as descriptor:
         return _fill(descriptor, start, buffer)
 
 
-def expect_local(url: str, start: int, end: int) -> None:
-    """Have the system read a part of a local file into its cache, without waiting for it."""
+def expect_local(url: str, ranges: Sequence[tuple[int, int]]) -> None:
+    """Have the system read parts [start, end) of a local file into its cache, without waiting for it."""
     if hasattr(os, "posix_fadvise"):
-        with _opened_local(url) as descriptor:
-            os.posix_fadvise(descriptor, start, end - start, os.POSIX_FADV_WILLNEED)
+        with opened_local(url) as descriptor:
+            for start, end in ranges:
+                os.posix_fadvise(descriptor, start, end - start, os.POSIX_FADV_WILLNEED)
 
 
 def _read_local(url: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-    with _opened_local(url) as descriptor:
+    with opened_local(url) as descriptor:
         return [_pread(descriptor, start, max(end - start, 0)) for start, end in ranges]
 
 
@@ -206,7 +207,8 @@ def _fill(descriptor: int, start: int, buffer: memoryview) -> int:
 
 
 @contextmanager
-def _opened_local(url: str) -> Iterator[int]:
+def opened_local(url: str) -> Iterator[int]:
+    """A descriptor of a local file, for `os.pread`. Raises NotFoundError and StorageError, for what is read too."""
     with translated_errors(url):
         descriptor = os.open(local_path(url), os.O_RDONLY)
         try:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from datascaler.data.pool import tar as tar_module
-from datascaler.data.pool.tar import BLOCK_BYTES, Member, walk_tar
+from datascaler.data.pool.tar import BLOCK_BYTES, Member, plain_header, scan_tar, walk_tar
 from datascaler.data.pool.write_tar import TarWriter
 from datascaler.errors import TarDamageError
 from tests.data.tars import tar_of
@@ -219,3 +219,34 @@ def test_a_block_of_zeros_inside_is_no_end(monkeypatch: pytest.MonkeyPatch, at: 
     files = raw[: 7 * BLOCK_BYTES]
     for end in (b"", bytes(BLOCK_BYTES), bytes(2 * BLOCK_BYTES), bytes(2 * BLOCK_BYTES) + raw):
         assert [member.name for member in walked(files + end)] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("format_", FORMATS.values(), ids=list(FORMATS))
+def test_a_plain_header_says_what_the_scan_says(format_: int) -> None:
+    raw = rich_archive(format_)
+    scanned = {entry.start - BLOCK_BYTES: (entry.name, entry.stop - entry.start) for entry in scan_tar(raw).entries}
+    found = {at: plain_header(raw[at : at + BLOCK_BYTES]) for at in range(0, len(raw), BLOCK_BYTES)}
+    plain = {at: header for at, header in found.items() if header is not None and at in scanned}
+    assert len(plain) >= 2 * len(SIZES)
+    assert {at: scanned[at] for at in plain if not is_extended(raw, at)} == {
+        at: header for at, header in plain.items() if not is_extended(raw, at)
+    }
+    # Contents, folders, links and what extends a header are none.
+    assert all(header is None for at, header in found.items() if at not in scanned)
+
+
+def is_extended(raw: bytes, at: int) -> bool:
+    """Whether a header before this one gives it a long name: two blocks before, its type."""
+    return at >= 2 * BLOCK_BYTES and raw[at - 2 * BLOCK_BYTES + 156] in b"xL"
+
+
+def test_a_header_with_a_changed_bit_is_not_plain() -> None:
+    header = tar_of([("a.jpg", b"content")])[:BLOCK_BYTES]
+    assert plain_header(header) == (b"a.jpg", 7)
+    generator = random.Random(0)
+    for _ in range(200):
+        broken = bytearray(header)
+        broken[generator.randrange(BLOCK_BYTES)] ^= 1 << generator.randrange(8)
+        assert plain_header(bytes(broken)) in (None, (b"a.jpg", 7))
+    assert plain_header(header[:-1]) is None
+    assert plain_header(b"") is None

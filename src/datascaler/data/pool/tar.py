@@ -19,6 +19,7 @@ _ZERO_BLOCK = bytes(BLOCK_BYTES)
 _CHECKSUM_BLANK = sum(b" " * 8)
 _ADLER_PRIME = 65521
 _REGULAR = frozenset(b"\x0007")
+_PLAIN = frozenset(b"\x000")
 _LINKS_AND_DEVICES = frozenset(b"12346")
 
 
@@ -149,6 +150,18 @@ def scan_pieces(file: IO[bytes], base: int = 0) -> Iterator[tuple[bytes, int, Sc
         # A member longer than what was read: twice as much next time, so that it is scanned few times.
         more = _READ_BYTES if scan.position else max(_READ_BYTES, len(content))
         content, base = content[scan.position :], base + scan.position
+
+
+def plain_header(header: bytes) -> tuple[bytes, int] | None:
+    """The name and size of a regular file under a short name, if this is the sound header of one; else ask scan_tar."""
+    try:
+        if len(header) != BLOCK_BYTES or adler32(header) & 0xFFFF != _adler_sum(header[148:156]):
+            return None
+        size = _number(header[124:136])
+    except ValueError:
+        return None
+    name = header[:100].partition(b"\0")[0]
+    return (name, size) if header[156] in _PLAIN and not header[345] and not name.endswith(b"/") else None
 
 
 def text_of(raw: bytes) -> str:

@@ -4,7 +4,7 @@ A plan knows its rows by number, so no json is read for a uid. What is kept is c
 in memory, and touching new pages for every piece costs more time than the copy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from datascaler.data.pool.samples import IMAGE_SUFFIXES, OK, Group, Sample, sample_of
@@ -12,6 +12,8 @@ from datascaler.data.pool.tar import BLOCK_BYTES, Entry, Member, raw_of, scan_ta
 from datascaler.data.pool.ustar import UstarSamples, ustar_samples
 
 _IMAGE_SUFFIXES = tuple(suffix.encode() for suffix in IMAGE_SUFFIXES)
+_FEW_SAMPLES = 12
+"""Up to so many are found sooner header by header: a call of numpy costs as much for one as for a hundred."""
 
 
 Spans = tuple[bytes, int, int, dict[bytes, tuple[int, int]]]
@@ -34,8 +36,8 @@ def kept_samples(content: bytes | memoryview, piece: Piece, rows: Sequence[int])
     damaged or cut short, or it is not the one that the plan was made from. Samples before a fault are those that were
     planned; where all can be followed and there are more or fewer of them, none is known to be.
     """
-    there = FoundSamples(content, piece.start)
     planned = piece.end_row - piece.first_row
+    there = FoundSamples(content, piece.start, are_few=planned <= _FEW_SAMPLES)
     # A piece ends with a sample, so a mark of the end is zeros where a header was.
     fault = there.fault or "the tar ends before its last sample" * there.is_ended
     if len(content) < piece.end - piece.start:
@@ -56,12 +58,28 @@ def kept_samples(content: bytes | memoryview, piece: Piece, rows: Sequence[int])
     return found, "" if len(found) == len(rows) else fault
 
 
+def kept_in_pieces(
+    contents: Iterable[bytes | memoryview], pieces: Sequence[Piece], rows: Sequence[int]
+) -> tuple[dict[int, Sample], str]:
+    """The same from several pieces, in the order of their rows."""
+    found: dict[int, Sample] = {}
+    fault, at = "", 0
+    for content, piece in zip(contents, pieces, strict=True):
+        first = at
+        while at < len(rows) and rows[at] < piece.end_row:
+            at += 1
+        good, wrong = kept_samples(content, piece, rows[first:at])
+        found |= good
+        fault = fault or wrong
+    return found, fault
+
+
 class FoundSamples:
     """The samples of bytes that begin with a header, found by their headers and grouped as `read_samples` does it."""
 
-    def __init__(self, content: bytes | memoryview, base: int) -> None:
+    def __init__(self, content: bytes | memoryview, base: int, *, are_few: bool = False) -> None:
         """`base` is where the content begins, for messages."""
-        self._plain = ustar_samples(content)
+        self._plain = None if are_few else ustar_samples(content)
         self._grouped: list[Spans] = []
         self.fault = ""
         """Why the content can't be followed to its end, if its bytes are wrong."""
@@ -82,7 +100,7 @@ class FoundSamples:
 def _plain_group(samples: UstarSamples, at: int) -> Spans:
     names, offsets, sizes, firsts = samples
     first = firsts[at]
-    dot = _dot(names[first])
+    dot = key_length_of(names[first])
     spans, stop = {}, 0
     for member in range(first, firsts[at + 1]):
         start = offsets[member] + BLOCK_BYTES
@@ -95,7 +113,7 @@ def _grouped(entries: list[Entry]) -> list[Spans]:
     groups: list[Spans] = []
     current, first, spans = b"", 0, dict[bytes, tuple[int, int]]()
     for name, offset, start, stop, end in entries:
-        dot = _dot(name)
+        dot = key_length_of(name)
         key, suffix = name[:dot], name[dot + 1 :]
         suffix = suffix.lower() if suffix.isascii() else raw_of(text_of(suffix).lower())
         if groups and key == current and suffix not in spans:
@@ -107,7 +125,7 @@ def _grouped(entries: list[Entry]) -> list[Spans]:
     return groups
 
 
-def _dot(name: bytes) -> int:
+def key_length_of(name: bytes) -> int:
     """Where the key ends: at the first dot after the last slash, or at the end."""
     dot = name.find(b".", name.rfind(b"/") + 1)
     return dot if dot >= 0 else len(name)

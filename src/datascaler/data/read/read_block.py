@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import struct
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,13 +12,14 @@ from numpy.typing import NDArray
 
 from datascaler import storage
 from datascaler.data.plan.copy_parts import by_copy
-from datascaler.data.plan.plan import PLAN_BLOCK_BYTES, Block, Plan
+from datascaler.data.plan.plan import Block, Plan
 from datascaler.data.pool.samples import DAMAGED_TAR, Sample
 from datascaler.data.pool.shards import Shard
 from datascaler.data.read.cache import BlockCache
-from datascaler.data.read.kept_samples import Piece, kept_samples
+from datascaler.data.read.kept_samples import Piece, kept_in_pieces, kept_samples
+from datascaler.data.read.local_block import LocalBlocks, rows_alone
 from datascaler.data.read.logged_samples import logged_samples
-from datascaler.data.read.read_buffer import read_buffer
+from datascaler.data.read.places import Places
 from datascaler.errors import NotFoundError
 
 REMOTE_REQUEST_BYTES = 256 << 10
@@ -35,96 +35,136 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
+class BlockRequest:
+    """What is wanted of a block, and where it lies."""
+
+    number: int
+    block: Block
+    url: str
+    is_local: bool
+    rows: NDArray[np.int64]
+    """Of each draw."""
+    kept: NDArray[np.int64]
+    """The distinct kept rows of the block, ascending."""
+    wanted: NDArray[np.int64]
+    """Those among them that are drawn."""
+    ranges: NDArray[np.int64] | None = None
+    """Bytes [start, end) of each wanted row, [k, 2], if it is known and cheaper to read these than the whole block."""
+    is_planned: bool = True
+    """Whether the ranges are the plan's. Others were found: they may be wrong, and the block itself tells."""
+
+    @property
+    def size(self) -> int:
+        """About how many bytes the samples take."""
+        return (self.block.end - self.block.start) * len(self.rows) // (self.block.end_row - self.block.first_row)
+
+    @property
+    def whole(self) -> Piece:
+        return Piece(self.block.start, self.block.end, self.block.first_row, self.block.end_row)
+
+
+@dataclass(slots=True)
 class BlockReader:
     """Reads blocks of a plan from the pool; safe to share between threads."""
 
     plan: Plan
     shards: Sequence[Shard]
     cache: BlockCache | None = None
+    places: Places | None = None
     _warned: set[int] = field(default_factory=set)
     """Shards that a warning was given about."""
-    _buffers: threading.local = field(default_factory=threading.local)
+    _local: LocalBlocks = field(default_factory=LocalBlocks)
 
     def samples(self, number: int, first: int, last: int) -> list[Sample]:
         """The draws [first, last) of a block: its kept samples in tar order, then their copies (`copy_parts`).
 
         One that can't be read stands there with status DAMAGED_TAR and no image: a fault never shifts the order.
         """
+        return self.answer(self.request(number, first, last))
+
+    def request(self, number: int, first: int, last: int) -> BlockRequest:
+        """What is to be read for these draws."""
         block = self.plan.block(number)
         every = self.plan.kept_rows(block.shard, block.first_row, block.end_row - block.first_row)
-        rows = by_copy(every)[first:last]
-        kept = _distinct(every)
-        found = self._cached(block, kept)
-        if found is None:
+        if self.plan.has_repeats:
+            kept, rows = _distinct(every), by_copy(every)[first:last]
             wanted = np.unique(rows)
-            found, fault = self._read(block, number, kept, wanted)
-            if fault:
-                self._warn(block, fault, is_logged=self.plan.row_uids(block.shard, wanted) is not None)
-            elif len(wanted) == len(kept):
-                self._keep(block, kept, found)
         else:
-            fault = ""
-        return [found.get(row) or _missing(row, fault) for row in rows.tolist()]
-
-    def expect(self, number: int, first: int, last: int) -> tuple[int, bool]:
-        """About how many bytes the draws [first, last) of a block take, and whether the block is local: then the system
-        is told to read it ahead.
-        """
-        block = self.plan.block(number)
+            kept, rows = every, every[first:last]
+            wanted = rows
         url = self.shards[block.shard].url
-        is_local = storage.is_local(url)
-        # Of a block that is read for copies only little is wanted.
-        if is_local and (first == 0 or not len(self.plan.arrays["range_start"])):
-            with suppress(NotFoundError):  # reading it will say so
-                storage.expect_local(url, block.start, block.end)
-        return (block.end - block.start) * (last - first) // (block.end_row - block.first_row), is_local
+        request = BlockRequest(number, block, url, storage.is_local(url), rows, kept, wanted)
+        at = np.searchsorted(kept, wanted)
+        ranges = self.plan.ranges(number, block)
+        if ranges is not None:
+            ranges = ranges[at]
+        elif self.places and request.is_local and len(kept) < block.end_row - block.first_row:
+            request.is_planned = False
+            ranges = self.places.get(number, block, int(at[0]), int(at[-1]) + 1)
+            ranges = ranges if ranges is None else ranges[at - at[0]]
+        request_bytes = LOCAL_REQUEST_BYTES if request.is_local else REMOTE_REQUEST_BYTES
+        if ranges is not None and _is_cheaper(ranges, block, request_bytes):
+            request.ranges = ranges
+        return request
 
-    def _read(
-        self, block: Block, number: int, every: NDArray[np.int64], rows: NDArray[np.int64]
-    ) -> tuple[dict[int, Sample], str]:
-        """Of `every` kept row of the block those of `rows`, both ascending and distinct."""
-        url = self.shards[block.shard].url
-        pieces = self._pieces(block, number, every, rows)
+    def expect(self, request: BlockRequest) -> None:
+        """Have the system read ahead what is to be read of a local file."""
+        block, ranges = request.block, request.ranges
+        parts = [(block.start, block.end)] if ranges is None else ranges.tolist()
+        with suppress(NotFoundError):  # reading it will say so
+            storage.expect_local(request.url, parts)
+
+    def answer(self, request: BlockRequest) -> list[Sample]:
+        """The samples as `samples` gives them."""
+        block, kept = request.block, request.kept
+        found = self._cached(block, kept)
+        fault = ""
+        if found is None:
+            found, fault = self._read(request)
+            if fault:
+                self._warn(block, fault, is_logged=self.plan.row_uids(block.shard, request.wanted) is not None)
+            elif len(request.wanted) == len(kept):
+                self._keep(block, kept, found)
+        return [found.get(row) or _missing(row, fault) for row in request.rows.tolist()]
+
+    def _read(self, request: BlockRequest) -> tuple[dict[int, Sample], str]:
+        block, url, rows, ranges = request.block, request.url, request.wanted.tolist(), request.ranges
+        uids = self.plan.row_uids(block.shard, request.wanted)
         try:
-            contents = self._contents(url, pieces)
+            if uids is not None:
+                return logged_samples(self._content(request), request.whole, rows, uids)
+            if request.is_local and ranges is not None and request.is_planned:
+                return rows_alone(url, ranges.tolist(), rows)
+            if request.is_local:
+                found = self._local.kept(url, request.whole, rows, ranges)
+                self._learn(request, found[0])
+                return found
+            if ranges is None:
+                return kept_samples(self._content(request), request.whole, rows)
+            pieces = list(_coalesced(ranges, request.wanted, REMOTE_REQUEST_BYTES))
+            return kept_in_pieces(storage.read_ranges(url, [piece[:2] for piece in pieces]), pieces, rows)
         except NotFoundError as error:
             return {}, str(error)
-        uids = self.plan.row_uids(block.shard, rows)
-        if uids is not None:
-            return logged_samples(contents[0], pieces[0], rows.tolist(), uids)
-        if len(pieces) == 1:
-            return kept_samples(contents[0], pieces[0], rows.tolist())
-        found: dict[int, Sample] = {}
-        fault = ""
-        for piece, content in zip(pieces, contents, strict=True):
-            among = rows[np.searchsorted(rows, piece.first_row) : np.searchsorted(rows, piece.end_row)].tolist()
-            good, wrong = kept_samples(content, piece, among)
-            found |= good
-            fault = fault or wrong
-        return found, fault
 
-    def _contents(self, url: str, pieces: list[Piece]) -> Sequence[bytes | memoryview]:
-        """What the pieces hold; a local one is overwritten by the next read of this thread."""
-        if len(pieces) > 1 or not storage.is_local(url):
-            return storage.read_ranges(url, [(piece.start, piece.end) for piece in pieces])
-        size = pieces[0].end - pieces[0].start
-        buffer = getattr(self._buffers, "buffer", None)
-        if buffer is None or len(buffer) < size:
-            buffer = self._buffers.buffer = read_buffer(max(size, PLAN_BLOCK_BYTES))
-        whole = buffer[:size]
-        return [whole[: storage.read_local_into(url, pieces[0].start, whole)]]
+    def _content(self, request: BlockRequest) -> bytes | memoryview:
+        """All of the block; of a local one until the next read of this thread."""
+        if request.is_local:
+            return self._local.whole(request.url, request.whole)
+        return storage.read_ranges(request.url, [(request.block.start, request.block.end)])[0]
 
-    def _pieces(self, block: Block, number: int, every: NDArray[np.int64], rows: NDArray[np.int64]) -> list[Piece]:
-        """What to ask for, so that `rows` are in it: whichever is cheaper, ranges or the whole block."""
-        whole = Piece(block.start, block.end, block.first_row, block.end_row)
-        ranges = self.plan.ranges(number)
-        if ranges is None:
-            return [whole]
-        url = self.shards[block.shard].url
-        request = LOCAL_REQUEST_BYTES if storage.is_local(url) else REMOTE_REQUEST_BYTES
-        pieces = list(_coalesced(ranges[np.searchsorted(every, rows)], rows, request))
-        cost = sum(piece.end - piece.start + request for piece in pieces)
-        return pieces if cost < block.end - block.start + request else [whole]
+    def _learn(self, request: BlockRequest, found: dict[int, Sample]) -> None:
+        """Where rows of a block lie, once all that are wanted were seen in it."""
+        wanted, kept = request.wanted, request.kept
+        if not self.places or request.is_planned or request.ranges is not None or len(found) < len(wanted):
+            return
+        first = int(np.searchsorted(kept, wanted[0]))
+        if np.array_equal(kept[first : first + len(wanted)], wanted):
+            ranges = [(found[row].offset, found[row].offset + found[row].length) for row in wanted.tolist()]
+            self.places.put(request.number, request.block, first, np.array(ranges, np.int64))
+
+    def close(self) -> None:
+        if self.places:
+            self.places.close()
 
     def _key(self, block: Block, rows: NDArray[np.int64]) -> str:
         """Names the kept rows of a block, whatever plan they are in: plans of one subset may cut other blocks."""
@@ -175,6 +215,14 @@ def _coalesced(ranges: NDArray[np.int64], rows: NDArray[np.int64], gap: int) -> 
     after = np.flatnonzero(ranges[1:, 0] - ranges[:-1, 1] > gap) + 1
     for first, last in zip([0, *after], [*after, len(rows)], strict=True):
         yield Piece(int(ranges[first, 0]), int(ranges[last - 1, 1]), int(rows[first]), int(rows[last - 1]) + 1)
+
+
+def _is_cheaper(ranges: NDArray[np.int64], block: Block, request_bytes: int) -> bool:
+    """Whether reading ranges [k, 2] costs less than the whole block, where a request costs as much as so many bytes."""
+    starts, ends = ranges.T
+    # What lies between two ranges is read along, or costs a request.
+    between = np.minimum(starts[1:] - ends[:-1], request_bytes)
+    return int((ends - starts).sum() + between.sum()) < block.end - block.start
 
 
 def _missing(row: int, fault: str) -> Sample:

@@ -13,6 +13,7 @@ from datascaler.data.pool.samples import Sample
 from datascaler.data.pool.shards import Shard
 from datascaler.data.read.cache import BlockCache
 from datascaler.data.read.order import Draw, Order, Window
+from datascaler.data.read.places import Places
 from datascaler.data.read.read_block import BlockReader
 from datascaler.data.read.stand_ins import StandIns, is_usable
 
@@ -60,11 +61,12 @@ class Reader:
         *,
         end: int | None = None,
         cache: BlockCache | None = None,
+        places: Places | None = None,
     ) -> None:
         """`shards` are in the plan's order; no window is read ahead for draws from number `end` on."""
         self._order = order
         self._end = end
-        self._blocks = BlockReader(plan, shards, cache)
+        self._blocks = BlockReader(plan, shards, cache, places)
         self._threads = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="read")
         self._cursors: dict[int, _Cursor] = {}
         self._soonest: list[tuple[_Place, int, _Cursor]] = []
@@ -102,6 +104,7 @@ class Reader:
 
     def close(self) -> None:
         self._threads.shutdown(cancel_futures=True)
+        self._blocks.close()
 
     def _is_behind(self, draw: Draw) -> bool:
         """Whether the stream is not open, or is past the draw."""
@@ -145,10 +148,12 @@ class Reader:
     def _ask(self, cursor: _Cursor) -> None:
         """Send the stream's next window on its way."""
         epoch, window = next(cursor.upcoming)
-        size, is_local = self._blocks.expect(window.block, window.first, window.last)
+        request = self._blocks.request(window.block, window.first, window.last)
+        size, load = request.size, partial(self._blocks.answer, request)
         # Threads fetch from an object store; a disk is read ahead by the system, and threads would only cost CPU.
-        load = partial(self._load, window)
-        samples = cache(load) if is_local else self._threads.submit(load).result
+        if request.is_local:
+            self._blocks.expect(request)
+        samples = cache(load) if request.is_local else self._threads.submit(load).result
         cursor.pending.append(_Pending(epoch, window, size, samples, bytearray(window.last - window.first)))
         self._ahead_bytes += size
         self._ahead_windows += 1
@@ -170,6 +175,3 @@ class Reader:
     def _is_wanted(self, epoch: int, position: int) -> bool:
         """Whether any stream's draw at this position comes before the end."""
         return self._end is None or epoch * self._order.samples + position * self._order.streams < self._end
-
-    def _load(self, window: Window) -> list[Sample]:
-        return self._blocks.samples(window.block, window.first, window.last)

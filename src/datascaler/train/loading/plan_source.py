@@ -10,6 +10,7 @@ from datascaler.data.pool.samples import Sample
 from datascaler.data.pool.shards import Shard
 from datascaler.data.read.cache import BlockCache
 from datascaler.data.read.order import Order
+from datascaler.data.read.places import Places
 from datascaler.data.read.reader import Reader
 
 
@@ -30,7 +31,8 @@ class Planned:
         plan = open_plan(self.plan_path, checked=True)
         order = Order.of(plan, seed, batch_size)
         cache = BlockCache(Path(self.cache_dir), self.cache_bytes) if self.cache_dir else None
-        return PlannedFeed(order, Reader(plan, self.shards, order, end=end, cache=cache))
+        places = Places.of(plan, self.plan_path, self.shards) if storage.is_local(self.shards[0].url) else None
+        return PlannedFeed(order, Reader(plan, self.shards, order, end=end, cache=cache, places=places))
 
 
 class PlannedFeed:

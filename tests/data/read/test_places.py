@@ -1,0 +1,181 @@
+"""Rows that are read alone, by places that were found, against the same rows read with their block."""
+
+import os
+import random
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datascaler.data.plan import compile_plan as build_plan_module
+from datascaler.data.plan.compile_plan import compile_plan
+from datascaler.data.plan.plan import Plan, match_shards
+from datascaler.data.plan.plan_file import open_plan, write_plan
+from datascaler.data.plan.shard_rows import rows_of_table
+from datascaler.data.pool.samples import OK, Sample
+from datascaler.data.pool.shards import Shard
+from datascaler.data.read import read_block as read_block_module
+from datascaler.data.read.kept_samples import Piece, kept_samples
+from datascaler.data.read.local_block import FasterWay
+from datascaler.data.read.places import Places
+from datascaler.data.read.read_block import BlockReader
+from datascaler.data.tables.index_tables import index_pool
+from tests.data.damaged_pools import damaged_pool
+from tests.data.planned_pools import overwrite_unseen
+from tests.data.random_pools import random_pool, sorted_pairs
+
+WHOLE, ALONE = range(2)
+
+
+@pytest.fixture(autouse=True)
+def _alone_where_it_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In small blocks, and however long it takes; what is found is kept in the test's folder."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(build_plan_module, "PLAN_BLOCK_BYTES", 15_000)
+    monkeypatch.setattr(read_block_module, "LOCAL_REQUEST_BYTES", 0)
+    monkeypatch.setattr(FasterWay, "next", lambda *_: ALONE)
+
+
+def planned(folder: Path, shards: list[Shard], uids: list[str]) -> Plan:
+    index_pool(shards, f"{folder}/index")
+    plan, _ = compile_plan(shards, partial(rows_of_table, f"{folder}/index"), sorted_pairs(uids))
+    write_plan(f"{folder}/x.plan", plan)
+    return open_plan(folder / "x.plan")
+
+
+def read_all(plan: Plan, shards: list[Shard], places: Places | None = None) -> list[list[Sample]]:
+    """By block, in two parts."""
+    reader = BlockReader(plan, match_shards(plan, shards), places=places)
+    kept = enumerate(plan.arrays["block_kept"].tolist())
+    # As two streams read a block that lies on the border between them.
+    parts = ((number, part) for number, count in kept for part in ((0, count // 3), (count // 3, count)))
+    return [reader.samples(number, first, last) for number, (first, last) in parts if first < last]
+
+
+def known(plan: Plan, places: Places) -> int:
+    """Blocks whose places are known."""
+    found = 0
+    for number in np.flatnonzero(plan.arrays["block_kept"]).tolist():
+        block = plan.block(number)
+        kept = len(np.unique(plan.kept_rows(block.shard, block.first_row, block.end_row - block.first_row)))
+        found += places.get(number, block, 0, kept) is not None
+    return found
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_rows_alone_are_those_of_their_block(tmp_path: Path, seed: int) -> None:
+    """Of odd tars: long names, directories, members in any order, no txt, a png."""
+    pool = random_pool(tmp_path / "pool", seed)
+    plan = planned(tmp_path, pool.shards, sorted({uid for rows in pool.rows for uid in rows if uid})[::2])
+    expected = read_all(plan, pool.shards)
+    places = Places.of(plan, tmp_path / "x.plan", pool.shards)
+    assert known(plan, places) == 0
+    assert read_all(plan, pool.shards, places) == expected
+    again = Places.of(plan, tmp_path / "x.plan", pool.shards)  # as another process has it
+    assert known(plan, again) > 0
+    assert read_all(plan, pool.shards, again) == expected
+    places.close()
+    again.close()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_of_damaged_shards_the_same_is_read(tmp_path: Path, seed: int) -> None:
+    pool = damaged_pool(tmp_path / "pool", seed, 16)
+    plan = planned(tmp_path, pool.shards, pool.subset(random.Random(seed), 0.6))
+    expected = read_all(plan, pool.shards)
+    places = Places.of(plan, tmp_path / "x.plan", pool.shards)
+    for _ in range(2):
+        assert read_all(plan, pool.shards, places) == expected
+    places.close()
+
+
+def test_what_rots_later_is_lost_alone_and_never_another_sample(tmp_path: Path) -> None:
+    pool = damaged_pool(tmp_path / "pool", 1, 16, kinds=["sound"])
+    plan = planned(tmp_path, pool.shards, pool.subset(random.Random(1), 0.6))
+    places = Places.of(plan, tmp_path / "x.plan", pool.shards)
+    before = read_all(plan, pool.shards, places)
+    for number, shard in enumerate(pool.shards):
+        content = bytearray(Path(shard.url).read_bytes())
+        for at in random.Random(number).sample(range(len(content)), 60):
+            content[at] ^= 1
+        overwrite_unseen(Path(shard.url), bytes(content))
+    lost = 0
+    after = chain.from_iterable(read_all(plan, pool.shards, places))
+    for was, now in zip(chain.from_iterable(before), after, strict=True):
+        lost += now.status != OK
+        assert now.status != OK or (now.row, now.key, now.offset) == (was.row, was.key, was.offset)
+    assert lost > 0
+    places.close()
+
+
+def folder_of(places: Path) -> Path:
+    return places / f"datascaler-{os.getuid()}"
+
+
+@pytest.mark.parametrize("content", ["wrong", "short"])
+def test_a_file_that_is_wrong_does_no_harm(tmp_path: Path, content: str) -> None:
+    pool = random_pool(tmp_path / "pool", 2)
+    plan = planned(tmp_path, pool.shards, sorted({uid for rows in pool.rows for uid in rows if uid})[::2])
+    expected = read_all(plan, pool.shards)
+    places = Places.of(plan, tmp_path / "x.plan", pool.shards)
+    read_all(plan, pool.shards, places)
+    places.close()
+    (file,) = folder_of(tmp_path).iterdir()
+    size = file.stat().st_size
+    file.write_bytes(random.Random(0).randbytes(size) if content == "wrong" else file.read_bytes()[: size // 2])
+    places = Places.of(plan, tmp_path / "x.plan", pool.shards)
+    for _ in range(2):
+        assert read_all(plan, pool.shards, places) == expected
+    places.close()
+
+
+def test_another_plan_of_the_pool_has_a_file_of_its_own(tmp_path: Path) -> None:
+    pool = random_pool(tmp_path / "pool", 2)
+    uids = sorted({uid for rows in pool.rows for uid in rows if uid})
+    for half in (0, 1):
+        plan = planned(tmp_path, pool.shards, uids[half::2])
+        places = Places.of(plan, tmp_path / "x.plan", pool.shards)
+        assert known(plan, places) == 0
+        read_all(plan, pool.shards, places)
+        assert known(plan, places) > 0
+        places.close()
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_where_nothing_can_be_kept_or_others_can_write_blocks_are_read_whole(tmp_path: Path, is_folder: bool) -> None:
+    pool = random_pool(tmp_path / "pool", 2)
+    plan = planned(tmp_path, pool.shards, sorted({uid for rows in pool.rows for uid in rows if uid})[::2])
+    expected = read_all(plan, pool.shards)
+    folder = folder_of(tmp_path)
+    if is_folder:
+        folder.mkdir()
+        folder.chmod(0o777)
+    else:
+        folder.write_text("no folder")
+    places = Places.of(plan, tmp_path / "x.plan", pool.shards)
+    for _ in range(2):
+        assert read_all(plan, pool.shards, places) == expected
+    assert known(plan, places) == 0
+    places.close()
+
+
+def test_a_pool_of_the_usual_form_is_read_without_another_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = damaged_pool(tmp_path / "pool", 3, 4, kinds=["sound"], formats=[0])
+    plan = planned(tmp_path, pool.shards, pool.subset(random.Random(1), 0.6))
+    places = Places.of(plan, tmp_path / "x.plan", pool.shards)
+    expected = read_all(plan, pool.shards, places)
+    looked: list[int] = []
+
+    def noting(content: bytes | memoryview, piece: Piece, rows: Sequence[int]) -> tuple[dict[int, Sample], str]:
+        looked.extend(rows)
+        return kept_samples(content, piece, rows)
+
+    monkeypatch.setattr("datascaler.data.read.local_block.kept_samples", noting)
+    assert read_all(plan, pool.shards, places) == expected
+    # Those without a txt, whose json is asked, and images that are no jpg.
+    assert len(looked) < sum(map(len, expected))
+    places.close()
