@@ -49,16 +49,16 @@ print(time.perf_counter() - began, time.process_time() - used, coverage.present)
 OPEN = """
 import sys, time
 from pathlib import Path
-from datascaler.data.plan.plan_file import open_plan
+from datascaler.data.plan.plan_file import map_plan
 began = time.perf_counter()
-plan = open_plan(Path(sys.argv[1]))
+plan = map_plan(Path(sys.argv[1]))
 print(1000 * (time.perf_counter() - began))
 """
 MAP = """
 import sys
 from pathlib import Path
-from datascaler.data.plan.plan_file import open_plan
-plan = open_plan(Path(sys.argv[1]))
+from datascaler.data.plan.plan_file import map_plan
+plan = map_plan(Path(sys.argv[1]))
 print(sum(int(array.sum()) for array in plan.arrays.values()), flush=True)
 sys.stdin.read()
 """

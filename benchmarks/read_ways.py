@@ -23,7 +23,7 @@ from open_clip import image_transform
 
 from datascaler import storage
 from datascaler.data.plan.plan import match_shards
-from datascaler.data.plan.plan_file import open_plan
+from datascaler.data.plan.plan_file import map_plan
 from datascaler.data.pool.samples import Sample
 from datascaler.data.pool.shards import find_shards
 from datascaler.spec.train import Decoder
@@ -105,7 +105,7 @@ def datascaler_decoded(how: Decoder, pool: str, plan: str) -> Iterator[int]:
 def _planned(pool: str, plan: str) -> Iterator[Iterator[Iterator[tuple[int, Iterator[Sample]]]]]:
     """The batches of an epoch, each as draws with their samples, as a training process gets them."""
     with storage.local_copy(plan) as path:
-        opened = open_plan(path)
+        opened = map_plan(path)
         source = Planned(plan_path=path, shards=match_shards(opened, find_shards(pool)))
         feed = source.open(seed=0, batch_size=BATCH_SIZE, end=opened.samples)
         try:

@@ -13,7 +13,7 @@ import torch
 
 from datascaler import storage
 from datascaler.data.plan.compile_plan import build_plan
-from datascaler.data.plan.plan_file import open_plan, write_plan
+from datascaler.data.plan.plan_file import map_plan, write_plan
 from datascaler.data.pool.samples import Sample
 from datascaler.data.pool.shard_list import frozen_shards, read_frozen_shards
 from datascaler.data.pool.shards import Shard
@@ -65,7 +65,7 @@ def plan_case(folder: Path) -> Case:
     path = folder / "x.plan"
 
     def read() -> Any:
-        plan = open_plan(path)
+        plan = map_plan(path)
         arrays = {name: array.tobytes() for name, array in plan.arrays.items()}
         return plan.pool_digest, plan.subset_digest, plan.wanted, arrays, plan.shards
 

@@ -26,7 +26,7 @@ from tests.test_layers import SOURCE, files, imports_of, module_of
 
 NAMES = {
     *("open_pool", "read_subset", "write_subset", "select_subset"),
-    "PlanDataset",
+    *("open_plan", "PlanDataset"),
     *("ScoreSpec", "score_pool", "score_images"),
     *("TrainSpec", "datacomp_recipe", "train_clip", "build_clip", "load_clip"),
     *("EvalSpec", "evaluate_clip", "DatascalerError"),
@@ -67,7 +67,7 @@ assert set(datascaler.__all__) <= set(dir(datascaler))
 assert not hasattr(datascaler, "no_such_name")
 from datascaler import DatascalerError, EvalSpec, ScoreSpec, TrainSpec, datacomp_recipe
 assert {"torch", "numpy", "pyarrow", "fsspec", "click"}.isdisjoint(sys.modules)
-from datascaler import open_pool, read_subset, select_subset, write_subset
+from datascaler import open_plan, open_pool, read_subset, select_subset, write_subset
 assert {"torch", "open_clip", "click"}.isdisjoint(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)

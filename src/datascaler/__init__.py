@@ -9,6 +9,7 @@ _HOMES = {
     "read_subset": "datascaler.data.subset.subset",
     "write_subset": "datascaler.data.subset.subset",
     "select_subset": "datascaler.data.select.select_subset",
+    "open_plan": "datascaler.data.plan.plan_file",
     "PlanDataset": "datascaler.train.loading.plan_dataset",
     "ScoreSpec": "datascaler.spec.score",
     "score_pool": "datascaler.score.score_pool",

@@ -1,5 +1,6 @@
 """What type checkers see of the package: its lazily imported names, where they are."""
 
+from datascaler.data.plan.plan_file import open_plan as open_plan
 from datascaler.data.select.select_subset import select_subset as select_subset
 from datascaler.data.subset.subset import read_subset as read_subset
 from datascaler.data.subset.subset import write_subset as write_subset

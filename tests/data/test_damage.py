@@ -15,7 +15,7 @@ from datascaler import PlanDataset, storage
 from datascaler.data.plan import compile_plan as build_plan_module
 from datascaler.data.plan.compile_plan import compile_plan
 from datascaler.data.plan.plan import Plan, match_shards
-from datascaler.data.plan.plan_file import open_plan, write_plan
+from datascaler.data.plan.plan_file import map_plan, write_plan
 from datascaler.data.plan.shard_rows import ShardRows, rows_of_log, rows_of_table
 from datascaler.data.pool.images import decode_pixels
 from datascaler.data.pool.samples import OK, Sample
@@ -126,7 +126,7 @@ def seen_by_plan(
 ) -> Seen:
     plan, coverage = compile_plan(pool.shards, rows_of, None if wanted is None else sorted_pairs(wanted))
     write_plan(f"{folder}/x.plan", plan)
-    plan = open_plan(folder / "x.plan")
+    plan = map_plan(folder / "x.plan")
     found = list(read_all(plan, pool.shards))
     assert len(found) == plan.samples == coverage.present
     return seen(found)

@@ -11,7 +11,7 @@ from datascaler.data.plan import compile_plan as build_plan_module
 from datascaler.data.plan.arrays import PlanArrays
 from datascaler.data.plan.compile_plan import build_plan
 from datascaler.data.plan.plan import match_shards
-from datascaler.data.plan.plan_file import open_plan, write_plan
+from datascaler.data.plan.plan_file import map_plan, write_plan
 from datascaler.data.plan.shard_rows import ShardRows
 from datascaler.data.pool.shards import Shard, pool_digest
 from datascaler.errors import ConfigError
@@ -31,7 +31,7 @@ def test_a_plan_comes_back_from_its_file_as_a_map(tmp_path: Path, monkeypatch: p
     shards, content = pool_of(tmp_path, seed=3)
     plan, _ = build_plan(shards, str(tmp_path), sorted_uids(wanted_from(content, seed=3)))
     write_plan(f"{tmp_path}/x.plan", plan)
-    opened = open_plan(tmp_path / "x.plan")
+    opened = map_plan(tmp_path / "x.plan")
     for name, array in plan.arrays.items():
         assert opened.arrays[name].dtype == array.dtype
         assert np.array_equal(opened.arrays[name], array)
@@ -92,9 +92,9 @@ def test_files_that_are_no_plans(tmp_path: Path) -> None:
     for content in contents:
         path.write_bytes(content)
         with pytest.raises(ConfigError, match="is not a plan of this version"):
-            open_plan(path)
+            map_plan(path)
     with pytest.raises(ConfigError, match="is not a plan of this version"):
-        open_plan(tmp_path / "missing.plan")
+        map_plan(tmp_path / "missing.plan")
 
 
 def test_a_plan_that_was_cut_or_is_of_another_version(tmp_path: Path) -> None:
@@ -106,13 +106,13 @@ def test_a_plan_that_was_cut_or_is_of_another_version(tmp_path: Path) -> None:
     for cut in [*range(0, len(whole), 37), len(whole) - 1, len(whole) - 8]:
         path.write_bytes(whole[:cut])
         with pytest.raises(ConfigError, match=r"x\.plan is not a plan of this version .* build it anew"):
-            open_plan(path)
+            map_plan(path)
     path.write_bytes(whole + b"12345678")
     with pytest.raises(ConfigError, match="longer than its header says"):
-        open_plan(path)
+        map_plan(path)
     path.write_bytes(whole.replace(b'"plan_version":"3"', b'"plan_version":"9"'))
     with pytest.raises(ConfigError, match="version 9, this code reads 3"):
-        open_plan(path)
+        map_plan(path)
 
 
 @pytest.mark.parametrize("name", ["shard_end", "shard_bits", "bits", "block_kept", "repeat_row"])
@@ -122,7 +122,7 @@ def test_a_plan_whose_arrays_disagree(tmp_path: Path, name: str) -> None:
     plan.arrays[name] = plan.arrays[name][:-1]
     write_plan(f"{tmp_path}/x.plan", plan)
     with pytest.raises(ConfigError, match=f"{name} has .* entries|entries, not"):
-        open_plan(tmp_path / "x.plan")
+        map_plan(tmp_path / "x.plan")
 
 
 def test_a_plan_of_ten_million_rows_opens_at_once(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_plan_of_ten_million_rows_opens_at_once(tmp_path: Path) -> None:
     seconds = []
     for _ in range(5):
         began = time.process_time()
-        opened = open_plan(tmp_path / "x.plan")
+        opened = map_plan(tmp_path / "x.plan")
         seconds.append(time.process_time() - began)
         assert opened.samples == plan.samples
     assert min(seconds) < 0.05

@@ -11,7 +11,7 @@ import pytest
 from datascaler.data.plan import compile_plan as build_plan_module
 from datascaler.data.plan.compile_plan import build_plan
 from datascaler.data.plan.plan import Plan
-from datascaler.data.plan.plan_file import open_plan, write_plan
+from datascaler.data.plan.plan_file import map_plan, write_plan
 from datascaler.data.pool.shards import find_shards
 from datascaler.data.tables.index_tables import index_pool
 from datascaler.data.tables.score_table import read_table, table_url
@@ -23,7 +23,7 @@ def planned(pool: RandomPool, folder: Path, uids: list[str] | None) -> Plan:
     index_pool(pool.shards, f"{folder}/index", 2)
     plan, _ = build_plan(pool.shards, f"{folder}/index", None if uids is None else sorted_pairs(uids))
     write_plan(f"{folder}/x.plan", plan)
-    return open_plan(folder / "x.plan")
+    return map_plan(folder / "x.plan")
 
 
 def keys_in(content: bytes) -> list[str]:

@@ -11,7 +11,7 @@ from PIL import Image
 from datascaler import storage
 from datascaler.data.plan.compile_plan import build_plan
 from datascaler.data.plan.plan import Plan, match_shards
-from datascaler.data.plan.plan_file import open_plan, write_plan
+from datascaler.data.plan.plan_file import map_plan, write_plan
 from datascaler.data.pool.shards import Shard, find_shards
 from datascaler.data.pool.uids import uid_of
 from datascaler.data.pool.write_tar import TarWriter
@@ -64,7 +64,7 @@ def padded_jpeg() -> bytes:
 
 def test_256_streams_of_one_rank_fit_in_3_gb(pool: tuple[Path, list[Shard]]) -> None:
     plan_path, shards = pool
-    assert Order.of(open_plan(plan_path), 0, BATCH).streams == MAX_STREAMS == 256
+    assert Order.of(map_plan(plan_path), 0, BATCH).streams == MAX_STREAMS == 256
     source = BatchSource(
         samples=Planned(plan_path=plan_path, shards=shards),
         arch="ViT-B-32",
@@ -111,7 +111,7 @@ def test_a_resumed_run_reads_at_most_a_block_of_each_stream_again(
     pool: tuple[Path, list[Shard]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan_path, shards = pool
-    plan = open_plan(plan_path)
+    plan = map_plan(plan_path)
     order = Order.of(plan, 0, BATCH)
     reads = 0
     read_local_into = storage.read_local_into

@@ -19,7 +19,7 @@ import torch
 
 from datascaler.cli.main import cli
 from datascaler.data.plan.plan import Plan
-from datascaler.data.plan.plan_file import read_plan
+from datascaler.data.plan.plan_file import open_plan
 from datascaler.data.subset.subset import read_subset
 from tests.tiny_clip import save_local_dir
 from tests.train.runs import make_pool
@@ -47,7 +47,7 @@ def run_line(folder: Path) -> dict[str, Any]:
         "tars": {path.name: sha256(path.read_bytes()).hexdigest() for path in _found(pool, "**/*.tar")},
         "tables": [_table(path) for path in _found(scored, "scores/**/*.parquet")],
         "subset": [f"{high:016x}{low:016x}" for high, low in read_subset(str(subset)).tolist()],
-        "plan": _plan(read_plan(str(plan))),
+        "plan": _plan(open_plan(str(plan))),
         "models": [_model(path.parent.parent) for path in _found(runs, "**/checkpoints/latest.json")],
     }
 

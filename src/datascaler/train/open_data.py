@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from datascaler import storage
 from datascaler.data.plan.plan import match_shards
-from datascaler.data.plan.plan_file import open_plan
+from datascaler.data.plan.plan_file import map_plan
 from datascaler.data.pool.shards import find_shards, pool_digest
 from datascaler.data.subset.subset import subset_digest
 from datascaler.data.subset.uid_filter import UidFilter, save_filter
@@ -46,7 +46,7 @@ def opened_data(spec: TrainSpec, world: World, say: Callable[[str], None] = lamb
             return
         url, shards = on_main(lambda: find_or_make_plan(spec, say), world)
         path = stack.enter_context(storage.local_copy(url))
-        plan = open_plan(path)
+        plan = map_plan(path)
         coverage = check_coverage(plan, spec)
         matched = match_shards(plan, shards)
         yield RunData(

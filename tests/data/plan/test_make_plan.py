@@ -10,7 +10,7 @@ import pytest
 from datascaler.data.plan import make_plan as make_plan_module
 from datascaler.data.plan.make_plan import cached_plan
 from datascaler.data.plan.plan import Plan
-from datascaler.data.plan.plan_file import open_plan
+from datascaler.data.plan.plan_file import map_plan
 from datascaler.data.pool.shards import Shard, find_shards
 from datascaler.data.pool.uids import uid_of
 from datascaler.data.tables.index_tables import index_folder, index_pool
@@ -41,7 +41,7 @@ def made(
 ) -> tuple[Plan, list[str]]:
     said: list[str] = []
     pairs = None if uids is None else sorted_pairs(uids)
-    return open_plan(Path(cached_plan(str(folder), shards, pairs, tables=tables, say=said.append))), said
+    return map_plan(Path(cached_plan(str(folder), shards, pairs, tables=tables, say=said.append))), said
 
 
 def refuse(*_: object) -> None:

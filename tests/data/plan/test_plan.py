@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from datascaler.data.plan import compile_plan as build_plan_module
 from datascaler.data.plan.compile_plan import build_plan, compile_plan
 from datascaler.data.plan.plan import Plan
-from datascaler.data.plan.plan_file import open_plan, write_plan
+from datascaler.data.plan.plan_file import map_plan, write_plan
 from datascaler.data.plan.shard_rows import ShardRows, rows_of_table
 from datascaler.data.pool.samples import BAD_IMAGE, OK
 from datascaler.data.pool.shards import Shard
@@ -205,7 +205,7 @@ def test_an_empty_pool_has_a_plan_too(tmp_path: Path) -> None:
     shards, _ = pool_of(tmp_path, seed=0, rows=[0, 0])
     plan, coverage = build_plan(shards, str(tmp_path), None)
     write_plan(f"{tmp_path}/x.plan", plan)
-    opened = open_plan(tmp_path / "x.plan")
+    opened = map_plan(tmp_path / "x.plan")
     assert (opened.samples, opened.rows, opened.kept_bytes, coverage.fraction) == (0, 0, 0.0, 0.0)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from datascaler.data.plan.compile_plan import compile_plan
 from datascaler.data.plan.make_plan import cached_plan
-from datascaler.data.plan.plan_file import read_plan
+from datascaler.data.plan.plan_file import open_plan
 from datascaler.data.plan.shard_rows import rows_of_log
 from datascaler.data.pool.samples import OK
 from datascaler.data.pool.shards import find_shards
@@ -40,7 +40,7 @@ def logged_pool(
         pq.write_table(pa.table(columns), pool / f"{name}.parquet")
     shards = find_shards(str(pool))
     pairs = None if wanted is None else sorted_pairs(wanted_uids(wanted))
-    return Pool(str(pool), shards, read_plan(cached_plan(f"{folder}/out", shards, pairs)))
+    return Pool(str(pool), shards, open_plan(cached_plan(f"{folder}/out", shards, pairs)))
 
 
 def wanted_uids(numbers: range) -> list[str]:
@@ -122,7 +122,7 @@ def test_what_scoring_would_refuse_is_not_read(tmp_path: Path, member: str) -> N
     pool = logged_pool(tmp_path, UIDS[::-1])
     (tmp_path / "pool" / "0.tar").write_bytes(shard_of(rows))
     pool.shards = find_shards(pool.url)
-    pool.plan = read_plan(cached_plan(f"{tmp_path}/out", pool.shards, sorted_pairs(wanted_uids(EVEN))))
+    pool.plan = open_plan(cached_plan(f"{tmp_path}/out", pool.shards, sorted_pairs(wanted_uids(EVEN))))
     found, lost = read_samples_of(pool)
     assert (found, lost) == (wanted_counts([number for number in EVEN if number != 6]), 1)
 
@@ -130,7 +130,7 @@ def test_what_scoring_would_refuse_is_not_read(tmp_path: Path, member: str) -> N
 def test_repeats_go_with_the_uid(tmp_path: Path) -> None:
     pool = logged_pool(tmp_path, sorted(UIDS))
     wanted = [UIDS[3], UIDS[3], UIDS[3], UIDS[20], UIDS[20], UIDS[39]]
-    plan = read_plan(cached_plan(f"{tmp_path}/out", pool.shards, sorted_pairs(wanted)))
+    plan = open_plan(cached_plan(f"{tmp_path}/out", pool.shards, sorted_pairs(wanted)))
     assert read_samples_of(Pool(pool.url, pool.shards, plan)) == (Counter({3: 3, 20: 2, 39: 1}), 0)
 
 

@@ -14,7 +14,7 @@ import pytest
 from datascaler.data.plan import compile_plan as build_plan_module
 from datascaler.data.plan.compile_plan import compile_plan
 from datascaler.data.plan.plan import Plan, match_shards
-from datascaler.data.plan.plan_file import open_plan, write_plan
+from datascaler.data.plan.plan_file import map_plan, write_plan
 from datascaler.data.plan.shard_rows import rows_of_table
 from datascaler.data.pool.samples import OK, Sample
 from datascaler.data.pool.shards import Shard
@@ -44,7 +44,7 @@ def planned(folder: Path, shards: list[Shard], uids: list[str]) -> Plan:
     index_pool(shards, f"{folder}/index")
     plan, _ = compile_plan(shards, partial(rows_of_table, f"{folder}/index"), sorted_pairs(uids))
     write_plan(f"{folder}/x.plan", plan)
-    return open_plan(folder / "x.plan")
+    return map_plan(folder / "x.plan")
 
 
 def read_all(plan: Plan, shards: list[Shard], places: Places | None = None) -> list[list[Sample]]:

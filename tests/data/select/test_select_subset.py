@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from datascaler import storage
-from datascaler.data.plan.plan_file import open_plan
+from datascaler.data.plan.plan_file import map_plan
 from datascaler.data.pool.uids import uid_hex
 from datascaler.data.select.select_subset import select_subset
 from datascaler.data.subset.subset import read_recipe, read_subset, subset_digest
@@ -29,7 +29,7 @@ def test_the_best_fraction_with_its_recipe_and_plan(request: pytest.FixtureReque
     assert recipe["threshold"] == pytest.approx(0.7)
     assert made.plan is not None
     with storage.local_copy(made.plan) as path:
-        plan = open_plan(path)
+        plan = map_plan(path)
         assert (plan.samples, plan.rows, plan.wanted) == (9, 30, 9)
         assert plan.subset_digest == recipe["digest"] == subset_digest(read_subset(made.files[0]))
         assert plan.pool_digest == recipe["pool_digest"]

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from datascaler import PlanDataset
 from datascaler.data.plan.plan import match_shards
-from datascaler.data.plan.plan_file import open_plan
+from datascaler.data.plan.plan_file import map_plan
 from datascaler.data.pool.images import decode_rgb
 from datascaler.data.pool.shards import find_shards
 from datascaler.errors import ConfigError
@@ -88,7 +88,7 @@ def test_what_does_not_fill_a_batch_is_left_out_and_is_another_each_time(data: t
 def test_the_batches_are_those_of_datascaler_train(data: tuple[str, str]) -> None:
     plan, pool = Path(data[0]), data[1]
     source = BatchSource(
-        samples=Planned(plan_path=plan, shards=match_shards(open_plan(plan), find_shards(pool))),
+        samples=Planned(plan_path=plan, shards=match_shards(map_plan(plan), find_shards(pool))),
         arch=ARCH,
         image_side=8,
         decode="bicubic",

@@ -27,7 +27,7 @@ from datascaler.data.materialize.output_shards import OutputShard, output_shards
 from datascaler.data.plan.known_plan import given_plan, plan_beside, tables_of_recipe
 from datascaler.data.plan.make_plan import cached_plan
 from datascaler.data.plan.plan import Plan, match_shards
-from datascaler.data.plan.plan_file import read_plan
+from datascaler.data.plan.plan_file import open_plan
 from datascaler.data.pool.shards import Shard, find_shards
 from datascaler.data.subset.npy_format import write_npy
 from datascaler.data.subset.subset import read_subset, subset_digest
@@ -102,7 +102,7 @@ def _plan(
     if beside:
         return beside
     tables = tables_of_recipe(subset_url, shards)
-    return read_plan(cached_plan(output_dir, shards, uids, tables=tables, num_workers=num_workers))
+    return open_plan(cached_plan(output_dir, shards, uids, tables=tables, num_workers=num_workers))
 
 
 def _finished(output_dir: str, wanted: Sequence[OutputShard], *, overwrite: bool) -> set[int]:

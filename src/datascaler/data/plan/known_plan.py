@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from datascaler import storage
 from datascaler.data.plan.compile_plan import compile_plan
 from datascaler.data.plan.plan import Plan, match_shards
-from datascaler.data.plan.plan_file import read_plan
+from datascaler.data.plan.plan_file import open_plan
 from datascaler.data.plan.shard_rows import has_all_logs, has_all_tables, rows_of_log, rows_of_table
 from datascaler.data.pool.shard_list import read_frozen_shards
 from datascaler.data.pool.shards import Shard, find_shards, pool_digest
@@ -20,7 +20,7 @@ from datascaler.errors import ConfigError, UnusableLogError
 
 def given_plan(plan_url: str, subset_url: str, uids: NDArray[np.void], shards: list[Shard] | None) -> Plan:
     """A plan that was named. Raises ConfigError where it is of another subset or, where shards are given, pool."""
-    plan = read_plan(plan_url)
+    plan = open_plan(plan_url)
     if shards is not None:
         match_shards(plan, shards)
     if plan.subset_digest != subset_digest(uids):
@@ -36,7 +36,7 @@ def plan_beside(subset_url: str, uids: NDArray[np.void], shards: list[Shard]) ->
     """The plan beside a subset, if it was made for just these uids and shards by this version."""
     url = url_beside(subset_url)
     try:
-        plan = read_plan(url) if storage.exists(url) else None
+        plan = open_plan(url) if storage.exists(url) else None
     except ConfigError:
         return None
     fits = plan and plan.subset_digest == subset_digest(uids) and plan.pool_digest == pool_digest(shards)

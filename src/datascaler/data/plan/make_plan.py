@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from datascaler import storage
 from datascaler.data.plan.compile_plan import Coverage, build_plan, compile_plan
 from datascaler.data.plan.plan import Plan
-from datascaler.data.plan.plan_file import read_plan, write_plan
+from datascaler.data.plan.plan_file import open_plan, write_plan
 from datascaler.data.plan.shard_rows import has_all_logs, has_all_tables, rows_of_log
 from datascaler.data.pool.shards import Shard, pool_digest
 from datascaler.data.subset.subset import subset_digest
@@ -73,7 +73,7 @@ def _is_there(url: str) -> bool:
     if not storage.exists(url):
         return False
     try:
-        read_plan(url)
+        open_plan(url)
     except ConfigError:
         return False
     return True

@@ -73,7 +73,7 @@ def write_plan(url: str, plan: Plan) -> None:
             file.write(np.ascontiguousarray(plan.arrays[name]).data)
 
 
-def open_plan(path: Path, *, checked: bool = False) -> Plan:
+def map_plan(path: Path, *, checked: bool = False) -> Plan:
     """Map a plan file that lies on a local disk, and compare its checksum, at some 2 GB/s.
 
     checked: for the many processes that share a plan; the one that gave it to them has compared it.
@@ -100,10 +100,23 @@ def open_plan(path: Path, *, checked: bool = False) -> Plan:
         raise ConfigError(f"{path} is not a plan of this version ({error}); build it anew") from error
 
 
-def read_plan(url: str) -> Plan:
-    """A plan wherever it is stored; what was mapped stays valid when a temporary copy goes. Raises as `open_plan`."""
+def open_plan(url: str) -> Plan:
+    """The plan at a path or URL, as training reads by it: which rows of which shard are kept, and in which blocks.
+
+    It is mapped into memory, and what was mapped stays valid when a temporary copy goes. `samples` is the size of an
+    epoch, repeats counted; `rows` counts the pool's; `kept_rows(shard, first, count)` gives kept rows [k] in tar order.
+
+    Raises ConfigError for a file that is no plan of this version or is damaged, StorageError where it can't be read.
+
+    Example:
+        >>> plan = open_plan("scored/subsets/clip-f0.5.plan")
+        >>> plan.samples, plan.rows, [shard.name for shard in plan.shards]
+        (12, 24, ['shards/00000000.tar', 'shards/00000001.tar'])
+        >>> sum(len(plan.kept_rows(shard, 0, 12)) for shard in range(2))
+        12
+    """
     with storage.local_copy(url) as path:
-        return open_plan(path)
+        return map_plan(path)
 
 
 def plan_digest(path: Path) -> bytes:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from datascaler.data.plan.known_plan import given_plan, plan_beside, tables_of_recipe, url_beside
 from datascaler.data.plan.make_plan import cached_plan
 from datascaler.data.plan.plan import Plan, match_shards
-from datascaler.data.plan.plan_file import read_plan
+from datascaler.data.plan.plan_file import open_plan
 from datascaler.data.pool.shards import Shard, find_shards
 from datascaler.data.subset.subset import read_recipe, read_subset
 from datascaler.errors import ConfigError
@@ -28,7 +28,7 @@ def find_or_make_plan(spec: TrainSpec, say: Callable[[str], None] = lambda _: No
     uids = read_wanted(spec)
     if spec.subset_file is None or uids is None:
         if spec.plan_file:
-            match_shards(read_plan(spec.plan_file), shards)
+            match_shards(open_plan(spec.plan_file), shards)
         return spec.plan_file or _make(spec, shards, uids, say), shards
     if spec.plan_file:
         given_plan(spec.plan_file, spec.subset_file, uids, shards)

@@ -16,7 +16,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from datascaler import storage
 from datascaler.data.plan.plan import match_shards
-from datascaler.data.plan.plan_file import open_plan
+from datascaler.data.plan.plan_file import map_plan
 from datascaler.data.pool.images import decode_rgb
 from datascaler.data.pool.samples import Sample
 from datascaler.data.pool.shards import find_shards
@@ -103,7 +103,7 @@ class PlanDataset(IterableDataset[tuple[Tensor, Any]]):
         copy = ExitStack()
         weakref.finalize(self, _close_in_its_process, copy, os.getpid())
         path = copy.enter_context(storage.local_copy(plan))
-        opened = open_plan(path)
+        opened = map_plan(path)
         shards = match_shards(opened, find_shards(data_dir))
         self._source = Planned(plan_path=path, shards=shards, cache_dir=cache_dir, cache_bytes=cache_bytes)
         self._identity = f"{opened.pool_digest}-{opened.subset_digest}-{opened.order_digest}"

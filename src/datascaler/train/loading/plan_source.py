@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datascaler import storage
-from datascaler.data.plan.plan_file import open_plan
+from datascaler.data.plan.plan_file import map_plan
 from datascaler.data.pool.samples import Sample
 from datascaler.data.pool.shards import Shard
 from datascaler.data.read.cache import BlockCache
@@ -28,7 +28,7 @@ class Planned:
     def open(self, *, seed: int, batch_size: int, end: int) -> "PlannedFeed":
         # Whoever listed the pool has had answers: an outage now is waited out from this process's first request on.
         storage.assume_answers(self.shards[0].url)
-        plan = open_plan(self.plan_path, checked=True)
+        plan = map_plan(self.plan_path, checked=True)
         order = Order.of(plan, seed, batch_size)
         cache = BlockCache(Path(self.cache_dir), self.cache_bytes) if self.cache_dir else None
         places = Places.of(plan, self.plan_path, self.shards) if storage.is_local(self.shards[0].url) else None

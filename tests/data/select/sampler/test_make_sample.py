@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from datascaler import storage
 from datascaler.cli.main import cli
-from datascaler.data.plan.plan_file import open_plan
+from datascaler.data.plan.plan_file import map_plan
 from datascaler.data.pool.samples import BAD_IMAGE, OK, Sample
 from datascaler.data.pool.shard_list import frozen_shards
 from datascaler.data.pool.uids import split_uid, uid_hex
@@ -73,7 +73,7 @@ def test_a_sample_with_its_recipe_and_plan(request: pytest.FixtureRequest, where
     assert (recipe["kept_uids"], recipe["distinct_uids"], recipe["usable_uids"]) == (200, len(counts), 58)
     assert recipe["most_repeated"] == max(counts.values())
     with storage.local_copy(f"{base}.plan") as path:
-        plan = open_plan(path)
+        plan = map_plan(path)
         planned = Counter(UIDS[row] for row in plan.kept_rows(0, 0, 25).tolist())
         planned.update(UIDS[25 + row] for row in plan.kept_rows(1, 0, 35).tolist())
     assert planned == counts
