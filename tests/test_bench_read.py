@@ -31,6 +31,7 @@ def test_every_way_gives_the_same_samples(tmp_path: Path, monkeypatch: pytest.Mo
         "webdataset-decoded": (copy, ""),
         "webdataset-filtered": (pool, text),
         "webdataset-all": (copy, ""),
+        "datascaler-first": (pool, plan),
         "datascaler-filtered": (pool, plan),
         "datascaler-bicubic": (pool, plan),
         "datascaler-fast": (pool, plan),
