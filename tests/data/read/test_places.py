@@ -1,5 +1,6 @@
 """Rows that are read alone, by places that were found, against the same rows read with their block."""
 
+import json
 import os
 import random
 import tempfile
@@ -17,7 +18,7 @@ from datascaler.data.plan.plan import Plan, match_shards
 from datascaler.data.plan.plan_file import map_plan, write_plan
 from datascaler.data.plan.shard_rows import rows_of_table
 from datascaler.data.pool.samples import OK, Sample
-from datascaler.data.pool.shards import Shard
+from datascaler.data.pool.shards import Shard, find_shards
 from datascaler.data.read import read_block as read_block_module
 from datascaler.data.read.kept_samples import Piece, kept_samples
 from datascaler.data.read.local_block import FasterWay
@@ -27,8 +28,11 @@ from datascaler.data.tables.index_tables import index_pool
 from tests.data.damaged_pools import damaged_pool
 from tests.data.planned_pools import overwrite_unseen
 from tests.data.random_pools import random_pool, sorted_pairs
+from tests.data.tars import tar_of
 
 WHOLE, ALONE = range(2)
+SAMPLE_BYTES = 8 * 512
+"""Of `write_equal_samples`: so a flipped bit leads from one sample to another."""
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +58,23 @@ def read_all(plan: Plan, shards: list[Shard], places: Places | None = None) -> l
     # As two streams read a block that lies on the border between them.
     parts = ((number, part) for number, count in kept for part in ((0, count // 3), (count // 3, count)))
     return [reader.samples(number, first, last) for number, (first, last) in parts if first < last]
+
+
+def write_equal_samples(path: Path, count: int) -> Shard:
+    """A shard of samples that differ in what they say and not in their length."""
+    members = [
+        (f"{number:09d}.{suffix}", content)
+        for number in range(count)
+        for suffix, content in (
+            ("jpg", bytes([number]) * 1400),
+            ("json", json.dumps({"uid": f"{number:032x}"}).encode()),
+            ("txt", f"{number:04d}".encode()),
+        )
+    ]
+    path.parent.mkdir()
+    path.write_bytes(tar_of(members))
+    (shard,) = find_shards(str(path.parent))
+    return shard
 
 
 def known(plan: Plan, places: Places) -> int:
@@ -130,6 +151,40 @@ def test_a_file_that_is_wrong_does_no_harm(tmp_path: Path, content: str) -> None
     places = Places.of(plan, tmp_path / "x.plan", pool.shards)
     for _ in range(2):
         assert read_all(plan, pool.shards, places) == expected
+    places.close()
+
+
+def test_no_bit_of_the_file_can_give_another_sample(tmp_path: Path) -> None:
+    """In a pool whose samples are all of one length, so that every start of one fits every other."""
+    shards = [write_equal_samples(tmp_path / "pool" / "00000000.tar", 24)]
+    plan = planned(tmp_path, shards, [f"{number:032x}" for number in range(0, 24, 2)])
+    expected = read_all(plan, shards)
+    places = Places.of(plan, tmp_path / "x.plan", shards)
+    read_all(plan, shards, places)
+    places.close()
+    (file,) = folder_of(tmp_path).iterdir()
+    sound = file.read_bytes()
+    for bit in range(8 * len(sound)):
+        content = bytearray(sound)
+        content[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(content)
+        places = Places.of(plan, tmp_path / "x.plan", shards)
+        assert read_all(plan, shards, places) == expected, bit
+        places.close()
+
+
+def test_time_decides_no_sample_of_a_block_that_rots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A header rots of a row that nobody wants: alone its neighbours are found, and whole the block ends there."""
+    shard = write_equal_samples(tmp_path / "pool" / "00000000.tar", 24)
+    plan = planned(tmp_path, [shard], [f"{number:032x}" for number in range(0, 24, 2)])
+    places = Places.of(plan, tmp_path / "x.plan", [shard])
+    before = read_all(plan, [shard], places)
+    content = bytearray(Path(shard.url).read_bytes())
+    content[SAMPLE_BYTES + 148] ^= 1  # in the checksum of the second sample's first header
+    overwrite_unseen(Path(shard.url), bytes(content))
+    assert read_all(plan, [shard], places) == before
+    monkeypatch.setattr(FasterWay, "next", lambda *_: WHOLE)
+    assert read_all(plan, [shard], places) == before
     places.close()
 
 

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,17 +56,24 @@ class LocalBlocks(threading.local):
     def kept(self, url: str, block: Piece, rows: Sequence[int], ranges: NDArray[np.int64] | None) -> _Found:
         """The samples of rows of a block, by the way that is faster if ranges [k, 2] were found for them. Raises
         NotFoundError.
+
+        Both ways give the same: where one meets a fault the other is gone too, so that time decides no sample.
         """
+        whole = partial(self._kept_in_whole, url, block, rows)
+        if ranges is None:
+            return whole()
         size = block.end - block.start
-        way = _WHOLE if ranges is None else self._faster.next(size)
+        ways = [whole, partial(rows_alone, url, ranges.tolist(), rows)]
+        way = self._faster.next(size)
         began = time.perf_counter()
-        found: _Found | None = None
-        if ranges is not None and way == _ALONE:
-            found = rows_alone(url, ranges.tolist(), rows)
-        if found is None or found[1]:  # a range may be wrong, and the block tells
-            found = kept_samples(self.whole(url, block), block, rows)
+        found, fault = ways[way]()
         self._faster.took(way, size, time.perf_counter() - began)
-        return found
+        if fault:
+            found = ways[1 - way]()[0] | found
+        return found, fault if len(found) < len(rows) else ""
+
+    def _kept_in_whole(self, url: str, block: Piece, rows: Sequence[int]) -> _Found:
+        return kept_samples(self.whole(url, block), block, rows)
 
 
 def rows_alone(url: str, ranges: Sequence[Sequence[int]], rows: Sequence[int]) -> _Found:

@@ -2,9 +2,9 @@
 
 A plan says it only where little is kept, for elsewhere it would be most of its size. With it a local row is read alone:
 at a kept fraction of 0.4 that takes half the time. There is a file for each plan and pool in `$TMPDIR/datascaler-UID`,
-which all processes of the node share: four bytes a kept row, and holes where that is not known yet. Nothing depends on
-it: it may be deleted, where it can't be written blocks are read whole, and a row that is not where it says is looked
-for in its block.
+which all processes of the node share: six bytes a kept row, and holes where that is not known yet. Nothing depends on
+it: it may be deleted, where it can't be written blocks are read whole, and so is a block whose entries do not fit their
+check.
 """
 
 import os
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,8 @@ from datascaler.data.plan.plan import UNIT_BYTES, Block, Plan
 from datascaler.data.plan.plan_file import plan_digest
 from datascaler.data.pool.shards import Shard
 
-_PLACE_BYTES = 4
-"""A start relative to the block and a length, in UNIT_BYTES; a length of zero is not known yet."""
+_PLACE_BYTES = 6
+"""A start relative to the block and a length, in UNIT_BYTES, and their check; all zeros are not known yet."""
 _LONGEST_UNITS = np.iinfo(np.uint16).max
 
 
@@ -51,9 +52,10 @@ class Places:
                 content = os.pread(self._file, size, self._offset(number, first))
         if len(content) != size:
             return None
-        ranges = np.frombuffer(content, "<u2").reshape(-1, 2).astype(np.int64) * UNIT_BYTES
-        if not ranges[:, 1].all():
+        entries = np.frombuffer(content, "<u2").reshape(-1, 3)
+        if not np.array_equal(entries[:, 2], _checks(entries, first)):
             return None
+        ranges = entries[:, :2].astype(np.int64) * UNIT_BYTES
         ranges[:, 0] += block.start
         ranges[:, 1] += ranges[:, 0]
         return ranges
@@ -67,7 +69,8 @@ class Places:
             if self._file is None:
                 _folder().mkdir(mode=0o700, exist_ok=True)
                 self._file = os.open(_folder() / self._name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-            os.pwrite(self._file, places.astype("<u2").tobytes(), self._offset(number, first))
+            entries = np.column_stack([places, _checks(places, first)]).astype("<u2")
+            os.pwrite(self._file, entries.tobytes(), self._offset(number, first))
 
     def close(self) -> None:
         if self._file is not None:
@@ -76,6 +79,17 @@ class Places:
 
     def _offset(self, number: int, row: int) -> int:
         return (int(self._firsts[number]) + row) * _PLACE_BYTES
+
+
+def _checks(places: NDArray[Any], first: int) -> NDArray[np.uint16]:
+    """[k] for the rows from `first` on. A bit that flips in a start or a length changes it, since the factors are odd,
+    and so does a start that belongs to another row. An entry of zeros never fits.
+    """
+    starts, lengths = places[:, 0].astype(np.uint32), places[:, 1].astype(np.uint32)
+    rows = np.arange(first, first + len(places), dtype=np.uint32)
+    mixed = (starts * np.uint32(40503)) ^ (lengths * np.uint32(30011)) ^ (rows * np.uint32(52711))
+    checks = mixed.astype(np.uint16)
+    return np.where((starts | lengths) == 0, np.uint16(1), checks)
 
 
 def _folder() -> Path:

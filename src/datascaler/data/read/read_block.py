@@ -51,7 +51,7 @@ class BlockRequest:
     ranges: NDArray[np.int64] | None = None
     """Bytes [start, end) of each wanted row, [k, 2], if it is known and cheaper to read these than the whole block."""
     is_planned: bool = True
-    """Whether the ranges are the plan's. Others were found: they may be wrong, and the block itself tells."""
+    """Whether the ranges are the plan's. Others were found when the block was read before."""
 
     @property
     def size(self) -> int:
