@@ -21,17 +21,17 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _ERRORS = {signal.SIGTERM: StoppedError, signal.SIGINT: StoppedByUserError}
 _AGAIN_SECONDS = 1.0
 _MOST_TIMES = 5
-"""To raise it; whoever takes that many will take them all, and the process ends at once."""
+"""StoppedError is raised so often; whoever takes it that many times will always, and the process ends at once."""
 _SAME_SECONDS = 1.0
 """A Ctrl-C that comes so soon after another is the same one, passed on by the process above."""
 
 
 class _State:
-    """Of this process."""
+    """The state of this process."""
 
     request: StoppedError | None = None
     requested = 0.0
-    """By the monotonic clock."""
+    """The moment of the request, by the monotonic clock."""
     lost = 0
     """Times that StoppedError was taken by somebody."""
     deferred = False
@@ -63,7 +63,7 @@ def the_request() -> StoppedError | None:
 
 
 def only_remember() -> None:
-    """From now on a request is remembered and raises nothing: the process is about to end by itself."""
+    """Requests are remembered from now on and raise nothing: the process is about to end by itself."""
     _State.deferred = True
     signal.setitimer(signal.ITIMER_REAL, 0)
 

@@ -18,7 +18,7 @@ class VerbGroup(click.Group):
         super().__init__(callback=_unless_subcommand(callback), subcommand_metavar="[COMMAND ...]", **settings)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """In the order in which they were added."""
+        """The subcommands in the order in which they were added."""
         return list(self.commands)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

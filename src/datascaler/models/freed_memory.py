@@ -6,7 +6,7 @@ It changes the allocator of the whole process, so a command decides it for its o
 import ctypes
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
-"""Of glibc's malloc.h."""
+"""Numbers of the options in glibc's malloc.h."""
 _ALL = 2**31 - 1
 
 

@@ -135,7 +135,7 @@ def _run_content(checkpoint: str) -> dict[str, Any] | None:
 
 
 def _create(name: str, pretrained: str | None = None, **options: Any) -> tuple[torch.nn.Module, Preprocess]:
-    """With open_clip's other factory, weights that are not found leave a random model behind."""
+    """open_clip's other factory is not used: with it weights that are not found leave a random model behind."""
     model, preprocess = open_clip.create_model_from_pretrained(name, pretrained, **options)
     return model, preprocess
 

@@ -56,7 +56,7 @@ class LoadedClip:
 
     @property
     def width(self) -> int:
-        """Of the unit vectors."""
+        """Length of the unit vectors."""
         return int(self.embed_texts(self.tokenize([""])).shape[1])
 
     def compile(self) -> "LoadedClip":

@@ -20,7 +20,7 @@ class Facts:
     place: Place | None = None
     """What the value names; None is nothing outside the command."""
     flag: str | None = None
-    """Without dashes; None is the field's own name."""
+    """The flag without dashes; None is the field's own name."""
     repeated: bool = False
     """A flag for each item, in place of one flag with commas."""
     axis: str | None = None
@@ -57,7 +57,7 @@ def flat_fields(spec: Any) -> Iterator[Field[Any]]:
 
 
 def field_named(spec: type, name: str) -> Field[Any]:
-    """Of a group's fields, too."""
+    """The field of that name; those of a group of options count too."""
     return _by_name(spec)[name]
 
 

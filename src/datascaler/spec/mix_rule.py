@@ -22,7 +22,7 @@ class MixRule:
 
     kind: str
     weights: Mapping[str, float]
-    """By the name of the scores, in the order in which they were given. Negative ones turn a column around."""
+    """The weight of each score by its name, in the order given. A negative one reverses the column's ranking."""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

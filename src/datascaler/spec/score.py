@@ -41,7 +41,7 @@ class ScorePart:
     data_dir: str = field(default="", metadata=about(place="url"))
     output_dir: str = field(metadata=about(place="url"))
     method: str
-    """As tables spell it; given in any case."""
+    """The method as tables spell it; given in any case."""
     from_metadata: str | None = field(default=None, metadata=about(place="url"))
     """Folder of DataComp's metadata files, in place of the tars in `data_dir`."""
     score_name: str | None = field(default=None, metadata=about(place="scores"))
@@ -55,7 +55,7 @@ class ScorePart:
 
     @property
     def shards_at_once(self) -> int:
-        """By a method that reads whole shards."""
+        """Shards that a method which reads whole ones works on at a time."""
         return self.num_workers or 4
 
     def __post_init__(self) -> None:
@@ -99,7 +99,7 @@ class TextOptions:
     detector: str | None = field(default=None, metadata=about(place="url"))
     """An .onnx file; None is the default network."""
     max_masked_area: float = 0.8
-    """Of a picture, 0 to 1: masks stop before they cover more."""
+    """The share of an image, 0 to 1, that masks cover at most."""
     boxes: str | None = field(default=None, metadata=about(place="scores"))
     """Score-id of tables whose boxes are used, in place of a detector."""
     plain: str | None = field(default=None, metadata=about(place="scores"))

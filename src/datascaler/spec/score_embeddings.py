@@ -22,7 +22,7 @@ class EmbeddingSpec(ScorePart):
     arch: str = "l14"
     """Which of the two embeddings that DataComp ships: l14 or b32."""
     temperature: float = field(default=0.01, metadata=about(methods=("negcliploss",)))
-    """Of the softmax; 0.01 is that of OpenAI's CLIPs, 0.07 was used with DFN's public one (arXiv 2405.19547)."""
+    """The softmax's temperature: 0.01 for OpenAI's CLIPs, 0.07 for DFN's public one (arXiv 2405.19547)."""
     batch_rows: int = field(default=32_768, metadata=about(methods=("negcliploss",)))
     """Negatives that a row is compared with in a round."""
     rounds: int = field(default=10, metadata=about(methods=("negcliploss",)))

@@ -60,7 +60,7 @@ class SelectRule:
 
     @property
     def short_name(self) -> str:
-        """For file names: `f0.3`, `top5000`, `t0.28`, `f0.3-datacomp`."""
+        """The rule as file names have it: `f0.3`, `top5000`, `t0.28`, `f0.3-datacomp`."""
         if self.fraction is not None:
             return f"f{format_fraction(self.fraction)}" + (f"-{self.compat}" if self.compat else "")
         return f"top{self.top}" if self.top is not None else f"t{self.threshold!r}"

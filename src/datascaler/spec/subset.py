@@ -27,10 +27,10 @@ class SubsetSpec:
     mix: str | None = None
     """zscore or rank."""
     seed: int = 0
-    """Of the method `random`."""
+    """The seed of the method `random`."""
     formats: tuple[str, ...] = ("npy", "pkl")
     subset_name: str | None = field(default=None, metadata=about(place="scores"))
-    """In place of METHOD-fFRACTION."""
+    """The subset's name, in place of METHOD-fFRACTION."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "method", self.method.lower() if self.method else None)

@@ -49,13 +49,13 @@ class TrainSpec:
     batch_size: int
     """Global, over all processes."""
     lr: float = field(metadata=about(axis="lrs"))
-    """At the base width; muP derives each tensor's own from it."""
+    """The learning rate at the base width; muP derives each tensor's own from it."""
     weight_decay: float = field(default=0.2, metadata=about(axis="weight_decays"))
     warmup_steps: int = field(metadata=about(flag="warmup", axis="warmups"))
     beta1: float = 0.9
     beta2: float = 0.98
     eps: float = 1e-6
-    """At the base width, as `lr` is; muP makes it smaller with the gradients of wider models."""
+    """AdamW's epsilon at the base width, as `lr` is; muP makes it smaller with the gradients of wider models."""
     seed: int = 0
     decode: Decoder = "bicubic"
     """bicubic is open_clip's resizing, pixel for pixel; fast is nearly that for much less work."""
@@ -66,7 +66,7 @@ class TrainSpec:
     num_workers: int = field(default=4, metadata=about(runtime=True))
     """Loader processes for each training process; 0 decodes in the training process."""
     num_checkpoints: int = field(default=5, metadata=about(runtime=True))
-    """At even steps of the run, and so many at least."""
+    """Checkpoints at even steps of the run, so many at least."""
     checkpoint_minutes: float = field(default=15.0, metadata=about(runtime=True))
     """The most that a killed run loses; 0 saves at even steps only."""
     log_every_steps: int = field(default=10, metadata=about(runtime=True))

@@ -73,7 +73,7 @@ def _secret_environment(items: Iterable[str]) -> dict[str, Any]:
 
 
 def _tolerations(items: Iterable[str]) -> list[dict[str, str]]:
-    """As `kubectl taint` writes them: `KEY=VALUE:EFFECT`, `KEY:EFFECT` or `KEY`."""
+    """Tolerated taints as `kubectl taint` writes them: `KEY=VALUE:EFFECT`, `KEY:EFFECT` or `KEY`."""
     found = []
     for item in items:
         taint, _, effect = item.partition(":")

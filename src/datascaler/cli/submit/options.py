@@ -58,7 +58,7 @@ COMMON = (
 
 
 _OPEN: dict[str, Any] = {"context_settings": {"ignore_unknown_options": True, "allow_extra_args": True}}
-"""Of a command that leaves what it does not know to others."""
+"""Settings of a command that leaves what it does not know to others."""
 
 
 class SubmitCommand(click.Command):
@@ -94,7 +94,7 @@ class Step:
     def __init__(self, verb: click.Command, ctx: click.Context, given: dict[str, Any]) -> None:
         self.verb = str(verb.name)
         self.arguments = list(ctx.args)
-        """Of the verb, as they were typed."""
+        """The verb's words, as they were typed."""
         self.given = given
         self._command, self._parent = verb, ctx
         if isinstance(verb, click.Group) and self.arguments and self.arguments[0] in verb.commands:

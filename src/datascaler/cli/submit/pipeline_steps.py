@@ -31,7 +31,7 @@ class GivenStep:
     own: Mapping[str, Any]
     """The verb's flags by name, in the order in which they were given."""
     values: Mapping[str, Any]
-    """Of the chart: of the step's cluster flags and files."""
+    """Chart values that come from the step's cluster flags and files."""
     logs: str | None
 
     @property
@@ -52,7 +52,7 @@ class PipelineSteps:
     pipeline: PipelineSpec
     given: Mapping[str, GivenStep]
     specs: Mapping[str, "Spec"]
-    """In the order of the steps."""
+    """The steps in their order."""
     shared: Mapping[str, Any]
     """Values of all pods."""
     namespace: str

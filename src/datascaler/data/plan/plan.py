@@ -24,7 +24,7 @@ PLAN_BLOCK_BYTES = 4 << 20
 Only a sample that is longer by itself, or a shard whose offsets nobody knows, makes a longer one.
 """
 UNIT_BYTES = 512
-"""Of all positions in a plan: tar headers begin at multiples of it."""
+"""The unit of all positions in a plan: tar headers begin at multiples of it."""
 RANGES_BELOW = 0.25
 """Kept fraction of a shard below which a plan says where each kept row lies, so that it can be read alone."""
 

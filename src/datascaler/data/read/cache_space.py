@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 TEMPORARY_PREFIX = "tmp-"
-"""Of the names of files that are being written."""
+"""Names of files that are being written begin with it."""
 
 _COUNT_FILE = "space"
 _COUNT = struct.Struct("<QQ")

@@ -25,7 +25,7 @@ from datascaler.data.pool.tar import BLOCK_BYTES, plain_header, text_of
 from datascaler.data.read.kept_samples import Piece, kept_samples, key_length_of
 
 _Found = tuple[dict[int, Sample], str]
-"""As of `kept_samples`."""
+"""Samples by row and the first fault, as `kept_samples` returns them."""
 
 _LARGE_PAGE_BYTES = 2 << 20
 _WHOLE, _ALONE = range(2)
@@ -35,7 +35,7 @@ _TIMES = 8
 _CLEARLY = 2
 """Rows are read alone unless that takes so many times as long: times differ by as much on a busy machine."""
 _TRIALS = 0.05
-"""Of the time, at most, that goes into finding out whether the slower way has become the faster one."""
+"""The largest share of the time that goes into finding out whether the slower way has become the faster one."""
 
 
 class LocalBlocks(threading.local):

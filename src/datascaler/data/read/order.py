@@ -26,7 +26,7 @@ from datascaler.tools.philox import shuffled
 MAX_STREAMS = 256
 """So many processes (ranks x loader workers) can share a run's reading before two of them must read the same block."""
 BLOCKS_PER_STREAM = 16
-"""At least: a block that lies on a border between streams is read by both."""
+"""The least number of blocks for a stream: a block that lies on a border between streams is read by both."""
 WINDOW_MEMORY = 1 << 30
 """Bytes of kept samples that the windows of all streams may hold together, so that one process can run them all."""
 
@@ -154,7 +154,7 @@ class Order:
 
 
 def streams_for(full_blocks: int, kept_bytes: float, batch_size: int) -> int:
-    """As many streams as can be, and a divisor of the batch where one is near: then every process keeps its streams."""
+    """The largest number of streams; a divisor of the batch where one is near, so that processes keep theirs."""
     by_memory = int(WINDOW_MEMORY * full_blocks / max(1.0, kept_bytes))
     limit = max(1, min(MAX_STREAMS, full_blocks // BLOCKS_PER_STREAM, by_memory, batch_size))
     divisor = next(each for each in range(limit, 0, -1) if batch_size % each == 0)

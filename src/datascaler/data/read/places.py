@@ -41,7 +41,7 @@ class Places:
 
     @classmethod
     def of(cls, plan: Plan, plan_path: Path, shards: Sequence[Shard]) -> "Places":
-        """For a plan that was opened from a file, and its shards."""
+        """The places of a plan that was opened from a file, and its shards."""
         return cls(plan, sha256(plan_digest(plan_path) + shards[0].url.encode()).hexdigest()[:32] + ".places")
 
     def get(self, number: int, block: Block, first: int, last: int) -> NDArray[np.int64] | None:

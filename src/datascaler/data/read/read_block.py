@@ -43,7 +43,7 @@ class BlockRequest:
     url: str
     is_local: bool
     rows: NDArray[np.int64]
-    """Of each draw."""
+    """The row of each draw."""
     kept: NDArray[np.int64]
     """The distinct kept rows of the block, ascending."""
     wanted: NDArray[np.int64]
@@ -205,7 +205,7 @@ class BlockReader:
 
 
 def _distinct(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Of ascending rows."""
+    """Ascending rows, each once."""
     again = rows[1:] == rows[:-1]
     return np.concatenate([rows[:1], rows[1:][~again]]) if again.any() else rows
 

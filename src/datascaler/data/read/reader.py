@@ -18,9 +18,9 @@ from datascaler.data.read.read_block import BlockReader
 from datascaler.data.read.stand_ins import StandIns, is_usable
 
 AHEAD_BYTES = 128 << 20
-"""Of windows on their way or waiting for their turn, in all streams of this process."""
+"""Bytes of windows on their way or waiting for their turn, in all streams of this process."""
 AHEAD_WINDOWS = 8
-"""For each stream of this process, on average; where windows are small, this is the limit that counts."""
+"""Windows ahead for each stream of this process, on average; where windows are small, this limit counts."""
 _READ_THREADS = 16
 """An object store answers late, so many requests are on their way at once."""
 

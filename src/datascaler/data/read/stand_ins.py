@@ -19,7 +19,7 @@ from datascaler.data.read.order import Order, Window
 from datascaler.errors import BadInputError, ImageDecodeError
 
 _WINDOWS = 8
-"""Over so many others the stand-ins of a window are spread, if all can be used."""
+"""The stand-ins of a window are spread over so many others, if all can be used."""
 _MOST_PIECES = 64
 """More than there are samples in the window are read for it: then the list is taken to be all there is."""
 

@@ -32,7 +32,7 @@ def stream_shard(
 
 
 class _Blocks:
-    """As much of a binary file as reading a tar from its start needs."""
+    """The part of a binary file's interface that reading a tar from its start needs."""
 
     def __init__(self, shard: Shard, block_bytes: int) -> None:
         def fetch(start: int) -> bytes:

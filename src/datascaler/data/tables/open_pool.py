@@ -22,7 +22,7 @@ class Pool:
 
     data_dir: str
     shards: list[Shard]
-    """In the order of their names; each has `name`, `url`, `size` (bytes) and `etag`."""
+    """The shards in the order of their names; each has `name`, `url`, `size` (bytes) and `etag`."""
 
     def samples(self, shard: str | None = None) -> Iterator[Sample]:
         """Every sample of one shard, or of all, in tar order, streamed; no image is decoded.
