@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 import pytest
+import webdataset
 
 from datascaler.data.pool.samples import read_samples
 from datascaler.data.pool.ustar import ustar_samples
@@ -23,13 +24,14 @@ def assert_agrees(raw: bytes) -> None:
     found = ustar_samples(raw)
     assert found is not None
     expected = list(read_samples(io.BytesIO(raw)))
-    assert [found.offsets[first] for first in found.firsts[:-1]] == [sample.offset for sample in expected]
+    assert [found.begins[first] for first in found.firsts[:-1]] == [sample.offset for sample in expected]
     assert [end - first for first, end in pairwise(found.firsts)] == [3] * len(expected)
-    blocks = [512 + -(-size // 512) * 512 for size in found.sizes]
-    lengths = [sum(blocks[first:end]) for first, end in pairwise(found.firsts)]
-    assert lengths == [sample.length for sample in expected]
+    ends = [start + -(-size // 512) * 512 for start, size in zip(found.contents, found.sizes, strict=True)]
+    assert [ends[last - 1] for last in found.firsts[1:]] == [sample.offset + sample.length for sample in expected]
     with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
         assert [name.decode() for name in found.names] == tar.getnames()
+        assert found.contents == [member.offset_data for member in tar]
+        assert found.begins == [member.offset for member in tar]
 
 
 @pytest.mark.parametrize("format_", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
@@ -48,6 +50,50 @@ def test_shards_of_random_sizes_are_read_alike() -> None:
             {suffix: bytes(size) for suffix, size in zip(("jpg", "json", "txt"), each, strict=True)} for each in sizes
         ]
         assert_agrees(without_end(shard_of(samples)))
+
+
+def timed_shard(samples: int, time: float | None = None) -> bytes:
+    """As webdataset writes it: PAX, for a time with a fraction, before each member."""
+    buffer = io.BytesIO()
+    with webdataset.TarWriter(buffer, mtime=time) as writer:
+        for number in range(samples):
+            writer.write({"__key__": f"{number:09d}", **members_of(number)})
+    return without_end(buffer.getvalue())
+
+
+@pytest.mark.parametrize("time", [None, 0.5, -1.25, 1795887500.570613])
+def test_shards_of_webdataset_are_read_alike(time: float | None) -> None:
+    raw = timed_shard(5, time)
+    assert raw.count(b"@PaxHeader") == 15
+    assert_agrees(raw)
+
+
+def test_an_extension_that_says_more_than_a_time_is_left_to_the_scanner() -> None:
+    def extended(**records: str) -> bytes:
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+            for number in range(2):
+                for suffix, data in members_of(number).items():
+                    info = tarfile.TarInfo(f"{number:09d}.{suffix}")
+                    info.size, info.pax_headers = len(data), records
+                    tar.addfile(info, io.BytesIO(data))
+        return without_end(buffer.getvalue())
+
+    assert ustar_samples(extended(mtime="1.5")) is not None
+    for records in ({"path": "other.jpg"}, {"mtime": "1.5", "size": "3"}, {"comment": "a"}, {"mtime": "now"}):
+        assert ustar_samples(extended(**records)) is None
+
+
+def test_damage_anywhere_in_an_extension_is_never_accepted_as_another_shard() -> None:
+    plain = timed_shard(2, 1795887500.570613)
+    expected = ustar_samples(plain)
+    begin = list(read_samples(io.BytesIO(plain)))[1].offset
+    for position in [*range(154), *range(156, 512), *range(512, 1024)]:
+        for bit in range(8):
+            broken = bytearray(plain)
+            broken[begin + position] ^= 1 << bit
+            # A digit of the time may be another, and what follows the record is of no meaning.
+            assert ustar_samples(bytes(broken)) in (None, expected)
 
 
 def odd_pieces() -> Iterable[tuple[str, bytes]]:

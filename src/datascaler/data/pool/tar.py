@@ -5,6 +5,7 @@ Python's tarfile hides offsets behind a per-member cost of 150 us and stops at t
 checksums, and reports a fault with its offset beside everything that was found before it.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +22,7 @@ _ADLER_PRIME = 65521
 _REGULAR = frozenset(b"\x0007")
 _PLAIN = frozenset(b"\x000")
 _LINKS_AND_DEVICES = frozenset(b"12346")
+_TIME_RECORD = re.compile(rb"(\d\d) mtime=[-.0-9]+\n")
 
 
 class Entry(NamedTuple):
@@ -162,6 +164,20 @@ def plain_header(header: bytes) -> tuple[bytes, int] | None:
         return None
     name = header[:100].partition(b"\0")[0]
     return (name, size) if header[156] in _PLAIN and not header[345] and not name.endswith(b"/") else None
+
+
+def says_time_only(header: bytes, record: bytes) -> bool:
+    """Whether this is the sound header of an extension, and `record` the block behind it that has a time in it and
+    nothing else: webdataset's writer puts one before each file.
+    """
+    if len(header) != BLOCK_BYTES or header[156] != ord("x"):
+        return False
+    time = _TIME_RECORD.match(record)
+    try:
+        is_sound = adler32(header) & 0xFFFF == _adler_sum(header[148:156])
+        return time is not None and is_sound and int(time[1]) == time.end() == _number(header[124:136])
+    except ValueError:
+        return False
 
 
 def text_of(raw: bytes) -> str:

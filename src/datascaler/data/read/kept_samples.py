@@ -98,15 +98,15 @@ class FoundSamples:
 
 
 def _plain_group(samples: UstarSamples, at: int) -> Spans:
-    names, offsets, sizes, firsts = samples
+    names, begins, contents, sizes, firsts = samples
     first = firsts[at]
     dot = key_length_of(names[first])
     spans, stop = {}, 0
     for member in range(first, firsts[at + 1]):
-        start = offsets[member] + BLOCK_BYTES
+        start = contents[member]
         stop = start + sizes[member]
         spans[names[member][dot + 1 :].lower()] = start, stop
-    return names[first][:dot], offsets[first], stop + -stop % BLOCK_BYTES, spans
+    return names[first][:dot], begins[first], stop + -stop % BLOCK_BYTES, spans
 
 
 def _grouped(entries: list[Entry]) -> list[Spans]:

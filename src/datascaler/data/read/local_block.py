@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from datascaler import storage
 from datascaler.data.plan.plan import PLAN_BLOCK_BYTES
 from datascaler.data.pool.samples import Sample
-from datascaler.data.pool.tar import BLOCK_BYTES, plain_header, text_of
+from datascaler.data.pool.tar import BLOCK_BYTES, plain_header, says_time_only, text_of
 from datascaler.data.read.kept_samples import Piece, kept_samples, key_length_of
 
 _Found = tuple[dict[int, Sample], str]
@@ -94,18 +94,24 @@ def rows_alone(url: str, ranges: Sequence[Sequence[int]], rows: Sequence[int]) -
 
 
 def _plain_sample(file: int, row: int, start: int, end: int) -> Sample | None:
-    """The sample that fills bytes [start, end), if it is as DataComp's are: a jpg and a txt, in plain headers only."""
-    at = held_at = start
+    """The sample that fills bytes [start, end), if it is as DataComp's are: a jpg and a txt, in plain headers, and no
+    extension that says more than a time.
+    """
+    at = held_at = stop = start
     held = key = image = b""
     caption: bytes | None = None
     suffixes: set[bytes] = set()
     while at < end:
         content = at + BLOCK_BYTES
-        if content > held_at + len(held):
+        if content + BLOCK_BYTES > held_at + len(held):
             held, held_at = os.pread(file, min(_HELD_BYTES, end - at), at), at
-        plain = plain_header(held[at - held_at : content - held_at])
+        header = held[at - held_at : content - held_at]
+        plain = plain_header(header)
         if plain is None:
-            return None
+            if not says_time_only(header, held[content - held_at : content - held_at + BLOCK_BYTES]):
+                return None
+            at = content + BLOCK_BYTES
+            continue
         name, size = plain
         stop = content + size
         key_length = key_length_of(name)
@@ -124,7 +130,7 @@ def _plain_sample(file: int, row: int, start: int, end: int) -> Sample | None:
             if len(caption) != size:
                 return None
         at = stop + -size % BLOCK_BYTES
-    if at != end or not image or caption is None:
+    if stop + -stop % BLOCK_BYTES != end or not image or caption is None:
         return None
     try:
         return Sample(row, text_of(key), start, end - start, (0, 0), image, caption.decode())
