@@ -1,10 +1,10 @@
 """The usual shard at a third of the cost: all headers of a buffer at once, by numpy.
 
-DataComp's tars hold regular files under short names, each behind an extension header with its time of writing to
-fractions of a second: webdataset's writer leaves the format to Python, which takes PAX. For these the headers are found
-by their magic, verified together, and accepted only if they form one unbroken chain over the whole buffer. Anything
-else (other extension headers, directories, damage, an image that contains a tar) is left to `tar.scan_tar`, which goes
-header by header.
+DataComp's tars hold regular files under short names. Webdataset's writer leaves the format to Python, which takes PAX,
+so that each file has an extension header with its time of writing to fractions of a second. For these the headers are
+found by their magic, verified together, and accepted only if they form one unbroken chain over the whole buffer.
+Anything else (other extension headers, directories, damage, an image that contains a tar) is left to `tar.scan_tar`,
+which goes header by header.
 """
 
 from typing import NamedTuple
