@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,19 @@ def test_the_folder_of_a_killed_process_goes_and_a_living_ones_stays(
     with storage.temporary_folder() as folder:
         assert set(tmp_path.iterdir()) == {theirs, folder}
     assert list(tmp_path.iterdir()) == [theirs]
+
+
+def test_nobody_removes_a_folder_that_is_about_to_be_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def write_and_read(_: int) -> bytes:
+        with storage.temporary_folder() as folder:
+            (folder / "file").write_bytes(b"x")
+            return (folder / "file").read_bytes()
+
+    with ThreadPoolExecutor(8) as executor:
+        assert set(executor.map(write_and_read, range(2000))) == {b"x"}
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_full_output_disk_is_not_mistaken_for_a_full_tmpdir() -> None:

@@ -59,10 +59,13 @@ def _held_folder() -> tuple[Path, int]:
     """The folder, and a descriptor of it that holds its lock."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        lock = os.open(folder, os.O_RDONLY)
+        # Until it is locked, another process may take it for abandoned and remove it.
+        try:
+            lock = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
         with suppress(OSError):  # some network disks know no locks: there, nobody can tell that a folder is abandoned
             fcntl.flock(lock, fcntl.LOCK_EX)
-        # Another process may have found it before it was locked, and taken it for abandoned.
         if folder.exists():
             return folder, lock
         os.close(lock)
