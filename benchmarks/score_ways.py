@@ -35,6 +35,7 @@ from datascaler.models.load import load_clip
 from datascaler.models.tokenize import Tokenize
 from datascaler.score.score_pool import score_pool
 from datascaler.spec.score import ScoreSpec
+from datascaler.tools.foreign_warnings import listening
 
 Cosines = dict[str, float]
 """By key."""
@@ -146,9 +147,10 @@ def _begin(*work: Any) -> None:
 
 def _prepare(samples: list[Sample]) -> None:
     prepare, tokenize = _work
-    for sample in samples:
-        prepare(decode_rgb(sample.image))
-        tokenize([sample.caption])
+    with listening():
+        for sample in samples:
+            prepare(decode_rgb(sample.image))
+            tokenize([sample.caption])
 
 
 WAYS: dict[str, Callable[[str, str, int], Way]] = {each.__name__: each for each in (pipeline, plain, forward, decode)}

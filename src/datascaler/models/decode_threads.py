@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 import torch
 
+from datascaler.tools.foreign_warnings import listening
+
 
 @contextmanager
 def decode_threads(count: int) -> Iterator[Executor]:
@@ -18,7 +20,8 @@ def decode_threads(count: int) -> Iterator[Executor]:
     before = torch.get_num_threads()  # the calling thread has its helpers from here on
     executor = ThreadPoolExecutor(count, "decode", initializer=torch.set_num_threads, initargs=(1,))
     try:
-        yield executor
+        with listening():
+            yield executor
     finally:
         executor.shutdown(cancel_futures=True)
         torch.set_num_threads(before)  # for threads that are yet to come

@@ -17,6 +17,7 @@ from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext
 
 from datascaler.stop import SIGNALS, held_back
+from datascaler.tools.foreign_warnings import listening
 
 PARENT_VARIABLE = "DATASCALER_PARENT_PID"
 """Tells a process that is started by its command line its parent's pid."""
@@ -41,8 +42,12 @@ def end_with_parent() -> None:
 
 
 def begin_worker() -> None:
-    """Let a worker process end with its parent only, which alone decides when to stop."""
+    """Let a worker process end with its parent only, which alone decides when to stop.
+
+    The process's warning filters are its own, and stay as `heard` wants them.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    listening().__enter__()
     end_with_parent()
 
 
