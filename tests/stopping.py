@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,12 +41,13 @@ class Stopped:
 class Command:
     """`datascaler ARGUMENTS` in a session of its own, as a terminal's foreground job has its own process group."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, module: str = "datascaler") -> None:
+        """Run `python -m MODULE`: another one than datascaler itself calls it, with something set before."""
         self.mark = f"DATASCALER_TEST_MARK={uuid.uuid4().hex}"
         name, _, value = self.mark.partition("=")
         self._err = tempfile.TemporaryFile()  # noqa: SIM115
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "datascaler", *arguments],
+            [sys.executable, "-m", module, *arguments],
             env={**os.environ, "OMP_NUM_THREADS": "1", name: value},
             stdout=subprocess.DEVNULL,
             stderr=self._err,
@@ -99,9 +100,9 @@ class Command:
         self._err.close()
 
 
-def stops(arguments_for: Callable[[int], Sequence[str]], moments: int, seed: int, at_a_time: int = 2) -> list[Stopped]:
-    """Stop the command `arguments_for(i)` at each of so many moments of its life, by SIGTERM and Ctrl-C in turns."""
-    with Command(*arguments_for(-1)) as undisturbed:
+def stops(command_for: Callable[[int], Command], moments: int, seed: int, at_a_time: int = 2) -> list[Stopped]:
+    """Stop the command `command_for(i)` at each of so many moments of its life, by SIGTERM and Ctrl-C in turns."""
+    with command_for(-1) as undisturbed:
         undisturbed.until_first_import()
         started = time.monotonic()
         assert undisturbed.wait(600) == 0, undisturbed.said()
@@ -109,13 +110,13 @@ def stops(arguments_for: Callable[[int], Sequence[str]], moments: int, seed: int
     draw = random.Random(seed)
     drawn = [draw.uniform(0, seconds) for _ in range(moments)]
     with ThreadPoolExecutor(at_a_time) as executor:
-        return list(executor.map(lambda at: _stopped(arguments_for(at), at, drawn[at]), range(moments)))
+        return list(executor.map(lambda at: _stopped(command_for, at, drawn[at]), range(moments)))
 
 
-def _stopped(arguments: Sequence[str], at: int, moment: float) -> Stopped:
+def _stopped(command_for: Callable[[int], Command], at: int, moment: float) -> Stopped:
     number = (signal.SIGTERM, signal.SIGINT)[at % 2]
     while True:
-        with Command(*arguments) as command:
+        with command_for(at) as command:
             command.until_first_import()
             time.sleep(moment)
             if not command.is_ending:

@@ -12,12 +12,12 @@ MOMENTS = 3
 def test_a_subset_that_is_stopped_is_made_by_the_next_run(tmp_path: Path) -> None:
     out = score_pool(str(tmp_path))
 
-    def arguments_for(at: int) -> list[str]:
-        return ["subset", "--output-dir", out, "--method", "clip", "--fraction", "0.5", "--subset-name", f"s{at}"]
+    def command(at: int) -> Command:
+        return Command("subset", f"--output-dir={out}", "--method=clip", "--fraction=0.5", f"--subset-name=s{at}")
 
-    found = stops(arguments_for, MOMENTS, seed=0)
+    found = stops(command, MOMENTS, seed=0)
     assert all(each.is_right for each in found), found
-    with Command(*arguments_for(0)) as again:
+    with command(0) as again:
         assert again.wait() == 0, again.said()
     names = [
         {path.suffix: path.read_bytes() for path in (tmp_path / "out/subsets").glob(f"s{at}.npy")} for at in (0, -1)

@@ -5,18 +5,9 @@ import pytest
 from datascaler import storage
 from datascaler.demo.make_data import Recipe
 from datascaler.demo.make_demo import run_demo
+from tests.demo.miniature import SIZE
 
-MINIATURE = Recipe(
-    pool_samples=200,
-    clean_samples=100,
-    eval_per_class=1,
-    samples_per_shard=50,
-    batch_size=32,
-    filter_steps=3,
-    train_steps=3,
-    warmup_steps=1,
-    train_seeds=(0,),
-)
+MINIATURE = Recipe(**SIZE)
 
 
 def test_the_demo_runs_on_object_storage_and_goes_on_where_it_was(s3_url: str) -> None:

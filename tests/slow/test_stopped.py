@@ -107,28 +107,22 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return site
 
 
-@pytest.mark.parametrize("verb", ["pool check", "pool index", "subset", "subset materialize", "score", "train", "eval"])
+@pytest.mark.parametrize(
+    "verb", ["pool check", "pool index", "subset", "subset materialize", "score", "train", "sweep", "eval", "demo"]
+)
 def test_a_command_that_is_told_to_stop_does_and_the_next_run_goes_on(verb: str, site: Site, tmp_path: Path) -> None:
-    check(verb, site, tmp_path, MOMENTS)
+    def command(at: int) -> Command:
+        module = "tests.demo.miniature" if verb == "demo" else "datascaler"
+        return Command(*site.arguments(verb, str(tmp_path / f"{at}")), module=module)
 
-
-@pytest.mark.parametrize("verb", ["sweep", "demo"])
-def test_commands_that_start_others_stop_with_all_of_them(verb: str, site: Site, tmp_path: Path) -> None:
-    check(verb, site, tmp_path, 6)
-
-
-def check(verb: str, site: Site, folder: Path, moments: int) -> None:
-    def arguments_for(at: int) -> Sequence[str]:
-        return site.arguments(verb, str(folder / f"{at}"))
-
-    found = stops(arguments_for, moments, seed=len(verb))
+    found = stops(command, MOMENTS, seed=len(verb))
     assert [each for each in found if not each.is_right] == []
-    assert list(folder.rglob("*.tmp-*")) == []
-    for at in range(0, moments, moments // min(moments, GO_ON)):
-        with Command(*arguments_for(at)) as again:
+    assert list(tmp_path.rglob("*.tmp-*")) == []
+    for at in range(0, MOMENTS, MOMENTS // GO_ON):
+        with command(at) as again:
             assert again.wait(600) == 0, again.said()
-        assert kept(folder / f"{at}") == kept(folder / "-1"), f"stopped after {found[at].moment:.2f} s"
-        shutil.rmtree(folder / f"{at}", ignore_errors=True)
+        assert kept(tmp_path / f"{at}") == kept(tmp_path / "-1"), f"stopped after {found[at].moment:.2f} s"
+        shutil.rmtree(tmp_path / f"{at}", ignore_errors=True)
 
 
 def kept(folder: Path) -> dict[str, str]:
