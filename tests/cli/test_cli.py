@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from datascaler import storage
-from datascaler.cli.main import cli, main
+from datascaler.cli.main import HERE, IN_THE_CLUSTER, Verb, cli, main
 from datascaler.cli.options import COUNT, FRACTION, TRUTH, list_of
 from datascaler.cli.submit.options import SubmitCommand
 from datascaler.cli.verb_group import VerbGroup
@@ -53,6 +53,15 @@ def test_help_loads_click_and_the_standard_library_only(path: tuple[str, ...]) -
     assert "click" in loaded
     assert loaded & HEAVY == set()
     assert done.stdout.startswith("Usage: datascaler")
+
+
+@pytest.mark.parametrize(("name", "verb"), (HERE | IN_THE_CLUSTER).items())
+def test_the_list_of_verbs_says_what_each_says_of_itself(name: str, verb: Verb) -> None:
+    command = COMMANDS[(name,)]
+    assert command.name == name
+    own = (command.help or "").split("\n\n")[0].replace("\n", " ")
+    assert own.startswith(verb.help_line.removesuffix("."))
+    assert len(verb.help_line) <= 80
 
 
 @pytest.mark.parametrize("path", [(), *COMMANDS], ids=" ".join)

@@ -2,36 +2,89 @@
 
 import os
 import sys
+from collections.abc import Iterator, Mapping, MutableMapping
+from importlib import import_module
+from typing import NamedTuple
 
 import click
 
 from datascaler import __version__
-from datascaler.cli.cluster.cancel import cancel
-from datascaler.cli.cluster.describe import describe
-from datascaler.cli.cluster.doctor import doctor
-from datascaler.cli.cluster.list_runs import list_command
-from datascaler.cli.cluster.logs import logs
-from datascaler.cli.cluster.retry import retry
-from datascaler.cli.cluster.scale import scale
-from datascaler.cli.cluster.status import status
-from datascaler.cli.cluster.wait import wait
-from datascaler.cli.demo import demo
-from datascaler.cli.evaluate import evaluate
-from datascaler.cli.pool.pool import pool
-from datascaler.cli.runs import runs
-from datascaler.cli.score.score import score
-from datascaler.cli.submit.submit import submit
-from datascaler.cli.subset.subset import subset
-from datascaler.cli.sweep import sweep
-from datascaler.cli.train import train
 from datascaler.errors import DatascalerError, StoppedError
 
 
-class Verbs(click.Group):
-    """Lists its commands in the order in which a user meets them."""
+class Verb(NamedTuple):
+    """Where a verb's command is, and its line in the list of verbs."""
 
+    module: str
+    """Below `datascaler.cli`."""
+    name: str
+    help_line: str
+
+    def load(self) -> click.Command:
+        command: click.Command = getattr(import_module(f"datascaler.cli.{self.module}"), self.name)
+        return command
+
+
+HERE = {
+    "pool": Verb("pool.pool", "pool", "Make pools and evaluation sets; check and index pools."),
+    "score": Verb("score.score", "score", "Score every sample of a pool."),
+    "subset": Verb("subset.subset", "subset", "Keep the best rows of a scored pool."),
+    "train": Verb("train", "train", "Train CLIP on a pool restricted to a subset."),
+    "sweep": Verb("sweep", "sweep", "Train a grid of learning rates and rank its points by final loss."),
+    "eval": Verb("evaluate", "evaluate", "Evaluate models zero-shot on DataComp's tasks."),
+    "runs": Verb("runs", "runs", "Show how far the scoring runs of an output folder are."),
+    "demo": Verb("demo", "demo", "Watch datascaler choose better data, on this machine, in a few minutes."),
+}
+IN_THE_CLUSTER = {
+    "submit": Verb("submit.submit", "submit", "Run a verb in a Kubernetes cluster."),
+    "status": Verb("cluster.status", "status", "Show how a run is doing, and why it waits or failed."),
+    "list": Verb("cluster.list_runs", "list_command", "List the runs of a namespace, newest last."),
+    "logs": Verb("cluster.logs", "logs", "Print what a run's pods say."),
+    "wait": Verb("cluster.wait", "wait", "Wait until a run has ended; the exit code says how."),
+    "cancel": Verb("cluster.cancel", "cancel", "End a run, every run of a sweep, or a pipeline with its steps."),
+    "retry": Verb("cluster.retry", "retry", "Run again what failed, and only that."),
+    "scale": Verb("cluster.scale", "scale", "Change how many pods work on a run while it goes on."),
+    "describe": Verb("cluster.describe", "describe", "Show all that is known of a run."),
+    "doctor": Verb(
+        "cluster.doctor", "doctor", "Check what runs need: the API server, your rights, the operator, helm."
+    ),
+}
+"""In the order in which a user meets them."""
+
+
+class _Commands(MutableMapping[str, click.Command]):
+    """The verbs' commands, each imported when it is asked for: a start costs what one verb needs."""
+
+    def __init__(self, verbs: Mapping[str, Verb]) -> None:
+        self._known: dict[str, click.Command | Verb] = dict(verbs)
+
+    def __getitem__(self, name: str) -> click.Command:
+        command = self._known[name]
+        if isinstance(command, Verb):
+            command = self._known[name] = command.load()
+        return command
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._known[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+class _Verbs(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        for title, verbs in (("Commands", HERE), ("In a Kubernetes cluster", IN_THE_CLUSTER)):
+            with formatter.section(title):
+                formatter.write_dl([(name, verb.help_line) for name, verb in verbs.items()])
 
 
 _SETTINGS = {
@@ -42,16 +95,10 @@ _SETTINGS = {
 }
 
 
-@click.group(cls=Verbs, context_settings=_SETTINGS)
+@click.group(cls=_Verbs, commands=_Commands(HERE | IN_THE_CLUSTER), context_settings=_SETTINGS)
 @click.version_option(__version__, message="datascaler %(version)s")
 def cli() -> None:
     """Choose the part of an image-text pool to train CLIP on, and find out how it will do at full size."""
-
-
-_LOCAL = (pool, score, subset, train, sweep, evaluate, runs, demo)
-_IN_THE_CLUSTER = (submit, status, list_command, logs, wait, cancel, retry, scale, describe, doctor)
-for command in (*_LOCAL, *_IN_THE_CLUSTER):
-    cli.add_command(command)
 
 
 def main() -> None:
