@@ -142,6 +142,7 @@ STANDARD_LIBRARY = {
         "difflib",
         "fractions",
         "functools",
+        "importlib",
         "itertools",
         "json",
         "math",
