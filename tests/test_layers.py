@@ -19,6 +19,7 @@ LAYERS = [
     {"data"},
     {"models"},
     WORKERS | {"demo", "cluster"},
+    {"forecasting"},
     {"cli"},
     {"__main__"},
 ]

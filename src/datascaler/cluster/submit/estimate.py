@@ -4,14 +4,12 @@ A run's A100-hours come from its operations and DataComp's record, so they are k
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from fractions import Fraction
 
 from datascaler.cluster.kube.chart_values import Values
 from datascaler.cluster.submit.request import Spec
 from datascaler.cluster.submit.submission import Submission, run_values_of
+from datascaler.spec.cost import a100_hours
 from datascaler.spec.evaluate import EvalSpec
-from datascaler.spec.scales import SCALES
 from datascaler.spec.score import ScorePart
 from datascaler.spec.sweep import SweepSpec
 from datascaler.spec.train import TrainSpec
@@ -19,27 +17,6 @@ from datascaler.spec.train import TrainSpec
 _DATACOMP_SHARD = 10_000
 """Rows that DataComp's downloader gives to a shard; those that could not be downloaded are missing."""
 _GPU_VERBS = ("score", "train", "eval")
-
-
-@dataclass(frozen=True, slots=True)
-class _Tower:
-    width: int
-    layers: int
-    tokens: int
-
-    def operations(self, width_mult: Fraction) -> float:
-        """Forward, per sample: 12 d^2 + 2 T d multiply-adds a layer and token."""
-        d = float(self.width * width_mult)
-        return 2 * self.layers * self.tokens * (12 * d * d + 2 * self.tokens * d)
-
-
-_TOWERS = {
-    "ViT-B-32": (_Tower(768, 12, 50), _Tower(512, 12, 77)),
-    "ViT-B-16": (_Tower(768, 12, 197), _Tower(512, 12, 77)),
-    "ViT-L-14": (_Tower(1024, 24, 257), _Tower(768, 12, 77)),
-}
-_SMALL_A100_HOURS = 4
-"""DataComp's small scale takes 4 hours on one A100 (arXiv 2304.14108, section 3.2)."""
 
 
 def outlook(submission: Submission, spec: Spec) -> Iterator[str]:
@@ -53,7 +30,7 @@ def outlook(submission: Submission, spec: Spec) -> Iterator[str]:
         yield f"samples   {training.train_num_samples:,} a run, in {training.steps:,} steps of {training.batch_size:,}"
     resource = runs[0].get("gpu", {}).get("resource", "nvidia.com/gpu")
     yield f"pods      {pods:,} at a time, {gpus:,} x {resource}" if gpus else f"pods      {pods:,} at a time, no GPU"
-    hours = a100_hours(training) if training else None
+    hours = a100_hours(training.model_arch, training.width_mult, training.train_num_samples) if training else None
     if hours is not None:
         total = hours * len(runs)
         spread = f", {_hours(total / gpus)} h on these GPUs if they are such" if gpus else ""
@@ -81,16 +58,3 @@ def _gpus(run: Values) -> int:
 
 def _hours(hours: float) -> str:
     return f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"
-
-
-def a100_hours(spec: TrainSpec) -> float | None:
-    """A100-hours of the run at the utilisation of DataComp's small scale; None for an architecture not in the table."""
-    if spec.model_arch not in _TOWERS:
-        return None
-    small = SCALES["small"]
-    reference = small.train_num_samples * _per_sample(small.arch, Fraction(1))
-    return _SMALL_A100_HOURS * spec.train_num_samples * _per_sample(spec.model_arch, spec.width_mult) / reference
-
-
-def _per_sample(arch: str, width_mult: Fraction) -> float:
-    return sum(tower.operations(width_mult) for tower in _TOWERS[arch])
