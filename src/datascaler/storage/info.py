@@ -69,8 +69,10 @@ def require_bucket(url: str) -> None:
         stat(url)
 
 
-def list_files(folder: str, suffix: str = "", *, recursive: bool = False) -> list[FileInfo]:
-    """Files below a folder whose name ends in `suffix`, by URL. A folder that does not exist holds no files."""
+def list_files(folder: str, suffix: str | tuple[str, ...] = "", *, recursive: bool = False) -> list[FileInfo]:
+    """Files below a folder whose name ends in `suffix`, or in one of several, by URL. A folder that does not exist
+    holds no files.
+    """
     if is_local(folder):
         there = local_files(local_path(folder), suffix, recursive=recursive)
         return sorted((_local_info(join(folder, name), found) for name, found in there), key=lambda info: info.url)
@@ -130,6 +132,6 @@ def _info(url: str, info: dict[str, Any]) -> FileInfo:
     )
 
 
-def _is_file(name: str, info: dict[str, Any], suffix: str) -> bool:
+def _is_file(name: str, info: dict[str, Any], suffix: str | tuple[str, ...]) -> bool:
     """S3 servers may list a folder that was emptied as an entry of its own."""
     return info.get("type") != "directory" and not name.endswith("/") and name.endswith(suffix)

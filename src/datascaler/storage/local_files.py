@@ -23,7 +23,9 @@ def stat_local(path: str) -> os.stat_result:
             raise FileNotFoundError(path) from error
 
 
-def local_files(folder: str, suffix: str, *, recursive: bool) -> Iterator[tuple[str, os.stat_result | None]]:
+def local_files(
+    folder: str, suffix: str | tuple[str, ...], *, recursive: bool
+) -> Iterator[tuple[str, os.stat_result | None]]:
     """The files below a folder whose path ends in `suffix`, as paths in it; none where there is no such folder.
 
     None in place of a stat says that it is a link to nothing. A folder that a link leads back to is not entered again.

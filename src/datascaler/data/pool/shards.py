@@ -1,15 +1,18 @@
 """A pool: the tar shards below one or more data-dirs."""
 
 import json
-import re
+import logging
+from collections import Counter
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 from hashlib import sha256
 
 from datascaler import storage
+from datascaler.data.pool.list_shards import FoundTars, find_tars
 from datascaler.errors import ConfigError, NotFoundError
 
-_BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,7 @@ class Shard:
 
 
 def find_shards(data_dir: str, only: Container[str] | None = None) -> list[Shard]:
-    """The tars of `data_dir`, by name: `DIR/*.tar` and `DIR/shards/*.tar`, a tar, a brace range, or a list `a::b`.
+    """The tars of `data_dir`, by name: those of a folder, a tar, braces, a glob, or a list `a::b` (`list_shards.py`).
 
     With `only`, those among these URLs: local shards are looked into, for an etag that a copy keeps. Gaps in shard
     numbers are normal: shards that died while they were downloaded leave them.
@@ -35,20 +38,53 @@ def find_shards(data_dir: str, only: Container[str] | None = None) -> list[Shard
 
 
 def list_shards(data_dir: str) -> list[Shard]:
-    """The same without a look into them; the etags are those of a listing, which local files change when copied."""
+    """The same without a look into them; the etags are those of a listing, which local files change when copied.
+
+    What is passed over is said, once.
+    """
+    shards, passed_over = list_pool(data_dir)
+    if passed_over:
+        _warn(f"{data_dir}: {told(passed_over)}")
+    return shards
+
+
+def list_pool(data_dir: str) -> tuple[list[Shard], dict[str, str]]:
+    """The shards, and the files that look like some but are passed over, each with the reason.
+
+    Raises ConfigError where a data-dir has no shard.
+    """
     sources = [source for source in data_dir.split("::") if source]
     if not sources:
         raise ConfigError("data-dir is empty")
     shards: list[Shard] = []
+    passed_over: dict[str, str] = {}
     for number, source in enumerate(sources):
         prefix = f"{number}/" if len(sources) > 1 else ""
-        found = list(_shards_of(source, prefix))
-        if not found:
-            storage.require_bucket(source)
-            hint = "; a server that lists no folders takes DIR/{00000..00012}.tar" if storage.is_http(source) else ""
-            raise ConfigError(f"no .tar files in {source} nor in {storage.join(source, 'shards')}{hint}")
-        shards += found
-    return shards
+        found = find_tars(source)
+        if not found.tars:
+            raise _nothing_found(source, found)
+        for info in found.tars:
+            name = storage.relative_to(info.url, found.base) if found.base else info.url
+            shards.append(Shard(url=info.url, name=prefix + name, size=info.size, etag=info.etag))
+        passed_over |= found.passed_over
+    return shards, passed_over
+
+
+def told(passed_over: dict[str, str]) -> str:
+    """What was passed over, in a sentence: how many, why, and an example of each reason."""
+    reasons = Counter(passed_over.values())
+    example = {why: storage.basename(url) for url, why in reversed(passed_over.items())}
+    return f"passed over {len(passed_over):,}: " + "; ".join(
+        f"{count:,} as {example[why]} ({why})" for why, count in reasons.items()
+    )
+
+
+def _nothing_found(source: str, found: FoundTars) -> ConfigError:
+    storage.require_bucket(source)
+    where = source if found.is_pattern else f"{source} nor in {storage.join(source, 'shards')} nor further down"
+    hint = "; a server that lists no folders takes DIR/{00000..00012}.tar" if storage.is_http(source) else ""
+    others = f" ({told(found.passed_over)})" if found.passed_over else ""
+    return ConfigError(f"no .tar files in {where}{others}{hint}")
 
 
 def pool_digest(shards: Iterable[Shard]) -> str:
@@ -87,45 +123,7 @@ def _changed(url: str) -> str | None:
         return None
 
 
-def _shards_of(source: str, prefix: str) -> Iterable[Shard]:
-    if source.endswith(".tar"):
-        # Names start below the part that all shards of a brace range share.
-        base = source.partition("{")[0].rpartition("/")[0]
-        infos = _of_braces(source) if "{" in source else [storage.stat(source)]
-    else:
-        infos = storage.list_files(source, ".tar") + storage.list_files(storage.join(source, "shards"), ".tar")
-        base = source
-    for info in infos:
-        name = prefix + (storage.relative_to(info.url, base) if base else info.url)
-        yield Shard(url=info.url, name=name, size=info.size, etag=info.etag)
-
-
-def _of_braces(source: str) -> list[storage.FileInfo]:
-    """The shards of a brace range that exist, by one listing a folder: ranges of 100,000 shards are common.
-
-    Of a web server each is asked for, since few list their folders.
-    """
-    if storage.is_http(source):
-        return storage.stat_all(_expand_braces(source))
-    wanted: dict[str, list[str]] = {}
-    for url in _expand_braces(source):
-        wanted.setdefault(storage.parent(url), []).append(url)
-    found = []
-    for folder, urls in wanted.items():
-        present = {storage.basename(info.url): info for info in storage.list_files(folder, ".tar")}
-        found += [replace(info, url=url) for url in urls if (info := present.get(storage.basename(url)))]
-    return found
-
-
-def _expand_braces(url: str) -> list[str]:
-    """`{00000..00012}` -> its thirteen URLs, padded as the first number is."""
-    match = _BRACES.search(url)
-    if not match:
-        return [url]
-    first, last = match.groups()
-    numbers = range(int(first), int(last) + 1)
-    return [
-        expanded
-        for number in numbers
-        for expanded in _expand_braces(url[: match.start()] + f"{number:0{len(first)}d}" + url[match.end() :])
-    ]
+@cache
+def _warn(text: str) -> None:
+    """Once, however often the pool is listed."""
+    _log.warning("%s", text)
