@@ -279,6 +279,24 @@ def test_every_kind_of_table_and_renamed_columns(suffix: str, images: Path, tmp_
     assert [row["url"] for row in log_of(str(tmp_path / "pool"))] == ["http://a/0", "http://a/1"]
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "between"), [("c.csv", ";", ";"), ("c.csv", r"\t", "\t"), ("c.tsv", None, "\t")]
+)
+def test_other_delimiters(name: str, given: str | None, between: str, images: Path, tmp_path: Path) -> None:
+    caption = "a dog, asleep"
+    (tmp_path / name).write_text(f"file{between}caption\n0.png{between}{caption}\n")
+    make(images, str(tmp_path / name), tmp_path / "pool", delimiter=given)
+    assert [sample.caption for sample in samples_of(str(tmp_path / "pool"))] == [caption]
+
+
+def test_wrong_delimiters(images: Path, captions: str, tmp_path: Path) -> None:
+    for delimiter in (", ", '"', "\n"):
+        with pytest.raises(ConfigError, match=r"a delimiter is one character, or \\t for a tab"):
+            make(images, captions, tmp_path / "pool", delimiter=delimiter)
+    with pytest.raises(ConfigError, match=r"a delimiter is for \.csv and \.tsv files"):
+        make(images, "c.jsonl", tmp_path / "pool", delimiter=";")
+
+
 def test_a_caption_of_a_million_characters(images: Path, tmp_path: Path) -> None:
     table = write_csv(tmp_path / "c.csv", [{"file": "0.png", "caption": "long " * 200_000}])
     make(images, table, tmp_path / "pool")
@@ -292,6 +310,22 @@ def test_a_caption_of_a_million_characters(images: Path, tmp_path: Path) -> None
         ("c.csv", "file,text\n0.png,x\n", "no column 'caption'"),
         ("c.csv", 'file,caption\n0.png,x\n1.png,"y\n2.png,z\n', r"c\.csv, line 4: not csv \(unexpected end of data\)"),
         ("c.csv", 'file,caption\n0.png,"no" dogs\n', r"c\.csv, line 2: not csv"),
+        ("c.csv", 'file,caption\n0.png,x\n1.png,"y\n2.png,z\n', r"line 4: .*; the row begins in line 3"),
+        ("c.csv", "file,caption\n0.png,a cat\n1.png,a dog, asleep\n", r"line 3: 3 fields, the header has 2: a caption"),
+        ("c.csv", "file,caption\n\n0.png,a cat,\n", r"line 3: 3 fields, the header has 2"),
+        ("c.tsv", "file\tcaption\n0.png\ta\tb\n", r"c\.tsv, line 2: 3 fields, the header has 2: a caption with '\\t'"),
+        # The quote for inches closes what another one has opened a table before.
+        (
+            "c.csv",
+            'file,caption\n0.png,x\n1.png,"the "\n2.png,"a dog\n' + "3.png,a cat\n" * 1899 + '4.png,5"\n',
+            r"line 4: a quote is opened there and closed in line 1904, and line 5 between them begins as .* '3\.png'",
+        ),
+        (
+            "c.csv",
+            "file;caption\n0.png;x\n",
+            r"no column 'file' \(it has: file;caption\); .* or its --delimiter \(';'\)",
+        ),
+        ("c.csv", "file\tcaption\n0.png\tx\n", r"or its --delimiter \('\\t'\)"),
         ("c.csv", "file,caption\n", "has no rows"),
         ("c.csv", "", r"no column 'file' \(it has: none\)"),
         ("c.jsonl", "", "has no rows"),
@@ -299,7 +333,7 @@ def test_a_caption_of_a_million_characters(images: Path, tmp_path: Path) -> None
         ("c.jsonl", '{"file": "0.png", "caption": "x"}\n{"file', "line 2: not valid JSON"),
         ("c.jsonl", "[1]\n", "line 1: a JSON object is needed, got list"),
         ("c.parquet", "nonsense nonsense", "not a parquet file"),
-        ("c.txt", "0.png x\n", r"must be a \.csv, \.jsonl or \.parquet file, got .*c\.txt"),
+        ("c.txt", "0.png x\n", r"must be a \.csv, \.tsv, \.jsonl or \.parquet file, got .*c\.txt"),
         ("c.csv", "file,caption\nnowhere.png,x\n", r"none of the first 1 files .*it names 'nowhere\.png'"),
     ],
 )

@@ -10,7 +10,7 @@ from datascaler.cli.output import print_result
 
 @click.command()
 @click.option("--images-dir", required=True, help="Folder or URL with the images, subfolders included.")
-@click.option("--captions", required=True, help="Table with a row an image: .csv, .jsonl or .parquet.")
+@click.option("--captions", required=True, help="Table with a row an image: .csv, .tsv, .jsonl or .parquet.")
 @click.option("--output-dir", required=True, help="Folder or URL of the pool.")
 @click.option("--samples-per-shard", type=COUNT, default=10_000, show_default=True, help="Rows of a tar.")
 @click.option("--max-side", type=COUNT, help="Re-encode as JPEG (quality 95), the longer side shrunk to this at most.")
@@ -19,6 +19,7 @@ from datascaler.cli.output import print_result
 @click.option("--caption-column", default="caption", show_default=True, help="What the image shows.")
 @click.option("--url-column", default="url", show_default=True, help="Where it is from; without it, its path.")
 @click.option("--uid-column", default="uid", show_default=True, help="32 hex digits; without it, md5(caption + url).")
+@click.option("--delimiter", help="Between the fields of a .csv or .tsv: one character, \\t for a tab.")
 @click.option("--num-workers", type=COUNT, default=8, show_default=True, help="Images read at a time.")
 @click.option("--overwrite", is_flag=True, help="Replace a pool that was made from other inputs.")
 @json_option
@@ -33,6 +34,7 @@ def make(
     caption_column: str,
     url_column: str,
     uid_column: str,
+    delimiter: str | None,
     num_workers: int,
     overwrite: bool,
     as_json: bool,
@@ -54,6 +56,7 @@ def make(
         captions,
         output_dir,
         columns=CaptionColumns(file=file_column, caption=caption_column, url=url_column, uid=uid_column),
+        delimiter=delimiter,
         samples_per_shard=samples_per_shard,
         max_side=max_side,
         name=name,

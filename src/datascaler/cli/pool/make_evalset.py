@@ -11,9 +11,10 @@ from datascaler.cli.output import print_result
 @click.command("make-evalset")
 @click.option("--images-dir", required=True, help="Folder or URL with CLASS/image files, or with captioned images.")
 @click.option("--output-dir", required=True, help="Folder or URL of the evaluation set.")
-@click.option("--captions", help="Make a retrieval set: .csv, .jsonl or .parquet, a row a caption.")
+@click.option("--captions", help="Make a retrieval set: .csv, .tsv, .jsonl or .parquet, a row a caption.")
 @click.option("--file-column", default="file", show_default=True, help="In --captions: path below --images-dir.")
 @click.option("--caption-column", default="caption", show_default=True, help="In --captions: what the image shows.")
+@click.option("--delimiter", help="In --captions: between the fields of a .csv or .tsv; \\t for a tab.")
 @click.option("--classnames", help="File with a class name a line, in the order of the folders by name.")
 @click.option("--template", "templates", multiple=True, help="Prompt with {c} for the class name; repeatable.")
 @click.option("--images-per-shard", type=COUNT, default=10_000, show_default=True, help="Images of a tar.")
@@ -25,6 +26,7 @@ def make_evalset(
     captions: str | None,
     file_column: str,
     caption_column: str,
+    delimiter: str | None,
     classnames: str | None,
     templates: tuple[str, ...],
     images_per_shard: int,
@@ -62,6 +64,7 @@ def make_evalset(
             captions,
             output_dir,
             columns=CaptionColumns(file=file_column, caption=caption_column),
+            delimiter=delimiter,
             images_per_shard=images_per_shard,
             overwrite=overwrite,
         )

@@ -1,11 +1,13 @@
-"""A captions table: csv, jsonl or parquet rows that name an image file and what it shows. Read as a stream."""
+"""A captions table: csv, tsv, jsonl or parquet rows that name an image file and what it shows. Read as a stream."""
 
 import csv
 import io
 import json
-from collections.abc import Iterator
+import posixpath
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -41,10 +43,11 @@ class CaptionRow:
 class CaptionTable:
     """Checked once from end to end when it is opened, so that a malformed line is found before the work."""
 
-    def __init__(self, url: str, columns: CaptionColumns | None = None) -> None:
+    def __init__(self, url: str, columns: CaptionColumns | None = None, delimiter: str | None = None) -> None:
+        """`delimiter` is what stands between the fields of a text table; None goes by the file's name."""
         self.url = url
         self.columns = columns or CaptionColumns()
-        self._read = _reader(url)
+        self._read = _reader(url, delimiter)
         self.rows = sum(1 for _ in self)
         if not self.rows:
             raise ConfigError(f"{url} has no rows: it needs one row an image, with columns file and caption")
@@ -60,15 +63,31 @@ class CaptionTable:
             )
 
 
-def _reader(url: str) -> Any:
-    readers = {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
+_Read = Callable[[str, tuple[str, str]], Iterator[dict[str, Any]]]
+"""Called with the URL and the names of the two columns that must be there: the file's, and the caption's."""
+
+
+def _reader(url: str, delimiter: str | None) -> _Read:
+    name = url.lower()
+    if name.endswith((".csv", ".tsv")):
+        return partial(_read_csv, delimiter=_delimiter(delimiter or ("\t" if name.endswith(".tsv") else ",")))
+    readers = {".jsonl": _read_jsonl, ".parquet": _read_parquet}
     for suffix, read in readers.items():
-        if url.lower().endswith(suffix):
+        if name.endswith(suffix):
+            if delimiter:
+                raise ConfigError(f"a delimiter is for .csv and .tsv files: leave it out for {url}")
             return read
-    raise ConfigError(f"captions must be a .csv, .jsonl or .parquet file, got {url}")
+    raise ConfigError(f"captions must be a .csv, .tsv, .jsonl or .parquet file, got {url}")
 
 
-def _read_csv(url: str, needed: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+def _delimiter(given: str) -> str:
+    delimiter = {"\\t": "\t", "tab": "\t"}.get(given.lower(), given)
+    if len(delimiter) != 1 or delimiter in '"\r\n':
+        raise ConfigError(f"a delimiter is one character, or \\t for a tab, got {given!r}")
+    return delimiter
+
+
+def _read_csv(url: str, needed: tuple[str, str], delimiter: str) -> Iterator[dict[str, Any]]:
     # Undecodable bytes arrive as lone surrogates: a bad caption is a failed row, not the end of the table.
     with (
         _long_fields(),
@@ -76,12 +95,43 @@ def _read_csv(url: str, needed: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="") as lines,
     ):
         # Strict: a quote that is never closed would otherwise make one caption of all rows after it.
-        reader = csv.DictReader(lines, strict=True)
-        _require(url, needed, list(reader.fieldnames or []))
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        first = 1
         try:
-            yield from reader
+            names = next(reader, [])
+            _require(url, needed, names)
+            file_column, first = names.index(needed[0]), reader.line_num + 1
+            for fields in reader:
+                if fault := _csv_fault(first, fields, names, file_column, delimiter):
+                    raise ConfigError(f"{url}, line {first}: {fault}")
+                if fields:
+                    yield dict(zip(names, fields, strict=False))
+                first = reader.line_num + 1
         except csv.Error as error:
-            raise ConfigError(f"{url}, line {reader.reader.line_num}: not csv ({error})") from error
+            opened = f"; the row begins in line {first}" if reader.line_num > first else ""
+            raise ConfigError(f"{url}, line {reader.line_num}: not csv ({error}){opened}") from error
+
+
+def _csv_fault(first: int, fields: Sequence[str], names: Sequence[str], file: int, delimiter: str) -> str:
+    """Why a row that can be parsed is not what was meant; empty where it may be. It begins in line `first`, and `file`
+    is the column of the image.
+    """
+    if len(fields) > len(names):
+        return (
+            f"{len(fields)} fields, the header has {len(names)}: a caption with {delimiter!r} in it must stand in "
+            "quotes (or choose another --delimiter)"
+        )
+    suffix = posixpath.splitext(fields[file].split("\n")[0])[1] if len(fields) > file else ""
+    for field in fields:
+        for line, text in enumerate(field.splitlines()[1:] if suffix else (), first + 1):
+            parts = text.split(delimiter)
+            if len(parts) >= len(names) and parts[file].strip('"').endswith(suffix):
+                return (
+                    f"a quote is opened there and closed in line {first + len(field.splitlines()) - 1}, and line "
+                    f"{line} between them begins as a row, with {parts[file]!r}: close the quote, or double one that "
+                    "means itself"
+                )
+    return ""
 
 
 @contextmanager
@@ -94,7 +144,7 @@ def _long_fields() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _read_jsonl(url: str, needed: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+def _read_jsonl(url: str, needed: tuple[str, str]) -> Iterator[dict[str, Any]]:
     with storage.open_read(url) as file:
         first = True
         for number, line in enumerate(file, start=1):
@@ -112,7 +162,7 @@ def _read_jsonl(url: str, needed: tuple[str, ...]) -> Iterator[dict[str, Any]]:
             yield row
 
 
-def _read_parquet(url: str, needed: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+def _read_parquet(url: str, needed: tuple[str, str]) -> Iterator[dict[str, Any]]:
     with storage.open_read(url) as file:
         try:
             table = pq.ParquetFile(file, page_checksum_verification=True)
@@ -128,9 +178,11 @@ def _read_parquet(url: str, needed: tuple[str, ...]) -> Iterator[dict[str, Any]]
 def _require(url: str, needed: tuple[str, ...], found: list[str]) -> None:
     for name in needed:
         if name not in found:
+            other = next((each for each in ";\t|," if len(found) == 1 and each in found[0]), None)
+            hint = f", or its --delimiter ({other!r})" if other else ""
             raise ConfigError(
                 f"{url} has no column {name!r} (it has: {', '.join(found) or 'none'}); "
-                f"name the columns with --file-column and --caption-column"
+                f"name the columns with --file-column and --caption-column{hint}"
             )
 
 

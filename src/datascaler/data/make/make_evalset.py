@@ -58,13 +58,14 @@ def make_retrieval_set(
     output_dir: str,
     *,
     columns: CaptionColumns | None = None,
+    delimiter: str | None = None,
     images_per_shard: int = DEFAULT_IMAGES_PER_SHARD,
     overwrite: bool = False,
 ) -> EvalsetWritten:
     """Several rows of the table may name the same image: those are its captions, in the table's order."""
     images = list_images(images_dir)
     texts: dict[str, list[str]] = {}
-    for row in CaptionTable(captions, columns):
+    for row in CaptionTable(captions, columns, delimiter):
         fault = caption_fault(row.caption) or ("" if row.file in images else f"not found in {images_dir}")
         if fault or row.caption is None:
             # A query without its answer would make the score wrong without a word.

@@ -35,6 +35,7 @@ def make_pool(
     output_dir: str,
     *,
     columns: CaptionColumns | None = None,
+    delimiter: str | None = None,
     samples_per_shard: int = DEFAULT_SAMPLES_PER_SHARD,
     max_side: int | None = None,
     name: str = "pool",
@@ -51,7 +52,7 @@ def make_pool(
         raise ConfigError(f"max-side must be at least 1, got {max_side}")
     if num_workers < 1:
         raise ConfigError(f"num-workers must be at least 1, got {num_workers}")
-    table = CaptionTable(captions, columns)
+    table = CaptionTable(captions, columns, delimiter)
     images = list_images(images_dir)
 
     def stored(batch: list[CaptionRow]) -> Iterator[PoolRow]:
