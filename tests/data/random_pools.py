@@ -1,5 +1,6 @@
 """Random pools of odd tars, made by Python's tarfile, and what a loop over webdataset's samples says of them."""
 
+import hashlib
 import io
 import json
 import random
@@ -56,7 +57,9 @@ def random_pool(folder: Path, seed: int) -> RandomPool:
     for number in range(generator.randint(1, 5)):
         (folder / f"{number}.tar").write_bytes(_random_tar(generator, seen))
     pool = RandomPool(find_shards(str(folder)))
-    pool.rows = [[_usable_uid(sample) for sample in read_with_webdataset(Path(shard.url))] for shard in pool.shards]
+    pool.rows = [
+        [_usable_uid(sample, shard.name) for sample in read_with_webdataset(Path(shard.url))] for shard in pool.shards
+    ]
     return pool
 
 
@@ -112,7 +115,7 @@ def _members(generator: random.Random, uid: str) -> dict[str, bytes]:
     return members
 
 
-def _usable_uid(sample: dict[str, Any]) -> str:
+def _usable_uid(sample: dict[str, Any], shard: str) -> str:
     members = {name: content for name, content in sample.items() if name not in _NOT_DATA}
     try:
         record = json.loads(members["json"])
@@ -120,4 +123,6 @@ def _usable_uid(sample: dict[str, Any]) -> str:
     except (KeyError, ValueError):
         return ""
     uid = record["uid"]
+    if uid is None:
+        uid = hashlib.md5((sample["__key__"] + shard).encode()).hexdigest()
     return uid if members.get("png") and caption is not None and is_uid(uid) else ""

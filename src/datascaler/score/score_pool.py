@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from datascaler.data.tables.score_table import require_usable
 from datascaler.errors import ConfigError
 from datascaler.score.score_summary import ScoreSummary
 from datascaler.spec.score import ScorePart, ScoreSpec
@@ -26,7 +27,8 @@ def score_pool(
     Returns counts over this worker's shards; `tables` is the folder of the tables, `score_id` its name.
 
     Raises ConfigError for a spec, model or file that can't be used; BadInputError, after all other shards are done,
-    where some can't be read, with the counts as its `finished`; StorageError where the store fails.
+    where some can't be read, and where no row has a score, with the counts as its `finished`; StorageError where the
+    store fails.
 
     Example:
         >>> spec = ScoreSpec(data_dir="pool", output_dir="out", method="clip", model="local-dir:model")
@@ -34,6 +36,13 @@ def score_pool(
         >>> summary.rows, summary.ok
         (24, 24)
     """
+    summary = _score(spec, say, processes)
+    # Downloads leave shards without a sample, which may be all that one of many workers has.
+    require_usable(summary, "have a score", may_be_empty=spec.count > 1)
+    return summary
+
+
+def _score(spec: ScorePart, say: Callable[[str], None], processes: int | None) -> ScoreSummary:
     # Each family brings libraries that the others do without.
     if isinstance(spec, ScoreSpec):
         return _score_with_model(spec, say, processes)

@@ -123,7 +123,7 @@ def _verify_shard(
     comparable = [(row, was) for row, was in zip(rows, recorded, strict=True) if was["status"] != DAMAGED_TAR]
     ranges = [(was["offset"], was["offset"] + was["length"]) for _, was in comparable]
     pieces = zip(comparable, storage.read_ranges(shard.url, ranges), strict=True)
-    samples = [next(read_samples(io.BytesIO(piece), was["offset"], row)) for (row, was), piece in pieces]
+    samples = [next(read_samples(io.BytesIO(piece), was["offset"], row, shard.name)) for (row, was), piece in pieces]
     scores = rescore(shard, samples)
     limit = tolerance if tolerance is not None else TOLERANCES.get(footer.precision, REDUCED_TOLERANCE)
     differences = []

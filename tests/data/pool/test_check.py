@@ -7,12 +7,13 @@ import pytest
 
 from datascaler import storage
 from datascaler.data.make.write_pool import write_pool
+from datascaler.data.pool import check_layout
 from datascaler.data.pool import samples as status
-from datascaler.data.pool.check import Damage, Spread, check_pool
+from datascaler.data.pool.check import Damage, PoolReport, Spread, check_pool
 from datascaler.data.pool.pool_rows import PoolSample
 from datascaler.data.pool.uids import uid_of
 from datascaler.errors import ConfigError
-from tests.data.tars import members_of, picture, shard_of
+from tests.data.tars import members_of, picture, shard_of, tar_of
 
 
 def good_pool(folder: str, count: int = 12, per_shard: int = 3) -> None:
@@ -50,7 +51,7 @@ def test_bad_samples_are_counted_by_status(tmp_path: Path) -> None:
         members_of(1) | {"png": picture(1, size=(64, 64))[:-60]},
         members_of(2) | {"png": b""},
         members_of(3) | {"txt": b"\xff"},
-        members_of(4, uid=None),
+        members_of(4, uid="4"),
         members_of(5) | {"json": b"{"},
     ]
     put(tmp_path, "00000000.tar", members_of(0), *bad, members_of(6))
@@ -188,6 +189,62 @@ def test_bad_numbers_and_empty_folders(tmp_path: Path) -> None:
 
 
 def test_a_shard_without_uids(tmp_path: Path) -> None:
-    put(tmp_path, "00000000.tar", {name: data for name, data in members_of(0).items() if name != "json"})
+    put(tmp_path, "00000000.tar", members_of(0, uid="0"))
     report = check_pool(str(tmp_path))
     assert (report.statuses, report.duplicate_uids) == ({status.NO_UID: 1}, 0)
+
+
+def layout_of(folder: Path, *members: tuple[str, bytes], behind: bytes = b"") -> PoolReport:
+    folder.mkdir(exist_ok=True)
+    (folder / "0.tar").write_bytes(tar_of(members) + behind)
+    return check_pool(str(folder))
+
+
+def named(prefix: str, number: int) -> list[tuple[str, bytes]]:
+    return [(f"{prefix}{suffix}", data) for suffix, data in members_of(number).items()]
+
+
+def test_members_that_are_passed_over_are_counted_and_no_fault(tmp_path: Path) -> None:
+    junk = [("./._a.png", b"\0\5\x16\7"), ("./.DS_Store", b"x"), ("README", b"x")]
+    report = layout_of(tmp_path, *junk, *named("./a.", 0), *junk)
+    assert (report.statuses, report.layout, report.faults) == ({status.OK: 1}, {check_layout.PASSED_OVER: 6}, [])
+    assert report.layout_examples[0] == f"0.tar ./._a.png: {check_layout.PASSED_OVER}"
+
+
+def test_names_with_several_dots_are_the_named_cause(tmp_path: Path) -> None:
+    """`image.0001.jpg` makes one sample of all; `0001.input.jpg` and `0001.outputs.txt` make samples without images."""
+    melted = layout_of(
+        tmp_path / "melted", *(each for number in range(20) for each in named(f"image.{number:04d}.", number))
+    )
+    assert (melted.samples, melted.layout) == (1, {check_layout.DOTTED: 20})
+    assert f"{check_layout.DOTTED}: 20" in melted.faults
+    assert melted.layout_examples[0] == f"0.tar image.0000.png: {check_layout.DOTTED}"
+    split = [(f"{n}.{name}", data) for n in range(3) for name, data in (("in.jpg", b"x"), ("out.txt", b"x"))]
+    assert layout_of(tmp_path / "split", *split).layout == {check_layout.DOTTED: 3}
+    # Another picture beside the sample's own is none of this.
+    assert layout_of(tmp_path / "beside", *named("a.", 0), ("a.depth.png", b"x")).layout == {}
+
+
+def test_members_that_lie_apart_are_the_named_cause(tmp_path: Path) -> None:
+    """As `tar --sort=none` or a sort by suffix leave them."""
+    members = sorted(
+        (each for n in range(5) for each in named(f"{n}.", n)), key=lambda each: each[0].rpartition(".")[2]
+    )
+    report = layout_of(tmp_path, *members)
+    assert (report.samples, report.layout) == (15, {check_layout.APART: 5})
+    assert report.faults[0] == "usable samples: 0 of 15"
+    assert f"{check_layout.APART}: 5" in report.faults
+
+
+@pytest.mark.parametrize("archives", [1, 2])
+def test_samples_behind_the_end_mark_are_the_named_cause(tmp_path: Path, archives: int) -> None:
+    """`cat a.tar b.tar > c.tar`"""
+    more = b"".join(shard_of([members_of(9 + number), members_of(12)]) for number in range(archives))
+    report = layout_of(tmp_path, *named("a.", 0), behind=bytes(7168) + more)
+    assert (report.samples, report.statuses) == (1, {status.OK: 1})
+    assert (report.layout, report.faults) == (
+        {check_layout.BEHIND: 2 * archives},
+        [f"{check_layout.BEHIND}: {2 * archives}"],
+    )
+    for behind in (bytes(1 << 21), b"no archive" * 500):
+        assert layout_of(tmp_path, *named("a.", 0), behind=behind).layout == {}

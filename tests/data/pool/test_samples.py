@@ -1,6 +1,8 @@
 """Every kind of bad sample is a row with a reason, and never costs a good one."""
 
+import hashlib
 import io
+from collections.abc import Iterable
 
 import pytest
 
@@ -45,15 +47,14 @@ def test_offset_and_length_cut_out_the_sample() -> None:
         (members_of(1) | {"txt": b"caf\xe9"}, status.BAD_CAPTION),
         (without(members_of(1) | {"json": b'{"uid": "' + b"0" * 32 + b'"}'}, "txt"), status.NO_CAPTION),
         (without(members_of(1) | {"json": b'{"uid": "' + b"0" * 32 + b'", "caption": 5}'}, "txt"), status.NO_CAPTION),
-        (without(members_of(1), "json"), status.NO_UID),
         (members_of(1, uid="not hex"), status.NO_UID),
-        (members_of(1, uid=None), status.NO_UID),
         (members_of(1, uid=17), status.NO_UID),
+        (members_of(1, uid=[]), status.NO_UID),
+        (members_of(1, uid=""), status.NO_UID),
         (members_of(1) | {"json": b"{"}, status.BAD_JSON),
         (members_of(1) | {"json": b""}, status.BAD_JSON),
         (members_of(1) | {"json": b"\xff\xfe\x00"}, status.BAD_JSON),
         (members_of(1) | {"json": b"[" * 200_000}, status.BAD_JSON),
-        (members_of(1) | {"json": b"[1]"}, status.NO_UID),
     ],
 )
 def test_a_bad_sample_is_a_row_between_good_ones(sample: dict[str, bytes], expected: str) -> None:
@@ -61,6 +62,46 @@ def test_a_bad_sample_is_a_row_between_good_ones(sample: dict[str, bytes], expec
     assert [row.status for row in found] == [status.OK, expected, status.OK]
     assert [row.row for row in found] == [0, 1, 2]
     assert found[1].detail
+
+
+@pytest.mark.parametrize(
+    ("sample", "made_of"),
+    [
+        (members_of(1, uid=None), "caption 1" + "1"),
+        ({name: data for name, data in members_of(1).items() if name != "json"}, "k" + "a/0.tar"),
+        (members_of(1) | {"json": b"[1]"}, "k" + "a/0.tar"),
+        (members_of(1) | {"json": b'{"url": ""}'}, "k" + "a/0.tar"),
+        (members_of(1) | {"json": b'{"url": 5, "caption": "x"}'}, "k" + "a/0.tar"),
+        (members_of(1) | {"json": '{"url": "http://x/\u00e9"}'.encode()}, "caption 1" + "http://x/\u00e9"),
+        ({"jpg": b"i", "json": b'{"url": "u", "caption": "from the json"}'}, "from the json" + "u"),
+    ],
+)
+@pytest.mark.parametrize("folder", ["", "./"])
+def test_a_sample_without_a_uid_gets_that_of_its_caption_and_url_or_of_its_place(
+    sample: dict[str, bytes], made_of: str, folder: str
+) -> None:
+    raw = tar_of((f"{folder}k.{suffix}", data) for suffix, data in sample.items())
+    (found,) = read_samples(io.BytesIO(raw), shard="a/0.tar")
+    assert (found.status, found.uid_hex) == (status.OK, hashlib.md5(made_of.encode()).hexdigest())
+    assert found.uid_rule == (status.OF_KEY_AND_SHARD if "0.tar" in made_of else status.OF_CAPTION_AND_URL)
+
+
+def test_half_a_character_in_an_address_is_none_of_the_samples_faults() -> None:
+    (found,) = rows(shard_of([members_of(1) | {"json": b'{"url": "http://x/\\ud83d"}'}]))
+    assert (found.status, found.uid_rule) == (status.OK, status.OF_CAPTION_AND_URL)
+
+
+def test_members_that_are_of_no_sample_by_their_names_are_passed_over() -> None:
+    def noisy(number: int, junk: bytes) -> Iterable[tuple[str, bytes]]:
+        for suffix, data in members_of(number).items():
+            yield from [(f"./._{number}.{suffix}", junk), (f"./{number}.{suffix}", data), ("./.DS_Store", junk)]
+        yield "LICENSE", junk
+
+    raw = tar_of([("README", b"x"), *(each for number in range(4) for each in noisy(number, b"\0\5\x16\7"))])
+    plain = tar_of((f"./{n}.{suffix}", data) for n in range(4) for suffix, data in members_of(n).items())
+    assert [(row.row, row.key, row.uid, row.image, row.caption, row.status) for row in rows(raw)] == [
+        (row.row, row.key, row.uid, row.image, row.caption, status.OK) for row in rows(plain)
+    ]
 
 
 def test_half_a_character_in_the_json_is_a_bad_caption() -> None:

@@ -10,14 +10,14 @@ import pytest
 import webdataset
 
 from datascaler.data.pool.samples import read_samples
+from datascaler.data.pool.tar import walk_tar
 from datascaler.data.pool.ustar import ustar_samples
 from tests.data.tars import members_of, shard_of, tar_of
 
 
 def without_end(raw: bytes) -> bytes:
     """A piece as a plan cuts it: whole members, no end mark."""
-    samples = list(read_samples(io.BytesIO(raw)))
-    return raw[: samples[-1].offset + samples[-1].length]
+    return raw[: list(walk_tar(io.BytesIO(raw)))[-1].end]
 
 
 def assert_agrees(raw: bytes) -> None:
@@ -110,6 +110,8 @@ def odd_pieces() -> Iterable[tuple[str, bytes]]:
         yield f"byte {position} changed", bytes(broken)
     yield "a member twice", without_end(tar_of([("a.jpg", b"1"), ("a.txt", b"1"), ("a.JPG", b"2")]))
     yield "no dot", without_end(tar_of([("a", b"1"), ("b", b"1")]))
+    yield "a dot first", without_end(tar_of([("a.jpg", b"1"), ("._a.jpg", b"1")]))
+    yield "a dot first in a folder", without_end(tar_of([("b/a.jpg", b"1"), ("b/._a.jpg", b"1")]))
     yield "a tar in a tar", without_end(tar_of([("a.jpg", tar_of([("b.jpg", b"1")])), ("a.txt", b"1")]))
     yield "long names", without_end(tar_of([(f"{'n' * 120}.jpg", b"1")], tarfile.PAX_FORMAT))
     yield "a long path", without_end(tar_of([(f"{'n' * 60}/{'m' * 60}.jpg", b"1")]))

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from datascaler import storage
 from datascaler.data.materialize.output_shards import OutputShard, kept_before
-from datascaler.data.materialize.planned_members import Members, planned_members
+from datascaler.data.materialize.planned_members import planned_members
 from datascaler.data.plan.plan import Plan
+from datascaler.data.pool.samples import OF_KEY_AND_SHARD, Group, sample_of
 from datascaler.data.pool.shards import Shard
-from datascaler.data.pool.uids import find_sorted, is_uid, uid_array, uid_digests
+from datascaler.data.pool.uids import find_sorted, uid_array, uid_digests
 from datascaler.data.pool.write_tar import TarWriter
 from datascaler.data.subset.multiset import distinct_counts
 from datascaler.errors import NotAsPlannedError, NotFoundError, TarDamageError
@@ -22,6 +23,9 @@ SHARD_FORMAT = "{:08d}.tar"
 STATS_FORMAT = "{:08d}_stats.json"
 _LONGEST_NAME_BYTES = 100
 """The longest name of a member in a plain tar."""
+
+Members = dict[str, bytes]
+"""Suffix -> content, in the order of the tar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ def write_output_shard(wanted: OutputShard, pool: PlannedPool, output_dir: str) 
             for row, uid, members in _checked(pool, number, rows, copies):
                 for copy in copies[np.searchsorted(rows, row) : np.searchsorted(rows, row, side="right")].tolist():
                     for suffix, content in members.items():
-                        tar.add(f"{uid}-{copy}" + f".{suffix}" * bool(suffix), content)
+                        tar.add(f"{uid}-{copy}.{suffix}", content)
                     successes += 1
     stats: dict[str, Any] = {"successes": successes, "inputs": wanted.inputs}
     storage.publish_json(storage.join(output_dir, STATS_FORMAT.format(wanted.number)), stats)
@@ -79,8 +83,8 @@ def _checked(
     distinct = np.unique(rows)
     uids: dict[int, str] = {}
     try:
-        for row, members in planned_members(pool.plan, number, shard, distinct):
-            uids[row] = _uid(shard, row, members)
+        for row, group in planned_members(pool.plan, number, shard, distinct):
+            uids[row], members = _known(shard, row, group)
             yield row, uids[row], members
     except (TarDamageError, NotFoundError) as error:
         raise NotAsPlannedError(f"{shard.url}: {error}") from error
@@ -117,14 +121,21 @@ def _wrong_row(pool: PlannedPool, number: int, uids: dict[int, str], last_copies
     return ""
 
 
-def _uid(shard: Shard, row: int, members: Members) -> str:
-    try:
-        uid = json.loads(bytes(members["json"])).get("uid")
-    except (KeyError, ValueError, AttributeError, RecursionError) as error:
-        raise NotAsPlannedError(f"{shard.url}: row {row} has no json with a uid ({type(error).__name__})") from error
-    if not is_uid(uid):
-        raise NotAsPlannedError(f"{shard.url}: row {row} has no uid of 32 hex digits: {uid!r}")
+def _known(shard: Shard, row: int, group: Group) -> tuple[str, Members]:
+    """The uid of a sample, and its members. A uid that is made of its place is written into its json, for there it gets
+    another place.
+    """
+    sample = sample_of(row, group, shard.name)
+    if not any(sample.uid):
+        raise NotAsPlannedError(
+            f"{shard.url}: row {row} has no uid of 32 hex digits ({sample.status}: {sample.detail})"
+        )
+    members = {suffix: member.data for suffix, member in group.members.items()}
+    if sample.uid_rule == OF_KEY_AND_SHARD:
+        record = json.loads(members.get("json", b"{}"))
+        known = record if isinstance(record, dict) else {"json": record}
+        members["json"] = json.dumps({**known, "uid": sample.uid_hex}).encode()
     too_long = next((suffix for suffix in members if len(suffix.encode()) > _LONGEST_NAME_BYTES // 2), None)
     if too_long:
         raise NotAsPlannedError(f"{shard.url}: row {row} has a member with too long a suffix: {too_long!r}")
-    return str(uid).lower()
+    return sample.uid_hex, members

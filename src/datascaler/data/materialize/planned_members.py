@@ -9,19 +9,17 @@ from numpy.typing import NDArray
 
 from datascaler import storage
 from datascaler.data.plan.plan import RANGES_BELOW, Plan
-from datascaler.data.pool.samples import group_members
+from datascaler.data.pool.samples import Group, group_members
 from datascaler.data.pool.shards import Shard
 from datascaler.data.pool.tar import walk_tar
 
 _READ_ALONG_BYTES = 256 << 10
 """A gap up to this is cheaper to read than to ask around."""
 
-Members = dict[str, bytes | memoryview]
-"""Suffix -> content, in the order of the tar."""
 
-
-def planned_members(plan: Plan, number: int, shard: Shard, rows: NDArray[np.int64]) -> Iterator[tuple[int, Members]]:
-    """(row, members) of these ascending, distinct, kept rows of the plan's number-th shard, as far as they are there.
+def planned_members(plan: Plan, number: int, shard: Shard, rows: NDArray[np.int64]) -> Iterator[tuple[int, Group]]:
+    """(row, group of members) of these ascending, distinct, kept rows of the plan's number-th shard, as far as they are
+    there.
 
     Where few are wanted and the plan says where they lie, byte ranges are read, else the shard from the first block to
     the last.
@@ -36,24 +34,24 @@ def planned_members(plan: Plan, number: int, shard: Shard, rows: NDArray[np.int6
         block = plan.block(int(of_row[0]))
         with storage.translated_errors(shard.url), storage.open_read(shard.url) as file:
             file.seek(block.start)
-            for row, members in _samples(file, block.start, block.first_row, int(rows[-1])):
+            for row, group in _samples(file, block.start, block.first_row, int(rows[-1])):
                 if row in wanted:
-                    yield row, members
+                    yield row, group
         return
     ranges = np.concatenate([_ranges(plan, number, rows[of_row == number]) for number in np.unique(of_row).tolist()])
     for first, last in _runs(ranges):
         start, end = int(ranges[first, 0]), int(ranges[last - 1, 1])
         content = io.BytesIO(storage.read_bytes(shard.url, start, end))
-        for row, members in _samples(content, start, int(rows[first]), int(rows[last - 1])):
+        for row, group in _samples(content, start, int(rows[first]), int(rows[last - 1])):
             if row in wanted:
-                yield row, members
+                yield row, group
 
 
-def _samples(file: IO[bytes], base: int, first_row: int, last_row: int) -> Iterator[tuple[int, Members]]:
+def _samples(file: IO[bytes], base: int, first_row: int, last_row: int) -> Iterator[tuple[int, Group]]:
     """The rows up to `last_row` of a file that begins with `first_row`."""
     for row, group in enumerate(group_members(walk_tar(file, base)), first_row):
         if group.members:
-            yield row, {suffix: member.data for suffix, member in group.members.items()}
+            yield row, group
         # What was planned is whole, so a fault behind the last row does not matter.
         if group.damage is not None and row < last_row:
             raise group.damage

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datascaler import storage
+from datascaler.data.pool.check_layout import COSTLY
 from datascaler.data.pool.check_shard import ShardCheck, check_shard
 from datascaler.data.pool.samples import OK
-from datascaler.data.pool.shards import Shard, list_shards
+from datascaler.data.pool.shards import Shard, list_pool
 from datascaler.data.pool.uids import join_uid
 from datascaler.errors import ConfigError
 from datascaler.progress import progress
@@ -47,12 +48,18 @@ class Spread:
 class PoolReport:
     data_dir: str
     shards_found: int
+    passed_over: dict[str, str]
+    """Files that look like shards and are none of the pool's, each with the reason."""
     shards_checked: int
     bytes: int
     """The size of all shards found."""
     samples: int
     statuses: dict[str, int]
     """Status -> rows, the row that stands for the damaged end of a tar included."""
+    made_uids: dict[str, int]
+    """Rows whose json has no uid, by the rule that theirs is made by."""
+    layout: dict[str, int]
+    """What in the tars' layout is unusual, and how often."""
     images_decoded: int
     image_side: Spread | None
     """Longer side in pixels, of the images decoded."""
@@ -69,18 +76,21 @@ class PoolReport:
     """Rows beyond the first of their uid."""
     duplicate_examples: tuple[str, ...]
     bad_examples: tuple[str, ...]
+    layout_examples: tuple[str, ...]
 
     @property
     def faults(self) -> list[str]:
         """Why this pool will lose samples, one phrase a reason; empty where it won't."""
         bad = sum(rows for status, rows in self.statuses.items() if status != OK)
+        unusable = [] if self.statuses.get(OK) else [f"usable samples: 0 of {self.samples:,}"]
         counts = {
             "unreadable shards": len(self.unreadable_shards),
             "damaged shards": len(self.damaged_shards),
             "shards that differ from their stats.json": len(self.stats_mismatches),
             "bad rows": bad,
+            **{cause: self.layout.get(cause, 0) for cause in COSTLY},
         }
-        return [f"{what}: {count:,}" for what, count in counts.items() if count]
+        return [*unusable, *(f"{what}: {count:,}" for what, count in counts.items() if count)]
 
 
 def check_pool(
@@ -90,25 +100,28 @@ def check_pool(
     for name, number, least in (("decode", decode, 0), ("shards", shards, 1), ("num-workers", num_workers, 1)):
         if number is not None and number < least:
             raise ConfigError(f"{name} must be at least {least}, got {number}")
-    found = list_shards(data_dir)
+    found, passed_over = list_pool(data_dir)
     chosen = _spread(found, shards)
     with progress(len(chosen), "check", "shard") as bar:
         checks = []
         for check in in_order(lambda shard: check_shard(shard, decode), chosen, num_workers):
             checks.append(check)
             bar.update()
-    return _report(data_dir, found, checks)
+    return _report(data_dir, found, passed_over, checks)
 
 
-def _report(data_dir: str, found: list[Shard], checks: list[ShardCheck]) -> PoolReport:
+def _report(data_dir: str, found: list[Shard], passed_over: dict[str, str], checks: list[ShardCheck]) -> PoolReport:
     duplicates, examples = _duplicates([check.uids for check in checks])
     return PoolReport(
         data_dir=data_dir,
         shards_found=len(found),
+        passed_over=passed_over,
         shards_checked=len(checks),
         bytes=sum(shard.size for shard in found),
         samples=sum(check.samples for check in checks),
         statuses=dict(_total(check.statuses for check in checks).most_common()),
+        made_uids=dict(_total(check.made_uids for check in checks)),
+        layout=dict(_total(check.layout.counts for check in checks)),
         images_decoded=sum(check.decoded for check in checks),
         image_side=_summary(_total(check.sides for check in checks)),
         caption_length=_summary(_total(check.caption_lengths for check in checks)),
@@ -124,6 +137,9 @@ def _report(data_dir: str, found: list[Shard], checks: list[ShardCheck]) -> Pool
         duplicate_uids=duplicates,
         duplicate_examples=tuple(examples),
         bad_examples=tuple([line for check in checks for line in check.bad_samples][:_EXAMPLES]),
+        layout_examples=tuple(
+            [f"{check.shard.name} {line}" for check in checks for line in check.layout.examples][:_EXAMPLES]
+        ),
     )
 
 

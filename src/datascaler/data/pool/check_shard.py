@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datascaler import storage
+from datascaler.data.pool.check_layout import TarLayout
 from datascaler.data.pool.images import decode_rgb
-from datascaler.data.pool.samples import BAD_IMAGE, DAMAGED_TAR, OK, Sample, read_samples
+from datascaler.data.pool.samples import BAD_IMAGE, DAMAGED_TAR, OK, Sample, group_members, samples_of
 from datascaler.data.pool.shards import Shard
 from datascaler.data.pool.tar import BLOCK_BYTES
 from datascaler.errors import ImageDecodeError, StorageError
@@ -34,8 +35,11 @@ class ShardCheck:
     """Characters."""
     uids: NDArray[np.uint64] = field(default_factory=lambda: np.empty((0, 2), np.uint64))
     """[n, 2]; the rows that have one."""
+    made_uids: Counter[str] = field(default_factory=Counter)
+    """Rows whose json has no uid, by the rule that theirs is made by."""
     bad_samples: list[str] = field(default_factory=list)
     """The first few, with what is wrong."""
+    layout: TarLayout = field(default_factory=TarLayout)
 
 
 _EXAMPLES = 3
@@ -52,7 +56,8 @@ def check_shard(shard: Shard, decode: int | None) -> ShardCheck:
     end = 0
     try:
         with storage.open_read(shard.url) as file:
-            for sample in read_samples(file):
+            groups = check.layout.groups(group_members(check.layout.members(file)))
+            for sample in samples_of(groups, shard=shard.name):
                 end = sample.offset + sample.length
                 if sample.status == DAMAGED_TAR:
                     check.damage, _, at = sample.detail.rpartition(" at byte ")
@@ -63,6 +68,8 @@ def check_shard(shard: Shard, decode: int | None) -> ShardCheck:
                 check.caption_lengths[len(sample.caption)] += 1
                 if sample.uid != (0, 0):
                     uids.append(sample.uid)
+                if sample.uid_rule:
+                    check.made_uids[sample.uid_rule] += 1
                 if sample.status != OK:
                     _count(check, sample)
                 elif decode is None:
@@ -72,6 +79,8 @@ def check_shard(shard: Shard, decode: int | None) -> ShardCheck:
                     heapq.heappush(chosen, (-_hash(shard, sample), sample.row, sample))
                     if len(chosen) > decode:
                         _count(check, heapq.heappop(chosen)[2])
+            if not check.damage:
+                check.layout.look_behind(file, shard.size)
     except (StorageError, OSError) as error:
         check.unreadable = str(error)
     for _, _, sample in sorted(chosen, key=lambda entry: entry[1]):

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import IO
 
-from datascaler.data.pool.tar import Member, walk_tar
-from datascaler.data.pool.uids import is_uid, join_uid, split_uid
+from datascaler.data.pool.tar import Member, raw_of, text_of, walk_tar
+from datascaler.data.pool.uids import is_uid, join_uid, split_uid, uid_of
 from datascaler.errors import TarDamageError
 
 IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff")
@@ -23,6 +23,9 @@ DAMAGED_TAR = "tar damaged here"
 NOT_FINITE = "score is not finite"
 NO_SIZE = "no original size"
 NO_SCORE = "no score in the metadata"
+
+OF_CAPTION_AND_URL, OF_KEY_AND_SHARD = "md5(caption + url)", "md5(key + shard)"
+"""Rules for the uid of a sample whose json has none."""
 
 _LARGEST_SIDE = 1 << 31
 
@@ -45,6 +48,8 @@ class Sample:
     """What exactly was wrong, for people."""
     original_size: tuple[int, int] = (0, 0)
     """Width and height of the image as it was downloaded, as the json has them; zeros where it does not."""
+    uid_rule: str = ""
+    """What the uid was made of; empty where the json says it."""
 
     @property
     def uid_hex(self) -> str:
@@ -65,11 +70,14 @@ class Group:
 def group_members(members: Iterable[Member]) -> Iterator[Group]:
     """The groups of an archive's members: neighbours of one key, until a suffix comes again.
 
-    Where the members end with TarDamageError, the last group carries it.
+    Members that are of no sample by their names are passed over. Where the members end with TarDamageError, the last
+    group carries it.
     """
     group = Group("")
     try:
         for member in members:
+            if not is_of_sample(raw_of(member.name)):
+                continue
             key, suffix = split_name(member.name)
             if group.members and (key != group.key or suffix in group.members):
                 yield group
@@ -82,22 +90,22 @@ def group_members(members: Iterable[Member]) -> Iterator[Group]:
         yield group
 
 
-def read_samples(file: IO[bytes], base: int = 0, first_row: int = 0) -> Iterator[Sample]:
+def read_samples(file: IO[bytes], base: int = 0, first_row: int = 0, shard: str = "") -> Iterator[Sample]:
     """Every sample from the file's position on, in tar order; nothing is decoded.
 
-    A damaged archive ends with one row of status DAMAGED_TAR, after every sample before the fault. The sample that the
-    fault cut is that row.
+    `shard` is the name of the shard, of which a uid is made where nothing better is known. A damaged archive ends with
+    one row of status DAMAGED_TAR, after every sample before the fault. The sample that the fault cut is that row.
     """
-    return samples_of(walk_tar(file, base), base, first_row)
+    return samples_of(group_members(walk_tar(file, base)), base, first_row, shard)
 
 
-def samples_of(members: Iterable[Member], base: int = 0, first_row: int = 0) -> Iterator[Sample]:
-    """The samples of an archive's members, which end with TarDamageError where it is damaged."""
+def samples_of(groups: Iterable[Group], base: int = 0, first_row: int = 0, shard: str = "") -> Iterator[Sample]:
+    """The samples of an archive's groups; the last one carries the damage where it is damaged."""
     row, end = first_row, base
-    for group in group_members(members):
+    for group in groups:
         start, key = end, ""
         if group.members:
-            sample = sample_of(row, group)
+            sample = sample_of(row, group, shard)
             end = sample.offset + sample.length
             # A group that is not whole belongs to the sample that the fault cut: one row for both.
             if group.damage is None or sample.status == OK:
@@ -111,27 +119,53 @@ def samples_of(members: Iterable[Member], base: int = 0, first_row: int = 0) -> 
             yield Sample(row=row, key=key, offset=start, length=end - start, status=DAMAGED_TAR, detail=detail)
 
 
+def key_length_of(name: bytes) -> int:
+    """webdataset's rule: the key ends at the first dot after the last slash, or at the end."""
+    dot = name.find(b".", name.rfind(b"/") + 1)
+    return dot if dot >= 0 else len(name)
+
+
+def is_of_sample(name: bytes) -> bool:
+    """Whether a member is part of a sample, by its name: not what has no suffix, as a README, nor what begins with a
+    dot, as the files that macOS puts beside others. webdataset leaves out the same.
+    """
+    return name.find(b".", name.rfind(b"/") + 1) > name.rfind(b"/") + 1
+
+
 def split_name(name: str) -> tuple[str, str]:
-    """webdataset's rule: the key ends at the first dot after the last slash; the suffix is lower-cased."""
-    folder, slash, base = name.rpartition("/")
-    stem, _, suffix = base.partition(".")
-    return folder + slash + stem, suffix.lower()
+    """Key and suffix, which is lower-cased."""
+    raw = raw_of(name)
+    end = key_length_of(raw)
+    return text_of(raw[:end]), text_of(raw[end + 1 :]).lower()
 
 
-def sample_of(row: int, group: Group) -> Sample:
-    """A sample and its status; nothing is decoded."""
+def sample_of(row: int, group: Group, shard: str = "") -> Sample:
+    """A sample of the shard of this name, and its status; nothing is decoded."""
     members = list(group.members.values())
     sample = Sample(row=row, key=group.key, offset=members[0].offset, length=members[-1].end - members[0].offset)
     record = _read_json(sample, group.members.get("json"))
     uid = record.get("uid")
     if is_uid(uid):
         sample.uid = split_uid(str(uid))
-    elif sample.status == OK:
-        sample.status, sample.detail = NO_UID, f"uid in json: {uid!r}"
+    elif uid is not None:
+        _fault(sample, NO_UID, f"uid in json: {str(uid)[:40]!r}")
     sample.original_size = _original_size(record)
     _read_image(sample, group.members)
     _read_caption(sample, group.members.get("txt"), record)
+    if uid is None and sample.status != BAD_JSON:
+        _make_uid(sample, record.get("url"), shard)
     return sample
+
+
+def _make_uid(sample: Sample, url: object, shard: str) -> None:
+    """Downloaders know the two things that DataComp's uids were made of. Without them a sample is known by its place,
+    which is the same however the folders in the tar's names are written.
+    """
+    if isinstance(url, str) and url:
+        sample.uid_rule, parts = OF_CAPTION_AND_URL, (sample.caption, url)
+    else:
+        sample.uid_rule, parts = OF_KEY_AND_SHARD, (sample.key.removeprefix("./"), shard)
+    sample.uid = split_uid(uid_of(*parts))
 
 
 def _read_json(sample: Sample, member: Member | None) -> dict[str, object]:

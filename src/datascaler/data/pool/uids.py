@@ -14,7 +14,8 @@ _HEX = frozenset("0123456789abcdefABCDEF")
 
 def uid_of(text: str, url: str) -> str:
     """md5(text + url) in hex, the rule by which DataComp's uids were made (reference: cc2dataset)."""
-    return hashlib.md5((text + url).encode("utf-8"), usedforsecurity=False).hexdigest()
+    # An address in a json may hold half a character.
+    return hashlib.md5((text + url).encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
 
 
 def is_uid(text: object) -> bool:

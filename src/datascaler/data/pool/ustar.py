@@ -151,7 +151,9 @@ def _first_members(names: NDArray[np.uint8]) -> NDArray[np.int64] | None:
     if slashes.any():
         dots &= places > np.where(slashes, places, -1).max(axis=1)[:, None]
     key_lengths = dots.argmax(axis=1)
-    if not dots[np.arange(len(names)), key_lengths].all():
+    rows = np.arange(len(names))
+    # A name without a suffix, or that begins with a dot, is of no sample.
+    if not dots[rows, key_lengths].all() or (key_lengths == 0).any() or slashes[rows, key_lengths - 1].any():
         return None
     keys = _as_texts(names * (places <= key_lengths[:, None]))
     begins = np.concatenate([[True], keys[1:] != keys[:-1]])

@@ -7,7 +7,7 @@ in memory, and touching new pages for every piece costs more time than the copy.
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from datascaler.data.pool.samples import IMAGE_SUFFIXES, OK, Group, Sample, sample_of
+from datascaler.data.pool.samples import IMAGE_SUFFIXES, OK, Group, Sample, is_of_sample, key_length_of, sample_of
 from datascaler.data.pool.tar import BLOCK_BYTES, Entry, Member, raw_of, scan_tar, text_of
 from datascaler.data.pool.ustar import UstarSamples, ustar_samples
 
@@ -113,6 +113,8 @@ def _grouped(entries: list[Entry]) -> list[Spans]:
     groups: list[Spans] = []
     current, first, spans = b"", 0, dict[bytes, tuple[int, int]]()
     for name, offset, start, stop, end in entries:
+        if not is_of_sample(name):
+            continue
         dot = key_length_of(name)
         key, suffix = name[:dot], name[dot + 1 :]
         suffix = suffix.lower() if suffix.isascii() else raw_of(text_of(suffix).lower())
@@ -123,12 +125,6 @@ def _grouped(entries: list[Entry]) -> list[Spans]:
         spans[suffix] = start, stop
         groups.append((key, first, end, spans))
     return groups
-
-
-def key_length_of(name: bytes) -> int:
-    """Where the key ends: at the first dot after the last slash, or at the end."""
-    dot = name.find(b".", name.rfind(b"/") + 1)
-    return dot if dot >= 0 else len(name)
 
 
 def _sample(row: int, spans: Spans, base: int, content: bytes | memoryview) -> Sample:
@@ -146,7 +142,7 @@ def _sample(row: int, spans: Spans, base: int, content: bytes | memoryview) -> S
 
 
 def judged(row: int, spans: Spans, base: int, content: bytes | memoryview) -> Sample:
-    """The sample with its uid and status, as scoring has them."""
+    """The sample with its status, as scoring has it, and its uid, but for one that is made of the shard's name."""
     key, offset, end, members = spans
     named = {
         text_of(suffix): Member(text_of(key + b"." + suffix), base + offset, base + end, bytes(content[start:stop]))

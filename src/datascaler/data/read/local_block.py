@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from datascaler import storage
 from datascaler.data.plan.plan import PLAN_BLOCK_BYTES
-from datascaler.data.pool.samples import Sample
+from datascaler.data.pool.samples import Sample, is_of_sample, key_length_of
 from datascaler.data.pool.tar import BLOCK_BYTES, plain_header, says_time_only, text_of
-from datascaler.data.read.kept_samples import Piece, kept_samples, key_length_of
+from datascaler.data.read.kept_samples import Piece, kept_samples
 
 _Found = tuple[dict[int, Sample], str]
 """Samples by row and the first fault, as `kept_samples` returns them."""
@@ -117,6 +117,8 @@ def _plain_sample(file: int, row: int, start: int, end: int) -> Sample | None:
         key_length = key_length_of(name)
         suffix = name[key_length + 1 :].lower()
         if stop > end or suffix in suffixes or not suffix.isascii() or (suffixes and name[:key_length] != key):
+            return None
+        if not is_of_sample(name):
             return None
         key = name[:key_length]
         suffixes.add(suffix)

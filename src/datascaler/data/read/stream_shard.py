@@ -1,11 +1,12 @@
 """A remote shard read from its start to its end by several requests at a time: one alone gets a part of the line."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO, cast
 
 from datascaler import storage
-from datascaler.data.pool.samples import Sample, read_samples
+from datascaler.data.pool.samples import Sample, group_members, samples_of
 from datascaler.data.pool.shards import Shard, require_unchanged
+from datascaler.data.pool.tar import Member, walk_tar
 from datascaler.data.tables.index_tables import read_shard
 from datascaler.tools.ordered_map import in_order
 
@@ -17,17 +18,18 @@ _REQUESTS = 3
 def stream_shard(
     shard: Shard,
     block_bytes: int = _BLOCK_BYTES,
-    read: Callable[[IO[bytes]], Iterator[Sample]] = read_samples,
+    members_of: Callable[[IO[bytes]], Iterable[Member]] = walk_tar,
 ) -> Iterator[Sample]:
-    """The samples of a shard, in tar order, as `read_shard` gives them. `read` takes them from its bytes.
+    """The samples of a shard, in tar order, as `read_shard` gives them. `members_of` takes members from its bytes.
 
     Raises ConfigError where it is not the shard that was pinned, before the first sample or after the last.
     """
     if storage.is_local(shard.url):
-        yield from read_shard(shard, read)
+        yield from read_shard(shard, members_of)
         return
     require_unchanged(shard)
-    yield from read(cast("IO[bytes]", _Blocks(shard, block_bytes)))
+    blocks = cast("IO[bytes]", _Blocks(shard, block_bytes))
+    yield from samples_of(group_members(members_of(blocks)), shard=shard.name)
     require_unchanged(shard)
 
 

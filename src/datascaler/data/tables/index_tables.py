@@ -1,19 +1,21 @@
 """Index tables: what a score table knows of a shard, without a score. They serve pools that nobody has scored."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import IO
 
 from datascaler import storage
-from datascaler.data.pool.samples import DAMAGED_TAR, Sample, read_samples
+from datascaler.data.pool.samples import DAMAGED_TAR, Sample, group_members, samples_of
 from datascaler.data.pool.shard_list import frozen_shards, require_pool_unchanged
 from datascaler.data.pool.shards import Shard, pool_digest, require_unchanged
+from datascaler.data.pool.tar import Member, walk_tar
 from datascaler.data.tables.score_table import (
     Footer,
     count_table,
     finished_footer,
     index_footer,
+    require_usable,
     table_url,
     write_table,
 )
@@ -50,7 +52,8 @@ class IndexSummary:
 def index_part(data_dir: str, output_dir: str, *, index: int = 0, count: int = 1, num_workers: int = 4) -> IndexSummary:
     """Index the shards index, index + count, ... of a pool, as `output_dir/shards.parquet` lists it.
 
-    Raises as `index_pool` does, and ConfigError for a pool that changed since its list was frozen.
+    Raises as `index_pool` does, BadInputError where not one row can be used, and ConfigError for a pool that changed
+    since its list was frozen.
     """
     if count < 1 or not 0 <= index < count:
         raise ConfigError(f"index must be in 0..count - 1, got {index} of {count}")
@@ -58,7 +61,9 @@ def index_part(data_dir: str, output_dir: str, *, index: int = 0, count: int = 1
     shards = frozen_shards(output_dir, data_dir)
     mine = shards[index::count]
     require_pool_unchanged(mine, data_dir)
-    return index_pool(mine, index_folder(output_dir, shards), num_workers)
+    summary = index_pool(mine, index_folder(output_dir, shards), num_workers)
+    require_usable(summary, "can be used", may_be_empty=count > 1)
+    return summary
 
 
 def index_folder(output_dir: str, shards: Sequence[Shard]) -> str:
@@ -92,11 +97,14 @@ def index_pool(shards: Sequence[Shard], folder: str, num_workers: int = 4) -> In
     return summary
 
 
-def read_shard(shard: Shard, read: Callable[[IO[bytes]], Iterator[Sample]] = read_samples) -> Iterator[Sample]:
-    """The samples of a shard, in tar order. Raises ConfigError where it is not the one pinned, before or after them."""
+def read_shard(shard: Shard, members_of: Callable[[IO[bytes]], Iterable[Member]] = walk_tar) -> Iterator[Sample]:
+    """The samples of a shard, in tar order. `members_of` takes the members from its bytes.
+
+    Raises ConfigError where it is not the one pinned, before or after them.
+    """
     require_unchanged(shard)
     with storage.translated_errors(shard.url), storage.open_read(shard.url) as file:
-        yield from read(file)
+        yield from samples_of(group_members(members_of(file)), shard=shard.name)
     require_unchanged(shard)
 
 

@@ -33,13 +33,13 @@ class Pool:
         """
         for each in self.shards if shard is None else [self._shard(shard)]:
             with storage.translated_errors(each.url), storage.open_read(each.url) as file:
-                yield from read_samples(file)
+                yield from read_samples(file, shard=each.name)
 
     def read_sample(self, shard: str, offset: int, length: int) -> Sample:
         """One sample by its place in its shard (bytes), as a row of `read_scores` has it; nothing else is read."""
         url = self._shard(shard).url
         (piece,) = storage.read_ranges(url, [(offset, offset + length)])
-        sample = next(read_samples(io.BytesIO(piece), offset), None)
+        sample = next(read_samples(io.BytesIO(piece), offset, shard=shard), None)
         if sample is None:
             raise ConfigError(f"{url} has no sample at byte {offset}")
         return sample

@@ -4,6 +4,7 @@ A table is its own "done" marker: it is published whole, and a rerun skips a sha
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -20,9 +21,11 @@ from datascaler.errors import BadInputError, ConfigError
 SCORES = "scores"
 """The folder, in an output folder, of the tables of every score-id."""
 SCHEMA_VERSION = 1
-_ONLY_RECORDED = ("model", "precision", "code_version", "rows", "ok", "bad", "seconds", "finished")
+_ONLY_RECORDED = ("model", "precision", "code_version", "rows", "ok", "bad", "made_uids", "seconds", "finished")
 """The same weights may be reached by several names."""
 _FOOTER = b"datascaler"
+_MADE_UIDS = b"datascaler.made_uids"
+"""Of columns that are not yet a table: the footer's field of this name."""
 ROW_SCHEMA = pa.schema(
     [
         ("uid_high", pa.uint64()),
@@ -61,6 +64,8 @@ class Footer:
     ok: int = 0
     bad: dict[str, int] = field(default_factory=dict)
     """Rows by status, `ok` left out."""
+    made_uids: dict[str, int] = field(default_factory=dict)
+    """Rows whose json has no uid, by the rule that theirs was made by. Not written where there are none."""
     seconds: float = 0.0
     """That the shard took; shards that overlap share their time."""
     finished: str = ""
@@ -109,6 +114,16 @@ def count_table(totals: TableCounts, footer: Footer) -> None:
         totals.bad[status] = totals.bad.get(status, 0) + count
 
 
+def require_usable(totals: TableCounts, what: str, *, may_be_empty: bool) -> None:
+    """Raise BadInputError, with the totals as `finished`, where not one row is ok: nothing can be made of that."""
+    if totals.ok or (may_be_empty and not totals.rows):
+        return
+    reasons = ", ".join(f"{status}: {rows:,}" for status, rows in totals.bad.items()) or "no shard has a sample"
+    raise BadInputError(f"0 of {totals.rows:,} rows {what} ({reasons}); `datascaler pool check` names examples").after(
+        totals
+    )
+
+
 def footer_of(shard: Shard, score_id: str, **work: Any) -> Footer:
     """The footer of a table not yet written; `work` holds the remaining fields."""
     return Footer(shard=shard.name, size=shard.size, etag=shard.etag, score_id=score_id, **work)
@@ -148,6 +163,9 @@ def rows_table(samples: Sequence[Sample], scores: Sequence[float] | None = None)
         "status": [sample.status for sample in samples],
     }
     table = pa.table(columns, schema=ROW_SCHEMA)
+    made = Counter(sample.uid_rule for sample in samples if sample.uid_rule)
+    if made:
+        table = table.replace_schema_metadata({_MADE_UIDS: json.dumps(made, sort_keys=True).encode()})
     return table if scores is None else table.append_column("score", pa.array(scores, pa.float32()))
 
 
@@ -166,6 +184,9 @@ def publish_table(url: str, footer: Footer, table: pa.Table, *, overwrite: bool 
     statuses = table["status"].value_counts().to_pylist()
     rows = {each["values"]: each["counts"] for each in statuses}
     counted = {**asdict(footer), "rows": table.num_rows, "ok": rows.pop(OK, 0), "bad": rows}
+    del counted["made_uids"]
+    if made := (table.schema.metadata or {}).get(_MADE_UIDS):
+        counted["made_uids"] = json.loads(made)
     table = table.replace_schema_metadata({_FOOTER: json.dumps(storage.signed(counted)).encode()})
     content = encode_parquet(table, compression="zstd", use_dictionary=["status"], column_encoding=_ENCODINGS)
     if overwrite:

@@ -54,6 +54,10 @@ def read_wanted(spec: TrainSpec) -> NDArray[np.void] | None:
 def check_coverage(plan: Plan, spec: TrainSpec) -> str:
     """A sentence on how much of the subset this pool has. Raises ConfigError where it is too little."""
     present, wanted = plan.samples, plan.wanted
+    if present == 0 and not plan.subset_digest:
+        raise ConfigError(
+            f"0 of {plan.rows:,} samples in {spec.data_dir} can be used: `datascaler pool check` says why"
+        )
     sentence = f"{present:,} of {wanted:,} uids present in this pool ({present / max(1, wanted):.1%})"
     if present == 0:
         raise ConfigError(f"the subset {spec.subset_file} matches nothing in {spec.data_dir}: {sentence}")

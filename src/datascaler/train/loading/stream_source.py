@@ -124,6 +124,8 @@ class UnplannedFeed:
                 found = True
                 yield sample
         if not found:
+            if self._filter is None:
+                raise ConfigError("no sample of this pool can be used: `datascaler pool check` says why")
             raise ConfigError("the subset matches no sample of this pool: nothing to train on")
 
     def _kept(self, samples: Iterator[Sample], epoch: int, number: int) -> Iterator[Sample]:

@@ -12,7 +12,7 @@ from typing import IO
 
 from webdataset.tariterators import tar_file_iterator
 
-from datascaler.data.pool.samples import DAMAGED_TAR, OK, Sample, samples_of
+from datascaler.data.pool.samples import DAMAGED_TAR, OK, Sample
 from datascaler.data.pool.shards import Shard
 from datascaler.data.pool.tar import BLOCK_BYTES, Member, scan_pieces
 from datascaler.data.read.stream_shard import stream_shard
@@ -28,7 +28,7 @@ def usable_samples(shard: Shard) -> Iterator[Sample]:
 
     Raises ConfigError for a shard that is not the one that was pinned.
     """
-    for sample in stream_shard(shard, read=lambda file: samples_of(_members(file))):
+    for sample in stream_shard(shard, members_of=_members):
         if sample.status == OK:
             yield sample
         elif sample.status == DAMAGED_TAR:
