@@ -129,6 +129,8 @@ class RefusedError(ClusterError):
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
+        self.may_pass = False
+        """Whether the server has allowed this a moment ago, or is not ready to tell."""
 
 
 class RunFailedError(DatascalerError):

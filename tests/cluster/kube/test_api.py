@@ -1,6 +1,6 @@
 """The real client against recorded answers: pages, strict creation, refusals in one line, logs that break off."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from threading import Event
 
 import pytest
@@ -188,3 +188,82 @@ def test_a_refused_log_is_a_refusal(server: Replay, api: Api) -> None:
     server.answer("GET", LOG, *recorded_answer("log of an unknown container"))
     with pytest.raises(RefusedError, match=r"\(400\): container absent is not valid for pod"):
         list(api.lines(LOG))
+
+
+# ---- after a first answer ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
+    """What happens in each pause, in place of time going by; more pauses than that are an error."""
+    acts: list[Callable[[], object]] = []
+    monkeypatch.setattr("datascaler.cluster.kube.api.time.sleep", lambda _seconds: acts.pop(0)())
+    return acts
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
+def test_what_was_answered_before_is_asked_again(
+    status: int, server: Replay, api: Api, pauses: list[Callable[[], object]]
+) -> None:
+    api.get(PODS)
+    server.answer("GET", "/*", status, {"message": "no"})
+    pauses += [lambda: None, server.answers.clear]
+    assert api.get(PODS)["items"] == []
+    assert pauses == []
+
+
+def test_what_was_never_allowed_is_refused_at_once_by_a_server_that_is_ready(server: Replay, api: Api) -> None:
+    api.get(PODS)
+    server.answer("GET", "/readyz", 200, "ok")
+    server.answer("DELETE", "/*", *recorded_answer("forbidden"))
+    with pytest.raises(RefusedError):
+        api.delete(f"{JOBS}/a")
+    assert [(method, path) for method, path, _, _ in server.asked[1:]] == [
+        ("DELETE", f"{JOBS}/a"),
+        ("GET", "/readyz"),
+    ]
+
+
+@pytest.mark.parametrize("readiness", [401, 403, 500])
+def test_a_server_that_is_not_ready_may_change_its_mind(
+    readiness: int, server: Replay, api: Api, pauses: list[Callable[[], object]]
+) -> None:
+    api.get(PODS)
+    server.answer("GET", "/readyz", readiness, {"message": "informer-sync failed"})
+    server.answer("GET", JOBS, *recorded_answer("forbidden"))
+    pauses += [lambda: None, server.answers.clear]
+    assert api.get(JOBS)["items"] == []
+
+
+def test_a_server_that_goes_away_is_waited_for_and_not_for_ever(
+    server: Replay, api: Api, pauses: list[Callable[[], object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.get(PODS)
+    settings = api._client.configuration
+    away, here = "http://127.0.0.1:1", server.url
+    settings.host = away
+    pauses += [lambda: None, lambda: setattr(settings, "host", here)]
+    assert api.get(PODS)["items"] == []
+    settings.host = away
+    with pytest.raises(ClusterError, match="no answer"):
+        api.impatient().get(PODS)
+    monkeypatch.setattr(api, "_patience_seconds", 0)
+    with pytest.raises(ClusterError, match="no answer"):
+        api.get(PODS)
+
+
+def test_a_credential_that_is_refused_is_renewed_once(server: Replay, api: Api) -> None:
+    renewed: list[bool] = []
+
+    def renew(*, refused: bool = False) -> bool:
+        renewed.append(refused)
+        if renewed.count(True) == 2:
+            server.answers.clear()
+        return True
+
+    api.renew = renew
+    server.answer("GET", PODS, 401, {"message": "Unauthorized"})
+    with pytest.raises(RefusedError):
+        api.get(PODS)
+    assert renewed == [False, True, False]
+    assert api.get(PODS)["items"] == []

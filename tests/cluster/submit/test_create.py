@@ -80,7 +80,7 @@ def test_a_failure_between_runs_says_how_many_there_are(server: Replay, api: Api
     with pytest.raises(
         ClusterError, match=r"^(\d+) of 20 runs were created; the same submit goes on .* is forbidden"
     ) as e:
-        send(api, described(SWEEP, "s"))
+        send(api.impatient(), described(SWEEP, "s"))
     assert "\n" not in str(e.value)
     names = {job["metadata"]["name"] for job in server.objects[JOBS]}
     # Whole ones only, and as many as was said.

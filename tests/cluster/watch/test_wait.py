@@ -92,7 +92,8 @@ def test_a_server_that_stays_away_is_an_error(server: Replay, api: Api, monkeypa
         look_again(api, "ml", "complete", before)
 
 
-def test_a_refusal_is_not_waited_out(server: Replay, api: Api) -> None:
+def test_a_refusal_that_stays_is_an_error(server: Replay, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datascaler.cluster.watch.wait._REFUSED_SECONDS", 0)
     server.add_run("running")
     before = look_again(api, "ml", "running", [])
 
@@ -110,6 +111,19 @@ def test_a_busy_server_is_waited_for(status: int, server: Replay, api: Api, paus
     before = look_again(api, "ml", "complete", [])
     server.answer("GET", "/*", status, {"message": "try again"})
     pauses += [lambda: None, server.answers.clear]
+    assert look_again(api, "ml", "complete", before)[0].state == State.SUCCEEDED
+    assert pauses == []
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_server_that_was_restarted_may_refuse_what_it_has_allowed(
+    status: int, server: Replay, api: Api, pauses: list[Any]
+) -> None:
+    """kubernetes #121635: it answers before it knows tokens and rights again."""
+    server.add_run("complete")
+    before = look_again(api, "ml", "complete", [])
+    server.answer("GET", "/*", status, {"message": "forbidden"})
+    pauses += [lambda: None, lambda: None, server.answers.clear]
     assert look_again(api, "ml", "complete", before)[0].state == State.SUCCEEDED
     assert pauses == []
 

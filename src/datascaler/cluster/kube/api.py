@@ -4,9 +4,12 @@ Answers are not turned into the client's model classes: that would cost seconds 
 classes change between releases of the client.
 """
 
+import copy
 import json
+import logging
+import time
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
@@ -23,17 +26,44 @@ _QUIET_SECONDS = 300
 """Limit between two bytes of a log: a connection that a network has silently dropped is as quiet as a pod may be."""
 _PASSING = frozenset({429, 500, 502, 503, 504})
 """A server that is too busy, is being restarted, or has lost its store for a moment."""
+_UNSURE = frozenset({401, 403})
+"""A refusal, or a server that has just been started and knows neither tokens nor rights yet (kubernetes #121635)."""
+_JUDGED = ("exceeded quota", "violates PodSecurity", "denied the request")
+"""What a refusal says that is not about who asks."""
+_PATIENCE_SECONDS = 60.0
+_PAUSE_SECONDS = 2.0
+
+_log = logging.getLogger(__name__)
 
 
 def is_passing(error: ClusterError) -> bool:
     """Whether the same request may well be answered in a while."""
-    return error.status in _PASSING if isinstance(error, RefusedError) else True
+    return error.status in _PASSING or error.may_pass if isinstance(error, RefusedError) else True
+
+
+class Renew(Protocol):
+    def __call__(self, *, refused: bool = False) -> bool:
+        """Keep credentials fresh; whether there are others now. refused: the server did not take those before."""
 
 
 class Api:
     def __init__(self, transport: client.ApiClient) -> None:
         # Paths are known, so there is nothing to discover.
         self._client = DynamicClient(transport, discoverer=lambda *_: None)  # type: ignore[no-untyped-call]
+        self.renew: Renew | None = None
+        self._answered: set[tuple[str, str]] = set()
+        """Verbs, and the kinds of paths, that the server has answered."""
+        self._patience_seconds = _PATIENCE_SECONDS
+
+    def impatient(self) -> "Api":
+        """The same for a caller that waits itself: each failure is raised at once."""
+        other = copy.copy(self)
+        other._patience_seconds = 0.0
+        return other
+
+    def forget_answers(self) -> None:
+        """Begin anew: until the server answers again, that it is away is no reason to wait."""
+        self._answered.clear()
 
     def get(self, path: str, **query: str | int) -> Json:
         return self._json("get", path, query)
@@ -96,10 +126,54 @@ class Api:
         response = self._request(verb, path, query, body=body, _request_timeout=_TIMEOUT_SECONDS, **more)
         try:
             return cast(Json, json.loads(response.data))
+        except ValueError as error:
+            raise ClusterError(f"what answers at {self._client.configuration.host} is no API server") from error
         finally:
             response.release_conn()
 
     def _request(self, verb: str, path: str, query: Mapping[str, str | int], **more: Any) -> Any:
+        """The answer. Once the server has given one, what fails in passing is asked again for a while."""
+        kind = verb, _kind_of(path)
+        started, is_renewed = time.monotonic(), False
+        while True:
+            if self.renew:
+                self.renew()
+            try:
+                answer = self._ask(verb, path, query, **more)
+            except ClusterError as error:
+                if isinstance(error, RefusedError):
+                    if error.status == 401 and self.renew and not is_renewed:
+                        is_renewed = True
+                        if self.renew(refused=True):
+                            continue
+                    self._judge(error, kind)
+                left = started + self._patience_seconds - time.monotonic()
+                if not self._answered or not is_passing(error) or left <= 0:
+                    raise
+                _log.warning("%s; asking again for up to %.0f s", error, left)
+                time.sleep(min(_PAUSE_SECONDS, left))
+            else:
+                self._answered.add(kind)
+                return answer
+
+    def _judge(self, refused: RefusedError, kind: tuple[str, str]) -> None:
+        """Whether it may pass; anything that is not about who asks is an answer."""
+        if refused.status not in _UNSURE | _PASSING:
+            self._answered.add(kind)
+        elif refused.status in _UNSURE and self._answered and not any(each in str(refused) for each in _JUDGED):
+            refused.may_pass = kind in self._answered or not self._is_ready()
+
+    def _is_ready(self) -> bool:
+        """Whether the server says that it is: one that has just been started refuses what it will soon allow."""
+        try:
+            self._ask("get", "/readyz", {}, _request_timeout=_TIMEOUT_SECONDS).release_conn()
+        except RefusedError as error:
+            return error.status not in (_UNSURE | _PASSING)
+        except ClusterError:
+            return False
+        return True
+
+    def _ask(self, verb: str, path: str, query: Mapping[str, str | int], **more: Any) -> Any:
         asked = [(name, str(value)) for name, value in query.items()]
         try:
             return self._client.request(verb, path, query_params=asked, serialize=False, **more)
@@ -110,6 +184,14 @@ class Api:
             raise ClusterError(f"no answer from the API server {host}: {error.reason}; check --context") from error
         except HTTPError as error:
             raise ClusterError(f"the API server broke off: {error}") from error
+
+
+def _kind_of(path: str) -> str:
+    """The path without the name of an object: `.../pods/*/log` for all logs."""
+    before, found, inside = path.partition("/namespaces/")
+    namespace, _, rest = inside.partition("/")
+    plural, named, part = rest.partition("/")
+    return f"{before}{found}{namespace}/{plural}{'/*' if named else ''}/{part.partition('/')[2]}"
 
 
 def _said(error: ApiException) -> str:

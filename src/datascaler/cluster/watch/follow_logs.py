@@ -30,13 +30,14 @@ def follow_logs(
 ) -> list[RunState]:
     """Write lines as they come, also of pods that are created later, until the run has ended; then its states."""
     deadline = time.monotonic() + timeout if timeout is not None else None
-    ears = _Ears(api, query, write)
+    waiting = api.impatient()
+    ears = _Ears(waiting, query, write)
     states: list[RunState] = []
     try:
         while True:
             # States first: a pod that ended in between is still among the pods of this round.
             states = look_again(api, namespace, name, states, deadline)
-            for pod in patiently(partial(pods_of, api, namespace, name, query, states), deadline) or ():
+            for pod in patiently(partial(pods_of, waiting, namespace, name, query, states), deadline) or ():
                 ears.listen(pod, prefix_of(pod, _is_shared(states, query)))
             if all(state.state.is_final for state in states):
                 ears.hear_out()

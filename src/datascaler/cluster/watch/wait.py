@@ -9,13 +9,15 @@ from typing import TypeVar
 from datascaler.cluster.kube.api import Api, is_passing
 from datascaler.cluster.watch.state import RunState, State
 from datascaler.cluster.watch.status import find_cluster_runs, look
-from datascaler.errors import ClusterError, RunNotFoundError
+from datascaler.errors import ClusterError, RefusedError, RunNotFoundError
 
 T = TypeVar("T")
 
 _PAUSE_SECONDS = 2.0
 _SILENCE_SECONDS = 600.0
 """How long the API server may be unreachable before waiting ends."""
+_REFUSED_SECONDS = 180.0
+"""How long it may refuse what it has allowed before: a big cluster's needs minutes to know its rights again."""
 
 
 def wait_for(
@@ -76,10 +78,12 @@ def look_again(
 ) -> list[RunState]:
     """Runs that were there and are gone were cancelled. Those of before, if nobody answers until the deadline."""
     if not before:
+        api.forget_answers()
         return look(api, find_cluster_runs(api, namespace, name))
+    waiting = api.impatient()
     states: list[RunState] | None = []
     with suppress(RunNotFoundError):
-        states = patiently(lambda: look(api, find_cluster_runs(api, namespace, name)), deadline)
+        states = patiently(lambda: look(waiting, find_cluster_runs(waiting, namespace, name)), deadline)
     if states is None:
         return before
     here = {state.name for state in states}
@@ -94,7 +98,8 @@ def patiently(ask: Callable[[], T], deadline: float | None) -> T | None:
         try:
             return ask()
         except ClusterError as error:
-            if not is_passing(error) or time.monotonic() - quiet_since > _SILENCE_SECONDS:
+            limit = _REFUSED_SECONDS if isinstance(error, RefusedError) and error.may_pass else _SILENCE_SECONDS
+            if not is_passing(error) or time.monotonic() - quiet_since > limit:
                 raise
             if is_over(deadline):
                 return None
