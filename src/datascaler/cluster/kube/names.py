@@ -19,6 +19,7 @@ VALUES = "datascaler/values"
 LONGEST = 53
 """Helm's limit for the name of a release; runs of a list have a number after it."""
 _LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def default_name(verb: str, about: str | None, command: Sequence[str]) -> str:
@@ -38,6 +39,13 @@ def check_name(name: str, longest: int = LONGEST) -> str:
     return name
 
 
+def check_namespace(name: str) -> str:
+    """Before it becomes part of a path: `..` would be another one's."""
+    if not _NAMESPACE.fullmatch(name):
+        raise ConfigError(f"a namespace can't be called {name!r}: write 1 to 63 lower-case letters, digits and dashes")
+    return name
+
+
 def handle(namespace: str, name: str) -> str:
     return f"{namespace}/{name}"
 
@@ -47,4 +55,4 @@ def split_handle(text: str) -> tuple[str | None, str]:
     namespace, _, name = text.rpartition("/")
     if "/" in namespace or not name:
         raise ConfigError(f"not a run's handle: {text!r} (write NAMESPACE/NAME or NAME)")
-    return namespace or None, check_name(name, longest=63)
+    return check_namespace(namespace) if namespace else None, check_name(name, longest=63)
