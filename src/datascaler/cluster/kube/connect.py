@@ -10,7 +10,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import make_headers
 
 from datascaler.cluster.kube.api import Api
-from datascaler.cluster.kube.identity import identify, impersonation
+from datascaler.cluster.kube.identity import authenticate, impersonation
 from datascaler.cluster.kube.kubeconfig import KubeContext, read_context
 from datascaler.cluster.kube.names import check_namespace
 from datascaler.cluster.kube.proxy import proxy_for
@@ -53,7 +53,7 @@ def _by_kubeconfig(context: KubeContext) -> tuple[Api, str]:
     settings = client.Configuration()
     settings.host = _server(context.cluster["server"])
     # To a server without TLS kubectl sends nothing of the user's.
-    identity = identify(settings, context) if settings.host.startswith("https://") else None
+    identity = authenticate(settings, context) if settings.host.startswith("https://") else None
     _go_by_proxy(settings, context.cluster.get("proxy-url", ""))
     try:
         transport = client.ApiClient(settings)

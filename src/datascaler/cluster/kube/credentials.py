@@ -33,7 +33,7 @@ class Credential:
         return self.expires is not None and datetime.now(UTC) >= self.expires
 
 
-class Source(Protocol):
+class CredentialSource(Protocol):
     def credential(self, refused: Credential | None = None) -> Credential:
         """What holds now. refused: what the server did not take. Raises ClusterError, in one line."""
 

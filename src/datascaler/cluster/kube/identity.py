@@ -16,7 +16,7 @@ from urllib.parse import quote
 from kubernetes import client
 from urllib3.exceptions import InsecureRequestWarning
 
-from datascaler.cluster.kube.credentials import Credential, ExecPlugin, Source, TokenFile
+from datascaler.cluster.kube.credentials import Credential, ExecPlugin, CredentialSource, TokenFile
 from datascaler.cluster.kube.kubeconfig import KubeContext, has_certificate
 from datascaler.errors import ClusterError
 
@@ -24,7 +24,7 @@ from datascaler.errors import ClusterError
 class Identity:
     """Keeps the credential of a source that renews it in the settings of a client."""
 
-    def __init__(self, settings: client.Configuration, source: Source) -> None:
+    def __init__(self, settings: client.Configuration, source: CredentialSource) -> None:
         self.transport: client.ApiClient | None = None
         """Its connections end with a certificate that is replaced."""
         self._settings, self._source = settings, source
@@ -45,7 +45,7 @@ class Identity:
         return (fresh.token, fresh.certificate) != (held.token, held.certificate)
 
 
-def identify(settings: client.Configuration, context: KubeContext) -> Identity | None:
+def authenticate(settings: client.Configuration, context: KubeContext) -> Identity | None:
     """Enter the cluster's certificate and the user's credentials; what is returned renews those that change."""
     user = context.user
     _trust(settings, context.cluster)
