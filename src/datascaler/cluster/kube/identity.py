@@ -16,7 +16,7 @@ from urllib.parse import quote
 from kubernetes import client
 from urllib3.exceptions import InsecureRequestWarning
 
-from datascaler.cluster.kube.credentials import Credential, ExecPlugin, CredentialSource, TokenFile
+from datascaler.cluster.kube.credentials import Credential, CredentialSource, ExecPlugin, TokenFile
 from datascaler.cluster.kube.kubeconfig import KubeContext, has_certificate
 from datascaler.errors import ClusterError
 
