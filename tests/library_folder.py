@@ -5,7 +5,7 @@ from pathlib import Path
 from datascaler.data.select.select_subset import select_subset
 from datascaler.score.score_pool import score_pool
 from datascaler.spec.score import ScoreSpec
-from tests.evaluate.sets import labelled, write_set
+from tests.evaluate.sets import TEN_CLASSES, labelled, write_set
 from tests.tiny_clip import save_local_dir
 from tests.train.runs import make_pool
 
@@ -17,4 +17,4 @@ def make_library_folder(folder: Path) -> None:
     scored = str(folder / "scored")
     score_pool(ScoreSpec(data_dir=pool, output_dir=scored, method="clip", model=model, num_workers=1))
     select_subset(scored, method="clip", fraction=0.5, formats=("npy",))
-    write_set(str(folder / "evalsets/wds_cifar10_test"), labelled(8), shards=1)
+    write_set(str(folder / "evalsets/wds_cifar10_test"), labelled(8), shards=1, classnames=TEN_CLASSES)

@@ -21,6 +21,7 @@ _HOMES = {
     "load_clip": "datascaler.models.load",
     "EvalSpec": "datascaler.spec.evaluate",
     "evaluate_clip": "datascaler.evaluate.evaluate_clip",
+    "compare_results": "datascaler.evaluate.compare_results",
     "DatascalerError": "datascaler.errors",
 }
 """What the package offers to other programs, and where it is. Imported when it is asked for: torch takes seconds."""

@@ -12,6 +12,8 @@ from datascaler import storage
 from datascaler.evaluate.tasks import Task
 
 CLASSES = ("red square", "green square", "blue square", "dark square", "light square", "grey square")
+TEN_CLASSES = (*CLASSES, "red circle", "green circle", "blue circle", "dark circle")
+"""As many as CIFAR-10 and MNIST have."""
 TEMPLATES = ("a photo of a {c}.", "an image of the {c}")
 
 Sample = dict[str, bytes]
@@ -47,6 +49,13 @@ def labelled(count: int, classes: int = len(CLASSES), seed: int = 0) -> list[Sam
         {(suffix := suffixes[number % 4]): picture(seed + number, suffix), "cls": str(label).encode()}
         for number, label in enumerate(labels)
     ]
+
+
+def vector_of(*numbers: int) -> bytes:
+    """A sample's metadata, as its .npy."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.array(numbers))
+    return buffer.getvalue()
 
 
 def captioned(count: int, captions: int = 3) -> list[Sample]:

@@ -74,7 +74,7 @@ def test_what_is_read_is_hashed_to_the_last_byte(tmp_path: Path, padding: bytes)
         ("classnames.txt", b"\xff\n", "classnames.txt is not UTF-8"),
         ("zeroshot_classification_templates.txt", None, "templates.txt: not found"),
         ("zeroshot_classification_templates.txt", b"a {c}\na photo\n", "template 'a photo' has no {c}"),
-        ("dataset_type.txt", b"multilabel", "must be classification or retrieval, got 'multilabel'"),
+        ("dataset_type.txt", b"multilabel", "must be classification, retrieval or association, got 'multilabel'"),
         ("test/nshards.txt", None, "test/nshards.txt: not found"),
         ("test/nshards.txt", b"two", "must hold the number of tars, got 'two'"),
         ("test/nshards.txt", b"0", "must hold the number of tars, got '0'"),

@@ -18,7 +18,7 @@ from datascaler.errors import BadInputError, ConfigError, PartlyFailedError
 from datascaler.models.run_weights import newest_checkpoint
 from datascaler.spec.train import TrainSpec
 from datascaler.train.train_clip import train_clip
-from tests.evaluate.sets import labelled, write_set
+from tests.evaluate.sets import TEN_CLASSES, labelled, write_set
 from tests.train.runs import BATCH, make_pool, tiny_spec
 
 
@@ -31,8 +31,8 @@ def one_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainSpec]:
     pool = make_pool(str(folder / "pool"), samples=24, samples_per_shard=12)
     spec = tiny_spec(pool, str(folder / "runs"), train_num_samples=2 * BATCH, num_checkpoints=2, warmup_steps=0)
     train_clip(spec)
-    write_set(str(folder / "sets/wds_cifar10_test"), labelled(6), shards=1)
-    write_set(str(folder / "sets/wds_mnist_test"), labelled(6), shards=1)
+    write_set(str(folder / "sets/wds_cifar10_test"), labelled(6), shards=1, classnames=TEN_CLASSES)
+    write_set(str(folder / "sets/wds_mnist_test"), labelled(6), shards=1, classnames=TEN_CLASSES)
     (folder / "sets/wds_mnist_test/test/nshards.txt").write_text("?")
     yield spec
     torch.set_num_threads(before)

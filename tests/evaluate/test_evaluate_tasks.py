@@ -16,7 +16,7 @@ from datascaler.evaluate import data_identity
 from datascaler.evaluate import evaluate_tasks as run
 from datascaler.evaluate.evaluate_tasks import evaluate_tasks
 from datascaler.evaluate.tasks import Task
-from tests.evaluate.sets import CLASSES, captioned, labelled, tar_of, task_of, write_set
+from tests.evaluate.sets import CLASSES, captioned, labelled, tar_of, task_of, vector_of, write_set
 from tests.tiny_clip import tiny_loaded_clip
 
 TASKS = [
@@ -30,7 +30,10 @@ TASKS = [
 
 def _write_data(data_dir: str) -> None:
     for seed, (name, task) in enumerate(zip(("imagenet1k", "vtab-pets", "wilds-fmow"), TASKS, strict=False)):
-        write_set(storage.join(data_dir, f"wds_{name}_test"), labelled(task.size, seed=seed))
+        samples = labelled(task.size, seed=seed)
+        if name == "wilds-fmow":
+            samples = [{**sample, "npy": vector_of(number % 2, 3)} for number, sample in enumerate(samples)]
+        write_set(storage.join(data_dir, f"wds_{name}_test"), samples)
     write_set(storage.join(data_dir, "wds_flickr_test"), captioned(7), dataset_type="retrieval")
     write_set(storage.join(data_dir, "cifar10"), labelled(5, seed=9))
 
@@ -84,15 +87,13 @@ def test_all_files_of_a_run_on_s3(s3_url: str) -> None:
     assert metrics["vtab/pets"]["main_metric"] == metrics["vtab/pets"]["mean_per_class_recall"]
     assert metrics["imagenet1k"]["main_metric"] == metrics["imagenet1k"]["acc1"]
     assert metrics["retrieval/flickr"]["main_metric"] == metrics["retrieval/flickr"]["mean_recall@1"]
-    assert metrics["wilds/fmow"]["main_metric"] is None
+    assert metrics["wilds/fmow"]["main_metric"] == metrics["wilds/fmow"]["acc_worst_region"]
     assert metrics["wilds/fmow"]["acc1"] is not None
-    assert summary.notes == {"wilds/fmow": "not computed yet: acc_worst_region"}
-    assert _record(output_dir, "wilds-fmow")["note"] == "not computed yet: acc_worst_region"
-    assert (summary.warnings, summary.missing, summary.pending) == ({}, [], [])
+    assert (summary.notes, summary.warnings, summary.missing, summary.pending) == ({}, {}, [], [])
 
-    scores = [line["metrics"]["main_metric"] for line in lines if line["metrics"]["main_metric"] is not None]
-    assert summary.average == pytest.approx(sum(scores) / 4)
-    assert (summary.scored, summary.evaluated, summary.average_38) == (4, 5, None)
+    scores = [line["metrics"]["main_metric"] for line in lines]
+    assert summary.average == pytest.approx(sum(scores) / 5)
+    assert (summary.scored, summary.tasks, summary.evaluated, summary.average_38) == (5, 5, 5, None)
     assert summary.groups["VTAB"].average == metrics["vtab/pets"]["main_metric"]
     assert (summary.groups["IN shifts"].average, summary.groups["IN shifts"].tasks) == (None, 6)
     stored = storage.read_json(storage.join(output_dir, "eval_summary.json"))
@@ -101,7 +102,7 @@ def test_all_files_of_a_run_on_s3(s3_url: str) -> None:
 
     with storage.open_read(storage.join(output_dir, "eval_samples/vtab-pets.parquet")) as file:
         table = pq.read_table(file)
-    assert table.column_names == ["key", "label", "prediction", "correct", "rank"]
+    assert table.column_names == ["key", "label", "prediction", "correct", "rank", "log_probability", "margin"]
     assert table.num_rows == 8
     assert table.schema.metadata[b"weights_hash"].decode() == model.weights_hash
 
@@ -257,45 +258,83 @@ def test_missing_data_is_listed_or_refused(tmp_path: Path, data_dir: str) -> Non
         evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=tasks[:1], missing_ok=True)
 
 
-def test_size_class_count_and_broken_images_are_warnings(tmp_path: Path) -> None:
+def test_a_size_that_is_not_the_tasks_is_a_warning(tmp_path: Path) -> None:
+    data_dir, output_dir = str(tmp_path / "data"), str(tmp_path / "out")
+    write_set(storage.join(data_dir, "wds_a_test"), labelled(6))
+    summary = evaluate_tasks(tiny_loaded_clip(0), data_dir=data_dir, output_dir=output_dir, tasks=[task_of("a", 7)])
+    record = _record(output_dir, "a")
+    assert (record["size_expected"], record["size_found"], record["bad_images"]) == (7, 6, 0)
+    assert record["warning"] == summary.warnings["a"] == "6 images were evaluated, the task has 7"
+    assert (summary.by_task["a"]["images"], summary.by_task["a"]["size"]) == (6, 7)
+
+
+def test_an_unreadable_image_is_an_error_beside_its_tasks_score(tmp_path: Path) -> None:
+    """In every start, for the result stays as it is; the other task is a success."""
     data_dir, output_dir = str(tmp_path / "data"), str(tmp_path / "out")
     samples = labelled(6)
     samples[3] = {"png": b"no picture", "cls": b"1"}
+    tasks = [task_of("a", 6), task_of("b", 6)]
     write_set(storage.join(data_dir, "wds_a_test"), samples)
-    task = dataclasses.replace(task_of("a", 6), num_classes=9)
-    summary = evaluate_tasks(tiny_loaded_clip(0), data_dir=data_dir, output_dir=output_dir, tasks=[task])
-    record = _record(output_dir, "a")
-    assert (record["size_expected"], record["size_found"], record["bad_images"]) == (6, 5, 1)
-    assert record["warning"] == summary.warnings["a"]
-    for part in ("5 images were evaluated, the task has 6", "1 images do not decode", f"{len(CLASSES)} classes"):
-        assert part in record["warning"]
+    write_set(storage.join(data_dir, "wds_b_test"), labelled(6, seed=1))
+    for _ in range(2):
+        with pytest.raises(
+            BadInputError, match=r"^a: 1 of 6 images do not decode, and its score is over the others"
+        ) as caught:
+            evaluate_tasks(tiny_loaded_clip(0), data_dir=data_dir, output_dir=output_dir, tasks=tasks)
+        summary = caught.value.finished
+        assert (list(summary.scores), summary.failed) == (["a", "b"], {})
+        for part in ("5 images were evaluated, the task has 6", "1 images do not decode"):
+            assert part in summary.warnings["a"]
+        assert _record(output_dir, "a")["bad_images"] == 1
+    # The worker whose tasks are whole ends well.
+    evaluate_tasks(tiny_loaded_clip(0), data_dir=data_dir, output_dir=output_dir, tasks=tasks, index=1, count=2)
+
+
+def test_another_number_of_classes_is_another_task(tmp_path: Path) -> None:
+    data_dir, output_dir = str(tmp_path / "data"), str(tmp_path / "out")
+    tasks = [dataclasses.replace(task_of("a", 6), num_classes=5), task_of("b", 6)]
+    for task in tasks:
+        write_set(storage.join(data_dir, f"wds_{task.key}_test"), labelled(6), classnames=(*CLASSES[:5], ""))
+    with pytest.raises(
+        BadInputError, match=r"^a: .*classnames.txt has 6 classes, 1 of them blank, the task has 5"
+    ) as caught:
+        evaluate_tasks(tiny_loaded_clip(0), data_dir=data_dir, output_dir=output_dir, tasks=tasks)
+    assert (list(caught.value.finished.scores), list(caught.value.finished.failed)) == (["b"], ["a"])
+
+
+def test_a_main_metric_that_nobody_computes_is_named(tmp_path: Path) -> None:
+    data_dir, output_dir = str(tmp_path / "data"), str(tmp_path / "out")
+    write_set(storage.join(data_dir, "wds_a_test"), labelled(6))
+    tasks = [task_of("a", 6, main_metric="accuracy")]
+    with pytest.raises(
+        BadInputError, match=r"^a: its main metric accuracy is none that is computed: acc1, acc5, mean_per"
+    ):
+        evaluate_tasks(tiny_loaded_clip(0), data_dir=data_dir, output_dir=output_dir, tasks=tasks)
 
 
 def test_a_set_without_a_good_image_is_null(tmp_path: Path) -> None:
     data_dir, output_dir = str(tmp_path / "data"), str(tmp_path / "out")
     write_set(storage.join(data_dir, "wds_a_test"), [{"png": b"x", "cls": b"1"}], shards=1)
-    summary = evaluate_tasks(tiny_loaded_clip(0), data_dir=data_dir, output_dir=output_dir, tasks=[task_of("a", 1)])
+    with pytest.raises(BadInputError, match=r"^a: 1 of 1 images do not decode") as caught:
+        evaluate_tasks(tiny_loaded_clip(0), data_dir=data_dir, output_dir=output_dir, tasks=[task_of("a", 1)])
+    summary = caught.value.finished
     assert (summary.average, summary.scores, summary.notes) == (None, {"a": None}, {})
     assert _lines(output_dir)[0]["metrics"]["main_metric"] is None
 
 
-def test_sets_of_other_layouts_are_noted(tmp_path: Path) -> None:
-    tasks = [
-        task_of("misc/winogavil", 3563, main_metric="jaccard_score_10-12", group="Retrieval"),
-        task_of("fairness/fairface", 10954, main_metric=None),
-    ]
-    for name in ("wds_winogavil_test", "wds_fairface_test"):
-        storage.publish_text(str(tmp_path / "data" / name / "test/nshards.txt"), "1")
-    summary = evaluate_tasks(
-        tiny_loaded_clip(0), data_dir=str(tmp_path / "data"), output_dir=str(tmp_path / "out"), tasks=tasks
-    )
-    assert summary.notes == {
-        "misc/winogavil": "not computed yet: jaccard_score_10-12",
-        "fairness/fairface": "not computed yet: all metrics of this task",
-    }
-    assert [line["metrics"] for line in _lines(str(tmp_path / "out"))] == [{"main_metric": None}] * 2
-    assert _record(str(tmp_path / "out"), "misc-winogavil")["size_found"] is None
-    assert not (tmp_path / "out/eval_samples").exists()
+def test_a_result_without_its_main_metric_is_made_anew(
+    tmp_path: Path, data_dir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As versions left it that did not compute the metrics of metadata."""
+    model, output_dir = tiny_loaded_clip(0), str(tmp_path / "out")
+    first = evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS)
+    url = storage.join(output_dir, "eval_results/wilds-fmow.json")
+    record = storage.read_json(url)
+    record["metrics"] = {name: record["metrics"][name] for name in ("acc1", "acc5")} | {"main_metric": None}
+    storage.publish_json(url, record | {"note": "not computed yet: acc_worst_region"})
+    done = _count_work(monkeypatch)
+    assert evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS) == first
+    assert done == ["wilds/fmow"]
 
 
 def test_a_damaged_tar_stops_no_other_task(tmp_path: Path, data_dir: str) -> None:

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from datascaler.evaluate.results import Outcome, task_fields, task_record
+from datascaler.evaluate.results import Outcome, task_record
 from datascaler.evaluate.summary import summarise
-from datascaler.evaluate.tasks import Task, load_tasks
+from datascaler.evaluate.tasks import Task, load_tasks, task_fields
 from tests.evaluate.sets import task_of
 from tests.tiny_clip import tiny_loaded_clip
 

@@ -42,7 +42,7 @@ pets:
   name: Pets
   size: 12
   main_metric: acc1
-  num_classes: 3
+  num_classes: 6
 """
 
 

@@ -114,6 +114,8 @@ EVAL: dict[str, Draw] = {
     "count": whole(5, 1 << 20),
     "index": whole(0, 4),
     "overwrite": one_of(True, False),
+    "precision": one_of("fp32", "bf16"),
+    "paper_compatible": one_of(True, False),
 }
 PIPELINE: dict[str, Draw] = {
     **dict.fromkeys(("data_dir", "output_dir"), text),

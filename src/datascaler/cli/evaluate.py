@@ -7,15 +7,17 @@ from typing import Any
 
 import click
 
+from datascaler.cli.compare import compare
 from datascaler.cli.options import given, index_options, json_option, spec_option, spec_options
 from datascaler.cli.output import note, print_result, print_table, show_finished
+from datascaler.cli.verb_group import VerbGroup
 from datascaler.errors import ConfigError
 from datascaler.spec.evaluate import EvalSpec
 
 _flag = partial(spec_option, EvalSpec)
 
 
-@click.command(name="eval")
+@click.group(name="eval", cls=VerbGroup)
 @spec_options(
     _flag("train_dir", help="Evaluate the runs at or below this folder or URL."),
     _flag("pretrained", help="Evaluate this instead: an open_clip tag, a weights file or a run's URL."),
@@ -33,6 +35,8 @@ _flag = partial(spec_option, EvalSpec)
     _flag("use_mup", help="Only muP runs; =false: only others."),
     _flag("batch_size"),
     _flag("num_workers", help="Decoding threads."),
+    _flag("precision", help="What the towers compute in; fp32 is DataComp's."),
+    _flag("paper_compatible", is_flag=True, help='FMoW as in published tables: 4 images of "Other" are a region.'),
 )
 @index_options
 @_flag("overwrite", is_flag=True, help="Replace results of other weights.")
@@ -68,15 +72,73 @@ def eval_spec(options: Mapping[str, Any]) -> EvalSpec:
 
 
 def _show_model(rows: list[dict[str, Any]], *, as_json: bool) -> None:
-    print_result(rows[0], as_json=as_json)
+    """The averages, and a line a task: with its score, or with why it has none."""
+    (row,) = rows
+    if as_json:
+        print_result(row, as_json=True)
+        return
+    print_table(_averages(row))
+    click.echo()
+    print_table(_task_lines(row))
+    click.echo(f"\nresults  {row['results']}")
 
 
 def _show_runs(rows: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
         print_result({"runs": rows}, as_json=True)
         return
-    columns = ["run", "train_loss", "average", "tasks"]
-    if any(row["failure"] for row in rows):
-        columns.append("failure")
+    lines = []
+    for row in rows:
+        line = {"run": row["run"], "train_loss": row["train_loss"], "average": _with_interval(row, "average")}
+        line |= {"tasks": f"{row['scored']} of {row['of']}" if row["of"] else None}
+        line |= {"ImageNet": row["scores"].get("imagenet1k"), "remarks": "; ".join(_remarks(row))}
+        lines.append(line | ({"failure": row["failure"]} if any(each["failure"] for each in rows) else {}))
     best = next((number for number, row in enumerate(rows) if row["scores"]), None)
-    print_table([{name: row[name] for name in columns} for row in rows], best=best)
+    print_table(lines, best=best)
+
+
+def _averages(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    groups = {"average": {**row, "tasks": row["of"], "interval": row["average_interval"]}, **row["groups"]}
+    lines = [
+        {"": name, "score": _with_interval(group, "average"), "tasks": f"{group['scored']} of {group['tasks']}"}
+        for name, group in (groups | {"decision set": row["decision_set"]}).items()
+    ]
+    if "average_38" in row:
+        lines.append({"": "as in published tables", "score": f"{row['average_38_paper']:.4f}", "tasks": "38 of 38"})
+    return lines
+
+
+def _task_lines(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    lines = []
+    for key, task in row["by_task"].items():
+        images = "-" if task["images"] is None else f"{task['images']:,} of {task['size']:,}"
+        said = [text for text in (row["notes"].get(key), row["warnings"].get(key)) if text]
+        lines.append(
+            _task_line(key, "; ".join(said), _with_interval(task, "score"), task["metric"], task["chance"], images)
+        )
+    lines += [_task_line(key, f"failed: {reason}") for key, reason in row["failed"].items()]
+    lines += [_task_line(key, "no data") for key in row["missing"]]
+    return lines + [_task_line(key, "not evaluated yet") for key in row["pending"]]
+
+
+def _task_line(
+    key: str, remark: str, score: str = "-", metric: str | None = None, chance: float | None = None, images: str = "-"
+) -> dict[str, Any]:
+    return {"task": key, "score": score, "metric": metric, "chance": chance, "images": images, "remark": remark}
+
+
+def _remarks(row: Mapping[str, Any]) -> list[str]:
+    """What keeps the average from being that of the whole list."""
+    kinds = {"no data for": row.get("missing"), "not evaluated yet": row.get("pending"), "failed": row.get("failed")}
+    said = [f"{kind} {', '.join(keys)}" for kind, keys in kinds.items() if keys]
+    return said + [f"{key}: {text}" for name in ("notes", "warnings") for key, text in row.get(name, {}).items()]
+
+
+def _with_interval(scored: Mapping[str, Any], name: str) -> str:
+    score, interval = scored[name], scored.get("interval", scored.get("average_interval"))
+    if score is None:
+        return "-"
+    return f"{score:.4f}" + (f" ({interval[0]:.4f} to {interval[1]:.4f})" if interval else "")
+
+
+evaluate.add_command(compare)

@@ -1,6 +1,7 @@
 """Zero-shot classification by CLIP's rule: the class whose averaged prompt is nearest to the image."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -10,11 +11,13 @@ from torch import Tensor
 
 from datascaler.evaluate.embed import embed_prompts, embed_samples
 from datascaler.evaluate.evalset import PLACEHOLDER, EvalSet
+from datascaler.evaluate.group_metrics import GROUP_FIELDS, GROUP_OF, group_metrics
 from datascaler.evaluate.results import Outcome
 from datascaler.models.loaded import LoadedClip
 
 LOGIT_SCALE = 100.0
 TOP_K = 5
+_Value = TypeVar("_Value", int, float)
 
 
 def classify(
@@ -24,13 +27,19 @@ def classify(
     batch_size: int,
     num_workers: int,
     advance: Callable[[int], object] = lambda images: None,  # noqa: ARG005
+    key: str = "",
 ) -> Outcome:
-    """Predict every sample of a set; `advance` is told of the images as they are done."""
+    """Predict every sample of a set; `advance` is told of the images as they are done.
+
+    key: of the task, where its samples have metadata and it has metrics of its own.
+    """
     weights = classifier_weights(model, evalset.classnames, evalset.templates)
     keys: list[str] = []
     labels: list[int] = []
     predictions: list[int | None] = []
     ranks: list[int | None] = []
+    confidences: list[list[float | None]] = [[], []]
+    metadata: list[tuple[int, ...]] = []
     for batch in embed_samples(model, evalset.samples(), batch_size=batch_size, num_workers=num_workers):
         batch_labels = [sample.label for sample in batch.samples]
         good = [label for label, decoded in zip(batch_labels, batch.decoded, strict=True) if decoded]
@@ -39,23 +48,35 @@ def classify(
         labels += batch_labels
         predictions += _spread(batch_predictions, batch.decoded)
         ranks += _spread(batch_ranks, batch.decoded)
+        for known, of_batch in zip(confidences, confidence(batch.features, weights, good), strict=True):
+            known += _spread(of_batch, batch.decoded)
+        metadata += [sample.metadata for sample in batch.samples]
         advance(len(batch.samples))
-    decoded = [rank is not None for rank in ranks]
-    metrics = classification_metrics(
-        np.array([label for label, good in zip(labels, decoded, strict=True) if good], dtype=np.int64),
-        np.array([rank for rank in ranks if rank is not None], dtype=np.int64),
-        classes=len(evalset.classnames),
+    decoded = np.array([rank is not None for rank in ranks], dtype=np.bool_)
+    label_N, prediction_N, rank_N = (
+        np.array([value or 0 for value in values], dtype=np.int64)[decoded] for values in (labels, predictions, ranks)
     )
-    samples = pa.table(
-        {
-            "key": pa.array(keys, pa.string()),
-            "label": pa.array(labels, pa.int32()),
-            "prediction": pa.array(predictions, pa.int32()),
-            "correct": pa.array([None if rank is None else rank == 1 for rank in ranks], pa.bool_()),
-            "rank": pa.array(ranks, pa.int32()),
-        }
+    columns = np.array(metadata, dtype=np.int64).reshape(len(labels), evalset.metadata_fields).T
+    fields = dict(zip(GROUP_FIELDS.get(key, ()), columns, strict=True))
+    metrics = classification_metrics(label_N, rank_N, classes=len(evalset.classnames)) | group_metrics(
+        key, label_N, prediction_N, rank_N, {name: values[decoded] for name, values in fields.items()}
     )
-    return Outcome(metrics, samples, images=sum(decoded), bad_images=len(decoded) - sum(decoded))
+    samples = {
+        "key": pa.array(keys, pa.string()),
+        "label": pa.array(labels, pa.int32()),
+        "prediction": pa.array(predictions, pa.int32()),
+        "correct": pa.array([None if rank is None else rank == 1 for rank in ranks], pa.bool_()),
+        "rank": pa.array(ranks, pa.int32()),
+        "log_probability": pa.array(confidences[0], pa.float32()),
+        "margin": pa.array(confidences[1], pa.float32()),
+        **_groups(key, fields),
+    }
+    good_images = int(decoded.sum())
+    return Outcome(metrics, pa.table(samples), images=good_images, bad_images=len(decoded) - good_images)
+
+
+def _groups(key: str, fields: Mapping[str, NDArray[np.int64]]) -> dict[str, pa.Array]:
+    return {"group": pa.array(fields[GROUP_OF[key]], pa.int32())} if key in GROUP_OF else {}
 
 
 @torch.inference_mode()
@@ -75,12 +96,32 @@ def predict(features: Tensor, weights: Tensor, labels: Sequence[int]) -> tuple[l
     """
     if not labels:
         return [], []
-    logits_NC = LOGIT_SCALE * features @ weights
-    label_N1 = torch.tensor(labels, device=logits_NC.device).unsqueeze(1)
+    logits_NC, label_N1 = _logits(features, weights, labels)
     own_N1 = logits_NC.gather(1, label_N1)
     classes_C = torch.arange(logits_NC.shape[1], device=logits_NC.device)
     above_NC = (logits_NC > own_N1) | ((logits_NC == own_N1) & (classes_C < label_N1))
     return logits_NC.argmax(dim=1).tolist(), (above_NC.sum(dim=1) + 1).tolist()
+
+
+@torch.inference_mode()
+def confidence(features: Tensor, weights: Tensor, labels: Sequence[int]) -> tuple[list[float], list[float]]:
+    """Log probability of each image's true class, and its margin: its probability less that of the best other class.
+
+    Probabilities are the softmax of DataComp's logits, whose scale is the same for every model.
+    """
+    if not labels:
+        return [], []
+    logits_NC, label_N1 = _logits(features, weights, labels)
+    log_NC = logits_NC.log_softmax(dim=1)
+    own_N = log_NC.gather(1, label_N1).squeeze(1)
+    best_other_N = log_NC.exp().scatter(1, label_N1, 0.0).amax(dim=1)
+    return own_N.tolist(), (own_N.exp() - best_other_N).tolist()
+
+
+def _logits(features: Tensor, weights: Tensor, labels: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """[n, classes], and the labels as [n, 1]."""
+    logits_NC = LOGIT_SCALE * features @ weights
+    return logits_NC, torch.tensor(labels, device=logits_NC.device).unsqueeze(1)
 
 
 def classification_metrics(
@@ -100,7 +141,7 @@ def classification_metrics(
     }
 
 
-def _spread(values: list[int], decoded: list[bool]) -> list[int | None]:
+def _spread(values: list[_Value], decoded: list[bool]) -> list[_Value | None]:
     """The values at the decoded places, None at the others."""
     rest = iter(values)
     return [next(rest) if good else None for good in decoded]

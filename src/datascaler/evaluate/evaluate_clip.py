@@ -1,6 +1,7 @@
 """Evaluation of what the user names: the runs of a folder, or one model."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 from datascaler import storage
@@ -19,6 +20,7 @@ from datascaler.models.load import load_clip
 from datascaler.spec.evaluate import EvalSpec
 
 _Say = Callable[[str], None]
+_PRECISIONS: dict[str, Any] = {"fp32": "float32", "bf16": "bfloat16"}
 _NOT_COMPLETE = "the run is not complete: these are the scores of its newest checkpoint"
 
 
@@ -32,9 +34,13 @@ def evaluate_clip(spec: EvalSpec, say: _Say = lambda _: None) -> list[dict[str, 
         spec: the models, the evaluation sets, and which of the tasks.
         say: gets lines for people.
 
-    Returns a row a model: `scores` (task key -> main metric, a part of 1 or None), `average` (their mean or None),
-    `tasks` (how many), `groups`, `missing`, `pending`, `failed` (task key -> reason), `warnings`, `results` (URL). The
-    row of a run also has `run`, `train_loss`, `best_train_loss` and `failure`; the best loss is first.
+    Returns a row a model: `scores` (task key -> main metric, a part of 1 or None), `average` (their mean or None, over
+    `scored` of the `of` tasks that have a main metric) and `average_interval` (95%, by bootstrap over samples), `tasks`
+    (how many were evaluated), `groups` and `decision_set` (each with `average`, `interval`, `scored`, `tasks`),
+    `average_38`, `average_38_interval` and `average_38_paper` where all of DataComp's 38 are there, `by_task` (metric,
+    interval, chance, images and size of each score), `missing`, `pending`, `failed` (task key -> reason), `notes`,
+    `warnings`, `results` (URL). The row of a run also has `run`, `train_loss`, `best_train_loss` and `failure`; the
+    best loss is first.
 
     Raises ConfigError for a spec, model or task list that can't be used; after all other work BadInputError for
     evaluation sets, and PartlyFailedError for runs, that could not be evaluated, with the rows as its `finished`.
@@ -44,10 +50,16 @@ def evaluate_clip(spec: EvalSpec, say: _Say = lambda _: None) -> list[dict[str, 
         >>> (row,) = evaluate_clip(spec)
         >>> row["tasks"], list(row["scores"]), 0 <= row["average"] <= 1
         (1, ['cifar10'], True)
+        >>> f"{row['scored']} of {row['of']}", "average_38" in row
+        ('1 of 38', False)
     """
-    options = {
+    listed = load_tasks(spec.task_dir)
+    options: dict[str, Any] = {
         "data_dir": spec.data_dir,
-        "tasks": select_tasks(load_tasks(spec.task_dir), spec.tasks),
+        "tasks": select_tasks(listed, spec.tasks),
+        "listed": listed,
+        "precision": spec.precision,
+        "paper_compatible": spec.paper_compatible,
         "missing_ok": not spec.tasks,
         "batch_size": spec.batch_size,
         "num_workers": spec.num_workers,
@@ -111,12 +123,14 @@ def evaluate_model(
     pretrained: str | None,
     *,
     output_dir: str,
+    precision: str = "fp32",
     say: _Say = lambda _: None,
     **options: Any,
 ) -> dict[str, Any]:
     """Evaluate one model. Raises as `evaluate` does, with what this returns as `finished`."""
     try:
-        summary = evaluate_tasks(load_clip(model, pretrained), output_dir=output_dir, say=say, **options)
+        loaded = replace(load_clip(model, pretrained), chosen_precision=_PRECISIONS[precision])
+        summary = evaluate_tasks(loaded, output_dir=output_dir, say=say, **options)
     except DatascalerError as error:
         if isinstance(error.finished, EvalSummary):
             error.finished = _scores(error.finished, output_dir)
@@ -125,20 +139,38 @@ def evaluate_model(
 
 
 def _scores(summary: EvalSummary, output_dir: str) -> dict[str, Any]:
+    whole = ("average_38", "average_38_interval", "average_38_paper")
     return {
         "average": summary.average,
+        "average_interval": summary.average_interval,
+        "scored": summary.scored,
+        "of": summary.tasks,
+        **({name: getattr(summary, name) for name in whole} if summary.average_38 is not None else {}),
         "tasks": summary.evaluated,
         "scores": summary.scores,
-        "groups": {name: group.average for name, group in summary.groups.items() if group.scored},
+        "groups": {name: asdict(group) for name, group in summary.groups.items() if group.scored},
+        "decision_set": asdict(summary.decision_set),
+        "by_task": summary.by_task,
         "missing": summary.missing,
         "pending": summary.pending,
         "failed": summary.failed,
+        "notes": summary.notes,
         "warnings": summary.warnings,
         "results": storage.join(output_dir, "eval_results.jsonl"),
     }
 
 
-_NO_SCORES: dict[str, Any] = {"average": None, "tasks": 0, "scores": {}, "groups": {}, "failed": {}}
+_NO_SCORES: dict[str, Any] = {
+    "average": None,
+    "average_interval": None,
+    "scored": 0,
+    "of": None,
+    "tasks": 0,
+    "scores": {},
+    "groups": {},
+    "by_task": {},
+    "failed": {},
+}
 """What the row of a run that could not be evaluated has in their place."""
 
 

@@ -3,11 +3,16 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from datascaler import storage
 from datascaler.errors import BadInputError, ConfigError, DatascalerError, OtherResultError, StorageError
+from datascaler.evaluate.associate import associate
 from datascaler.evaluate.classify import classify
-from datascaler.evaluate.evalset import RETRIEVAL, EvalSet, open_evalset
+from datascaler.evaluate.evalset import ASSOCIATION, CLASSIFICATION, FACES, RETRIEVAL, EvalSet, open_evalset
+from datascaler.evaluate.faces import FACE_FIELDS, classify_faces
+from datascaler.evaluate.group_metrics import GROUP_FIELDS
+from datascaler.evaluate.read_result import read_answers
 from datascaler.evaluate.results import (
     Outcome,
     Results,
@@ -18,6 +23,7 @@ from datascaler.evaluate.results import (
     publish_task,
     read_failures,
     read_results,
+    with_main_metric,
 )
 from datascaler.evaluate.retrieve import retrieve
 from datascaler.evaluate.summary import EvalSummary, summarise
@@ -25,15 +31,14 @@ from datascaler.evaluate.tasks import Task, folder_names, folder_of
 from datascaler.models.loaded import LoadedClip
 from datascaler.progress import progress
 
-_OTHER_LAYOUTS = {"misc/winogavil", "fairness/fairface", "fairness/utkface"}
-"""Neither classification nor retrieval: their sets have no labels, and none of their metrics is computed yet."""
+_KINDS = {"misc/winogavil": ASSOCIATION, "fairness/fairface": FACES, "fairness/utkface": FACES}
+"""What the sets of these tasks are where they do not say it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
     task: Task
-    evalset: EvalSet | None
-    """None for a layout that is not read."""
+    evalset: EvalSet
 
 
 def evaluate_tasks(
@@ -48,6 +53,8 @@ def evaluate_tasks(
     count: int = 1,
     overwrite: bool = False,
     missing_ok: bool = False,
+    paper_compatible: bool = False,
+    listed: Sequence[Task] = (),
     say: Callable[[str], None] = lambda _: None,
 ) -> EvalSummary:
     """Do `tasks[index::count]` and skip what is done; the worker that finds nothing pending writes the common files.
@@ -55,9 +62,12 @@ def evaluate_tasks(
     Args:
         overwrite: replace results of another model, task definition or data instead of refusing them.
         missing_ok: list tasks whose data is absent instead of refusing to start.
+        paper_compatible: FMoW's main metric is DataComp's.
+        listed: the list that the tasks were selected from, of which averages are a part; none is the tasks themselves.
 
-    Raises BadInputError, after all other tasks are done and published, for evaluation sets that can't be used, and
-    OtherResultError where all that failed have a result of something else; either has the summary as `finished`.
+    Raises BadInputError, after all other tasks are done and published, for evaluation sets that can't be used, or not
+    whole, and OtherResultError where all that failed have a result of something else; either has the summary as
+    `finished`.
     """
     _require_settings(tasks, batch_size, num_workers, index, count)
     storage.check_writable(output_dir)
@@ -83,7 +93,10 @@ def evaluate_tasks(
             outcome = _evaluate_task(model, job, batch_size, num_workers)
         if outcome:
             publish_task(output_dir, job.task, model, job.evalset, outcome)
-    summary = _assemble(model, output_dir, tasks, missing, overwrite=overwrite)
+    summary = _assemble(
+        model, output_dir, tasks, missing, listed or tasks, overwrite=overwrite, paper_compatible=paper_compatible
+    )
+    failures.add_unreadable(summary, tasks[index::count])
     failures.raise_any(summary)
     return summary
 
@@ -106,6 +119,14 @@ class _Failures:
             self.errors[task.key] = error
             publish_failure(self.output_dir, task, str(error))
             self.say(f"{task.key} can't be evaluated, the others go on: {error}")
+
+    def add_unreadable(self, summary: EvalSummary, tasks: Sequence[Task]) -> None:
+        """Tasks with a score that is not of all their images: it stands, and is no success."""
+        for key, row in summary.by_task.items():
+            bad, of = row["bad_images"], (row["bad_images"] or 0) + (row["images"] or 0)
+            if bad and any(task.key == key for task in tasks):
+                problem = f"{bad:,} of {of:,} images do not decode, and its score is over the others"
+                self.errors[key] = BadInputError(f"{problem}: download the set again, and overwrite the result")
 
     def raise_any(self, summary: EvalSummary) -> None:
         if self.errors:
@@ -133,7 +154,17 @@ def _require_data(data_dir: str, tasks: Sequence[Task], missing: Sequence[Task],
 
 
 def _open(task: Task, folder: str) -> _Job:
-    return _Job(task, None if task.key in _OTHER_LAYOUTS else open_evalset(folder))
+    kind = _KINDS.get(task.key, CLASSIFICATION)
+    needed = len(FACE_FIELDS if kind == FACES else GROUP_FIELDS.get(task.key, ()))
+    evalset = open_evalset(folder, kind, needed)
+    classes = len(evalset.classnames)
+    if classes and task.num_classes and classes != task.num_classes:
+        blank = evalset.classnames.count("")
+        raise ConfigError(
+            f"{folder}/classnames.txt has {classes} classes{f', {blank} of them blank' if blank else ''}, the task has "
+            f"{task.num_classes}: each score would be of another question"
+        )
+    return _Job(task, evalset)
 
 
 def _is_done(job: _Job, done: Results, *, overwrite: bool) -> bool:
@@ -144,19 +175,35 @@ def _is_done(job: _Job, done: Results, *, overwrite: bool) -> bool:
         if overwrite:
             return False
         raise
-    return job.task.key in done.records
+    return done.is_done(job.task)
 
 
 def _evaluate_task(model: LoadedClip, job: _Job, batch_size: int, num_workers: int) -> Outcome:
-    if job.evalset is None:
-        return Outcome(metrics={}, samples=None, images=0, bad_images=0)
-    measure = retrieve if job.evalset.kind == RETRIEVAL else classify
+    measures: dict[str, Callable[..., Outcome]] = {
+        CLASSIFICATION: partial(classify, key=job.task.key),
+        RETRIEVAL: retrieve,
+        ASSOCIATION: associate,
+        FACES: classify_faces,
+    }
     with progress(job.task.size, job.task.name, unit="image") as bar:
-        return measure(model, job.evalset, batch_size=batch_size, num_workers=num_workers, advance=bar.update)
+        outcome = measures[job.evalset.kind](
+            model, job.evalset, batch_size=batch_size, num_workers=num_workers, advance=bar.update
+        )
+    wanted = job.task.main_metric
+    if wanted and outcome.images and wanted not in outcome.metrics:
+        raise ConfigError(f"its main metric {wanted} is none that is computed: {', '.join(outcome.metrics)}")
+    return outcome
 
 
 def _assemble(
-    model: LoadedClip, output_dir: str, tasks: Sequence[Task], missing: Sequence[Task], *, overwrite: bool
+    model: LoadedClip,
+    output_dir: str,
+    tasks: Sequence[Task],
+    missing: Sequence[Task],
+    listed: Sequence[Task],
+    *,
+    overwrite: bool,
+    paper_compatible: bool,
 ) -> EvalSummary:
     """The summary of everything in the folder; published together with the lines if no task is pending."""
     results = read_results(output_dir, model, overwrite=overwrite)
@@ -168,14 +215,17 @@ def _assemble(
     # Results of earlier selections in this folder come after those of this one.
     keys = sorted(results.records, key=lambda key: (order.get(key, len(order)), key))
     without = absent.union(pending, failed)
-    records = [results.records[key] for key in keys if key not in without]
+    records = [
+        with_main_metric(results.records[key], paper_compatible=paper_compatible) for key in keys if key not in without
+    ]
     summary = summarise(
-        tasks,
+        listed,
         records,
         model=model_fields(model),
         missing=[task.key for task in missing],
         pending=pending,
         failed=failed,
+        samples=None if pending else partial(read_answers, output_dir),
     )
     if not pending:
         publish_lines(output_dir, records)

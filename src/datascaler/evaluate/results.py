@@ -11,20 +11,23 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from datascaler import storage
 from datascaler.errors import ConfigError, NotFoundError, OtherResultError
 from datascaler.evaluate.data_identity import NO_DATA, DataIdentity
 from datascaler.evaluate.evalset import EvalSet
-from datascaler.evaluate.tasks import Task
+from datascaler.evaluate.tasks import Task, main_metric_of, samples_url, task_fields
 from datascaler.models.loaded import LoadedClip
 
-_TASK_FIELDS = [field.name for field in fields(Task) if field.name != "other"]
-_MODEL_FIELDS = ("weights_hash", "preprocess_hash")
+_MODEL_FIELDS = ("weights_hash", "preprocess_hash", "precision")
+CONTINUOUS = ("log_probability", "margin")
+"""Columns of `eval_samples` whose means tell models apart sooner than what is right or wrong."""
 _RECORD_TYPES: dict[str, type] = {
     "key": str,
     "dataset": str,
@@ -52,8 +55,9 @@ class Results:
     """Each task's record, by the task's key. Records of other models are never among them."""
 
     def is_done(self, task: Task) -> bool:
+        """A result of the same definition, by a version that computed its main metric."""
         record = self.records.get(task.key)
-        return record is not None and _difference(record["task"], task_fields(task)) is None
+        return record is not None and "note" not in record and _difference(record["task"], task_fields(task)) is None
 
     def require_same(self, task: Task, evalset: EvalSet | None) -> None:
         """Refuse a result of another task definition, or of other data, under this task's name."""
@@ -84,7 +88,8 @@ def read_results(output_dir: str, model: LoadedClip, *, overwrite: bool) -> Resu
     records: dict[str, dict[str, Any]] = {}
     for info in storage.list_files(storage.join(output_dir, "eval_results"), ".json"):
         record = _checked(info.url, storage.read_json(info.url))
-        field = _difference(record["model"], model_fields(model), _MODEL_FIELDS)
+        names = [name for name in _MODEL_FIELDS if name != "precision" or name in record["model"]]
+        field = _difference(record["model"], model_fields(model), names)
         if field is None:
             records[record["key"]] = record
         elif not overwrite:
@@ -99,7 +104,7 @@ def publish_task(output_dir: str, task: Task, model: LoadedClip, evalset: EvalSe
     """The samples first, then the record: whoever sees the record finds both."""
     if outcome.samples is not None:
         footer = {"task": task.key, **model_fields(model)}
-        with storage.publish(storage.join(output_dir, "eval_samples", f"{task.slug}.parquet")) as file:
+        with storage.publish(samples_url(output_dir, task.key)) as file:
             pq.write_table(outcome.samples.replace_schema_metadata(footer), file)
     storage.publish_json(result_url(output_dir, task.slug), task_record(task, model, evalset, outcome))
     forget_failure(output_dir, task)
@@ -126,25 +131,30 @@ def read_failures(output_dir: str) -> dict[str, str]:
 
 def task_record(task: Task, model: LoadedClip, evalset: EvalSet | None, outcome: Outcome) -> dict[str, Any]:
     metrics = {name: _finite(value) for name, value in outcome.metrics.items()}
-    main_metric = metrics.get(task.main_metric) if task.main_metric else None
     record: dict[str, Any] = {
         "key": task.key,
         "dataset": task.name,
-        "metrics": {**metrics, "main_metric": main_metric},
+        "metrics": {**metrics, "main_metric": metrics.get(task.main_metric) if task.main_metric else None},
         "task": task_fields(task),
         "model": model_fields(model),
         "data": asdict(evalset.identity() if evalset else NO_DATA),
         "size_expected": task.size,
-        "size_found": outcome.images if evalset else None,
+        "size_found": outcome.images,
         "bad_images": outcome.bad_images,
+        "chance": _chance(task, evalset, outcome),
+        **{name: _mean(outcome.samples, name) for name in CONTINUOUS},
     }
-    uncomputed = _uncomputed(task, evalset, outcome)
-    if uncomputed:
-        record["note"] = f"not computed yet: {uncomputed}"
     warning = _warning(task, evalset, outcome)
     if warning:
         record["warning"] = warning
     return record
+
+
+def with_main_metric(record: Mapping[str, Any], *, paper_compatible: bool) -> dict[str, Any]:
+    """The record with the main metric that is asked for, where its task has two."""
+    metrics = {name: value for name, value in record["metrics"].items() if name != "main_metric"}
+    name = main_metric_of(record["task"].get("main_metric"), metrics, paper_compatible=paper_compatible)
+    return {**record, "main_metric": name, "metrics": {**metrics, "main_metric": metrics.get(name) if name else None}}
 
 
 def publish_lines(output_dir: str, records: Iterable[Mapping[str, Any]]) -> None:
@@ -163,12 +173,13 @@ def _failure_url(output_dir: str, task: Task) -> str:
     return storage.join(output_dir, "eval_failures", f"{task.slug}.json")
 
 
-def task_fields(task: Task) -> dict[str, Any]:
-    return {name: getattr(task, name) for name in _TASK_FIELDS}
-
-
 def model_fields(model: LoadedClip) -> dict[str, str]:
-    return {"arch": model.arch, "weights_hash": model.weights_hash, "preprocess_hash": model.preprocess_hash}
+    return {
+        "arch": model.arch,
+        "weights_hash": model.weights_hash,
+        "preprocess_hash": model.preprocess_hash,
+        "precision": model.precision,
+    }
 
 
 def _checked(url: str, record: Any) -> dict[str, Any]:
@@ -186,10 +197,28 @@ def _difference(
     return next((name for name in names or list(expected) if found.get(name) != expected.get(name)), None)
 
 
-def _uncomputed(task: Task, evalset: EvalSet | None, outcome: Outcome) -> str:
-    if task.main_metric:
-        return task.main_metric if task.main_metric not in outcome.metrics else ""
-    return "" if evalset else "all metrics of this task"
+def _chance(task: Task, evalset: EvalSet | None, outcome: Outcome) -> float | None:
+    """The main metric of guessing: as the task list has it, else that of one guess of all classes alike."""
+    metric = task.main_metric or ""
+    classes = len(evalset.classnames) if evalset else 0
+    if metric == "F1-macro_all":
+        # Each class is hit by its share of the guesses. The list's number is the accuracy of always the same guess.
+        seen = np.bincount(outcome.samples["label"].to_numpy()) if outcome.images else np.zeros(1)
+        seen = seen[seen > 0]
+        return float((2 * seen / (classes * seen + seen.sum())).mean()) if len(seen) else None
+    if task.random_score is not None:
+        return task.random_score
+    if "_retrieval_recall@" in metric or metric == "mean_recall@1":
+        cut = int(metric.rpartition("@")[2])
+        return min(1.0, cut / outcome.images) if outcome.images else None
+    if metric.startswith(("acc", "mean_per_class", "recall")) and classes:
+        return min(1.0, (5 if metric.startswith(("acc5", "acc_top5")) else 1) / classes)
+    return None
+
+
+def _mean(samples: Any, name: str) -> float | None:
+    has_it = samples is not None and name in samples.column_names
+    return _finite(pc.mean(samples[name]).as_py()) if has_it else None
 
 
 def _warning(task: Task, evalset: EvalSet | None, outcome: Outcome) -> str:
@@ -201,8 +230,6 @@ def _warning(task: Task, evalset: EvalSet | None, outcome: Outcome) -> str:
         parts.append(f"{outcome.images} images were evaluated, the task has {task.size}")
     if outcome.bad_images:
         parts.append(f"{outcome.bad_images} images do not decode")
-    if evalset.classnames and task.num_classes and len(evalset.classnames) != task.num_classes:
-        parts.append(f"classnames.txt has {len(evalset.classnames)} classes, the task has {task.num_classes}")
     blank = evalset.templates.count("")
     if blank:
         parts.append(f"{blank} of {len(evalset.templates)} templates are blank lines, whose prompt is empty")

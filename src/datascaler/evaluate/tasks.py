@@ -1,9 +1,10 @@
 """The list of evaluation tasks: DataComp's tasklist.yml, or one of the same columns that a user brings."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -15,6 +16,21 @@ from datascaler.errors import ConfigError, NotFoundError
 TASKLIST = "tasklist.yml"
 _FOLDERS_WITHOUT = ("fairness/", "misc/", "retrieval/")
 _DEFAULT_METRIC = "acc1"
+
+GROUPS = ("ImageNet", "IN shifts", "VTAB", "Retrieval")
+"""Those whose averages DataComp reports."""
+
+DECISION_SET = (
+    *("vtab/caltech101", "cifar10", "vtab/cifar100", "food101", "gtsrb", "imagenet1k", "imagenet_sketch", "imagenet-r"),
+    *("objectnet", "vtab/flowers", "voc2007", "vtab/resisc45", "stl10", "sun397"),
+)
+"""The tasks that tell filters apart at small scale. On DataComp's released models of its filters: at small and at
+medium scale the scores differ by at least 4 sampling errors between filters (standard deviations), every small model
+is above chance, and every medium model above every small one. `tests/evaluate/test_published.py` chooses them anew and
+measures how well their average at a small scale orders filters as the 38 do at a larger one."""
+
+NAMED_REGIONS = {"acc_worst_region": "acc_worst_named_region"}
+"""DataComp's main metric of FMoW -> the variant that leaves out the 4 images of the region "Other"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +56,26 @@ class Task:
         return self.key.replace("/", "-")
 
 
+def task_fields(task: Task) -> dict[str, Any]:
+    """What a result depends on, as it is recorded beside it."""
+    return {each.name: getattr(task, each.name) for each in fields(Task) if each.name != "other"}
+
+
+def main_metric_of(name: str | None, metrics: Mapping[str, Any], *, paper_compatible: bool) -> str | None:
+    """The main metric that counts: FMoW's is the variant without the region "Other", unless DataComp's is asked for."""
+    variant = NAMED_REGIONS.get(name or "")
+    return variant if variant in metrics and not paper_compatible else name
+
+
+def samples_url(output_dir: str, key: str) -> str:
+    """Where the samples of a task are kept."""
+    return storage.join(output_dir, "eval_samples", f"{key.replace('/', '-')}.parquet")
+
+
 def load_tasks(task_dir: str | None = None) -> list[Task]:
     """The tasks of `task_dir`/tasklist.yml in its order; without a folder, the 40 of DataComp."""
     if task_dir is None:
-        source = TASKLIST
-        text = files("datascaler.evaluate").joinpath(TASKLIST).read_text("utf-8")
-        return _parse(text, source, groups={})
+        return list(_shipped())
     source = storage.join(task_dir, TASKLIST)
     try:
         text = storage.read_text(source)
@@ -83,6 +113,12 @@ def folder_of(data_dir: str, task: Task) -> str | None:
     """Where the task's evaluation set lies below `data_dir`; None if it is not there."""
     candidates = (storage.join(data_dir, name) for name in folder_names(task))
     return next((folder for folder in candidates if storage.exists(folder)), None)
+
+
+@cache
+def _shipped() -> tuple[Task, ...]:
+    text = files("datascaler.evaluate").joinpath(TASKLIST).read_text("utf-8")
+    return tuple(_parse(text, TASKLIST, groups={}))
 
 
 def _matches(task: Task, pattern: str) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from PIL import Image
@@ -41,6 +41,8 @@ class LoadedClip:
     """open_clip's name of what was built: not `arch` where the weights want QuickGELU and `arch` is without it."""
     compiled: tuple[Any, Any] | None = None
     """What stands in for the image and the text encoder after `compile`."""
+    chosen_precision: Literal["float32", "bfloat16"] | None = None
+    """What the towers compute in; None is what is quick on the device."""
 
     @property
     def transform(self) -> SplitTransform | WholeTransform:
@@ -50,6 +52,8 @@ class LoadedClip:
     @property
     def precision(self) -> str:
         """What the towers compute in: bfloat16 or float16 on a device, full precision on CPU, where it is as fast."""
+        if self.chosen_precision:
+            return self.chosen_precision
         if self.device.type != "cuda":
             return "float32"
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Literal
 
 from datascaler.errors import ConfigError
 from datascaler.spec.field import about, arguments_of
@@ -45,6 +46,10 @@ class EvalSpec:
     batch_size: int = 64
     num_workers: int = 4
     """Decoding threads."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """What the towers compute in; fp32 is DataComp's."""
+    paper_compatible: bool = False
+    """FMoW's worst region as DataComp computes it: its 4 images of the region "Other" are a region too."""
     index: int = 0
     count: int = 1
     """This worker does the tasks index, index + count, ..."""
