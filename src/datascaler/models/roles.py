@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from typing import Any, Literal
 
+import mup
+
 from datascaler.models.arch import meta_clip, reference_config
 from datascaler.models.init_rules import InitRule, init_rule
 from datascaler.models.width import scaled_config
@@ -72,9 +74,6 @@ def table_hash(table: Mapping[str, ParamRole]) -> str:
 
 def _with_infinite_shapes(config: dict[str, Any], base: dict[str, Any], delta: dict[str, Any]) -> dict[str, Any]:
     """Name -> meta parameter carrying mup's `infshape`."""
-    # Four seconds of plotting libraries, so only when a table is made.
-    import mup
-
     target = meta_clip(config)
     mup.set_base_shapes(
         target, mup.make_base_shapes(meta_clip(base), meta_clip(delta)), rescale_params=False, do_assert=False
