@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
+from datascaler.data.pool.images import open_image
 from datascaler.demo.charts import INK, KIND_COLOURS, MUTED
 from datascaler.demo.pairs import PairKind
 
@@ -84,7 +85,7 @@ def _draw_legend(pen: ImageDraw.ImageDraw, y: int) -> None:
 
 def _decoded(image_bytes: bytes, side: int) -> Image.Image | None:
     try:
-        with Image.open(io.BytesIO(image_bytes)) as picture:
+        with open_image(image_bytes) as picture:
             return picture.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
     except OSError:
         return None

@@ -1,7 +1,9 @@
 """Images of a pool decode to the pixels of img2dataset and Pillow, or are refused with a reason."""
 
+import ast
 import errno
 import io
+import os
 import struct
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -20,8 +23,10 @@ from PIL import Image
 
 from datascaler.data.pool import images
 from datascaler.data.pool.images import MAX_PIXELS, decode_pixels, decode_rgb, jpeg_pixels
+from datascaler.data.pool.pool_rows import exif_json, image_suffix
 from datascaler.errors import ImageDecodeError, TryAgainError
 from tests.data.tars import picture
+from tests.limits import within
 from tests.natural import encoded, natural_picture
 
 WIDE = np.array([[0, 255, 256], [0x1234, 0x8000, 0xFFFF]])
@@ -404,3 +409,33 @@ def test_without_simplejpeg_pillow_decodes() -> None:
     raw = encoded(natural_picture(40, 30), "JPEG")
     assert jpeg_pixels(raw, 40, 30) is None
     np.testing.assert_array_equal(decode_pixels(raw), by_pillow(raw))
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n%%Page: 1 1\nshowpage\n%%EOF\n"
+
+
+@pytest.mark.parametrize("preamble", [b"", struct.pack("<IIIIIIIH", 0xC6D3D0C5, 30, len(EPS), 0, 0, 0, 0, 0xFFFF)])
+def test_what_begins_as_postscript_starts_no_program(
+    preamble: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in, marker = tmp_path / "gs", tmp_path / "started"
+    stand_in.write_text(f"#!/bin/sh\ntouch {marker}\n")
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with within(), pytest.raises(ImageDecodeError):
+        decode_rgb(preamble + EPS)
+    assert image_suffix(preamble + EPS) == ""
+    assert exif_json(preamble + EPS) == "{}"
+    assert not marker.exists()
+
+
+def test_only_one_place_opens_images() -> None:
+    """And it names the formats: Pillow has others, which start programs or have had faults of their own."""
+    source = Path(images.__file__).parents[2]
+    calls = {
+        str(path.relative_to(source))
+        for path in source.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in ("Image.open", "PIL.Image.open")
+    }
+    assert calls == {"data/pool/images.py"}

@@ -22,7 +22,8 @@ MAX_ASPECT = 1000
 """Longer side over shorter. Resizing the shorter side to 224 would make gigabytes of a line of pixels."""
 _SPARE_BYTES, _BYTES_PER_PIXEL = 64 << 20, 12
 """The memory that a sound picture needs to be decoded: three forms of it at a time, and what others take meanwhile."""
-_NEEDED_FORMATS = {"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"}
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+"""What pools hold. Of Pillow's forty others, some start programs (Ghostscript, for what begins with %!PS) or hang."""
 _JPEG_FORMATS = ("JPEG", "MPO")
 """An MPO is a JPEG with more pictures after the first, which counts."""
 _WHITE = (255, 255, 255)
@@ -44,6 +45,11 @@ def decode_pixels(encoded: bytes | memoryview) -> NDArray[np.uint8]:
     """The same as decode_rgb, as a writable uint8 [height, width, 3]."""
     decoded = _decode(encoded)
     return np.array(decoded) if isinstance(decoded, Image.Image) else decoded
+
+
+def open_image(encoded: bytes | memoryview) -> Image.Image:
+    """Read an image's header, by Pillow; its pixels are still to be decoded. Pillow's own errors pass."""
+    return Image.open(io.BytesIO(encoded), formats=_FORMATS)
 
 
 def is_of_machine(error: Exception) -> bool:
@@ -70,7 +76,7 @@ def _decode(encoded: bytes | memoryview) -> Image.Image | NDArray[np.uint8]:
 def _require_memory(encoded: bytes | memoryview) -> None:
     size = "unknown size"
     try:
-        with heard(), Image.open(io.BytesIO(encoded)) as image:
+        with heard(), open_image(encoded) as image:
             size = f"{image.width} x {image.height} pixels"
             pixels = min(image.width * image.height, MAX_PIXELS)
     except UnidentifiedImageError:
@@ -89,7 +95,7 @@ def _try_to_decode(encoded: bytes | memoryview) -> Image.Image | NDArray[np.uint
     try:
         with heard() as warned:
             # Reads the header, which is little work, so a file is refused or not whatever decodes it afterwards.
-            image = Image.open(io.BytesIO(encoded))
+            image = open_image(encoded)
             _refuse_bombs(image.width, image.height)
             if image.format in _JPEG_FORMATS:
                 pixels = jpeg_pixels(encoded, image.width, image.height)
@@ -102,7 +108,7 @@ def _try_to_decode(encoded: bytes | memoryview) -> Image.Image | NDArray[np.uint
     except (ImageDecodeError, MemoryError):
         raise
     except UnidentifiedImageError as error:
-        if not Image.OPEN.keys() >= _NEEDED_FORMATS:
+        if not Image.OPEN.keys() >= set(_FORMATS):
             raise TryAgainError("Pillow's readers could not be loaded: give more memory, or install it anew") from error
         raise ImageDecodeError("not an image format that Pillow knows") from error
     except Exception as error:  # Pillow's plugins raise nearly anything on malformed input

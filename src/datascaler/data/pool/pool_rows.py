@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
-from datascaler.data.pool.images import decode_rgb, is_of_machine
+from datascaler.data.pool.images import decode_rgb, is_of_machine, open_image
 from datascaler.data.pool.uids import is_uid, uid_of
 from datascaler.errors import ImageDecodeError
 
@@ -103,7 +103,7 @@ def uid_fault(uid: str) -> str:
 def image_suffix(encoded: bytes) -> str:
     """The suffix by content, since names lie; the format's own name in lower case where a pool can't hold it."""
     try:
-        with Image.open(io.BytesIO(encoded)) as image:
+        with open_image(encoded) as image:
             name = image.format or ""
     except Exception as error:  # Pillow's plugins raise nearly anything; decoding reports it properly
         if is_of_machine(error):
@@ -115,7 +115,7 @@ def image_suffix(encoded: bytes) -> str:
 def exif_json(encoded: bytes) -> str:
     """img2dataset's field: a JSON object as text, tag name -> value as text."""
     try:
-        with Image.open(io.BytesIO(encoded)) as image:
+        with open_image(encoded) as image:
             tags = {f"Image {ExifTags.TAGS.get(tag, tag)}": str(value) for tag, value in image.getexif().items()}
         return json.dumps(tags)
     except Exception as error:  # a picture that decodes is kept even where its metadata is broken
