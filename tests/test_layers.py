@@ -11,6 +11,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "datascaler"
 WORKERS = {"score", "train", "evaluate", "sweep", "report"}
 
 LAYERS = [
+    {"safe_text"},
     {"errors", "progress", "datascaler"},
     {"stop"},
     {"tools"},
@@ -44,7 +45,7 @@ SIDEWAYS = {
 }
 """Neighbours that may be imported: a sweep is training runs, and the demo is the whole line."""
 
-LIGHT = {"spec", "errors", "stop", "cli", "datascaler", "__main__"}
+LIGHT = {"safe_text", "spec", "errors", "stop", "cli", "datascaler", "__main__"}
 """What `datascaler --help` loads: the standard library, click and one another."""
 
 

@@ -5,6 +5,7 @@ import sys
 from typing import NoReturn
 
 from datascaler import stop
+from datascaler.safe_text import guard_output
 
 
 def main() -> NoReturn:
@@ -12,6 +13,7 @@ def main() -> NoReturn:
     try:
         try:
             stop.listen()
+            guard_output()
             _run()
         finally:
             stop.only_remember()

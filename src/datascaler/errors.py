@@ -34,6 +34,8 @@ then the verb exits with 65 (items of data) or 104 (runs). What is wrong for all
 
 from typing import Any, Self
 
+from datascaler.safe_text import safe_message
+
 
 class DatascalerError(Exception):
     """Base of everything that is printed as one line instead of a traceback.
@@ -51,6 +53,13 @@ class DatascalerError(Exception):
     exit_code = 1
     finished: Any = None
     """The result of the other items, where only some failed; the verb prints it before this error."""
+
+    def __init__(self, *lines: str) -> None:
+        """One line, or several that are printed below one another; each is made safe to be shown."""
+        super().__init__(*map(safe_message, lines))
+
+    def __str__(self) -> str:
+        return "\n  ".join(self.args)
 
     def after(self, finished: Any) -> Self:
         """The same error, with what was finished all the same."""
@@ -163,4 +172,4 @@ class StoppedByUserError(StoppedError):
 
 def first_line(error: BaseException) -> str:
     """What a foreign error says, short enough to stand inside one of ours."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return safe_message((str(error).splitlines() or [type(error).__name__])[0])

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from datascaler.errors import DatascalerError
+from datascaler.safe_text import printable, printable_lines, redacted, without_secrets
 
 _Result = TypeVar("_Result")
 
@@ -26,7 +27,7 @@ def show_finished(work: Callable[[], _Result], show: Callable[[_Result], None]) 
 def print_result(result: Mapping[str, Any], *, as_json: bool) -> None:
     """The result of a verb: one JSON object, or one `name  value` line a field."""
     if as_json:
-        click.echo(json.dumps(result, allow_nan=False))
+        click.echo(json.dumps(without_secrets(result), allow_nan=False))
         return
     width = max((len(name) for name in result), default=0)
     for name, value in result.items():
@@ -44,7 +45,7 @@ def print_table(rows: Sequence[Mapping[str, Any]], best: int | None = None) -> N
 
 
 def note(text: str) -> None:
-    click.echo(text, err=True)
+    click.echo(printable_lines(redacted(text)), err=True)
 
 
 def _plain(value: Any) -> str:
@@ -55,7 +56,7 @@ def _plain(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items()) or "none"
+        return ", ".join(f"{_plain(str(key))} {_plain(item)}" for key, item in value.items()) or "none"
     if isinstance(value, Iterable) and not isinstance(value, str):
         return ", ".join(_plain(item) for item in value) or "none"
-    return str(value)
+    return printable(redacted(str(value)))

@@ -24,6 +24,7 @@ from datascaler.evaluate.data_identity import NO_DATA, DataIdentity
 from datascaler.evaluate.evalset import EvalSet
 from datascaler.evaluate.tasks import Task, main_metric_of, samples_url, task_fields
 from datascaler.models.loaded import LoadedClip
+from datascaler.safe_text import shown
 
 _MODEL_FIELDS = ("weights_hash", "preprocess_hash", "precision")
 CONTINUOUS = ("log_probability", "margin")
@@ -70,7 +71,7 @@ class Results:
         field = _difference(record["task"], expected)
         if field is not None:
             raise OtherResultError(
-                f"{url}: {field} of task {task.key} was {record['task'].get(field)!r} and is "
+                f"{url}: {field} of task {task.key} was {shown(record['task'].get(field))} and is "
                 f"{expected.get(field)!r} now; {remedy}"
             )
         if evalset:

@@ -14,6 +14,7 @@ import open_clip
 import torch
 
 from datascaler.errors import ConfigError
+from datascaler.safe_text import shown
 
 _CONFIGS = Path(__file__).parent / "configs"
 
@@ -98,7 +99,7 @@ def _check_supported(arch: str, config: Mapping[str, Any]) -> None:
             # Anything else is fine while it is off.
             if key in _FREE_KEYS[section] or value in allowed or value in (None, False):
                 continue
-            _refuse(arch, f"its {section} has {key}={value!r}")
+            _refuse(arch, f"its {section} has {key}={shown(value)}")
     vision, text = config["vision_cfg"], config["text_cfg"]
     if not isinstance(vision["layers"], int):
         _refuse(arch, "its vision tower is a ResNet")

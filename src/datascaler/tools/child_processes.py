@@ -16,6 +16,7 @@ from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext
 
+from datascaler.safe_text import guard_output
 from datascaler.stop import SIGNALS, held_back
 from datascaler.tools.foreign_warnings import listening
 
@@ -44,10 +45,11 @@ def end_with_parent() -> None:
 def begin_worker() -> None:
     """Let a worker process end with its parent only, which alone decides when to stop.
 
-    The process's warning filters are its own, and stay as `heard` wants them.
+    The process's warning filters are its own, and stay as `heard` wants them; so is what it prints, which is made safe.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     listening().__enter__()
+    guard_output()
     end_with_parent()
 
 

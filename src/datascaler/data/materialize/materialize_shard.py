@@ -18,6 +18,7 @@ from datascaler.data.pool.uids import find_sorted, uid_array, uid_digests
 from datascaler.data.pool.write_tar import TarWriter
 from datascaler.data.subset.multiset import distinct_counts
 from datascaler.errors import NotAsPlannedError, NotFoundError, TarDamageError
+from datascaler.safe_text import shown
 
 SHARD_FORMAT = "{:08d}.tar"
 STATS_FORMAT = "{:08d}_stats.json"
@@ -137,5 +138,5 @@ def _known(shard: Shard, row: int, group: Group) -> tuple[str, Members]:
         members["json"] = json.dumps({**known, "uid": sample.uid_hex}).encode()
     too_long = next((suffix for suffix in members if len(suffix.encode()) > _LONGEST_NAME_BYTES // 2), None)
     if too_long:
-        raise NotAsPlannedError(f"{shard.url}: row {row} has a member with too long a suffix: {too_long!r}")
+        raise NotAsPlannedError(f"{shard.url}: row {row} has a member with too long a suffix: {shown(too_long)}")
     return sample.uid_hex, members

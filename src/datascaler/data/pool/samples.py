@@ -8,6 +8,7 @@ from typing import IO
 from datascaler.data.pool.tar import Member, raw_of, text_of, walk_tar
 from datascaler.data.pool.uids import is_uid, join_uid, split_uid, uid_of
 from datascaler.errors import TarDamageError
+from datascaler.safe_text import shown
 
 IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff")
 
@@ -148,7 +149,7 @@ def sample_of(row: int, group: Group, shard: str = "") -> Sample:
     if is_uid(uid):
         sample.uid = split_uid(str(uid))
     elif uid is not None:
-        _fault(sample, NO_UID, f"uid in json: {str(uid)[:40]!r}")
+        _fault(sample, NO_UID, f"uid in json: {shown(uid)}")
     sample.original_size = _original_size(record)
     _read_image(sample, group.members)
     _read_caption(sample, group.members.get("txt"), record)

@@ -7,6 +7,7 @@ from typing import Any
 
 from datascaler import __version__, storage
 from datascaler.errors import ConfigError, DivergedError
+from datascaler.safe_text import shown
 from datascaler.spec.train import RUNTIME_FIELDS, TrainSpec
 
 _JSON_TYPES: dict[Any, Any] = {str: str, int: int, float: int | float}
@@ -61,8 +62,8 @@ def finished(url: str) -> RunSummary | None:
     wrong = [each.name for each in fields(RunSummary) if not isinstance(values[each.name], _JSON_TYPES[each.type])]
     if wrong:
         raise ConfigError(
-            f"{summary} is not a summary of this version ({wrong[0]} is {values[wrong[0]]!r}): remove it, and the same "
-            "`datascaler train` command writes it anew"
+            f"{summary} is not a summary of this version ({wrong[0]} is {shown(values[wrong[0]])}): remove it, and the "
+            "same `datascaler train` command writes it anew"
         )
     return RunSummary(**values)
 
@@ -139,7 +140,7 @@ def _require_same(spec: TrainSpec, before: dict[str, object], now: dict[str, obj
     for name, value in now.items():
         if name not in RUNTIME_FIELDS and before.get(name) != value:
             raise ConfigError(
-                f"{run_url(spec)} holds another run: {name} was {before.get(name)!r} and is now {value!r}; "
+                f"{run_url(spec)} holds another run: {name} was {shown(before.get(name))} and is now {value!r}; "
                 "use another --output-dir, or the same flags to go on with it"
             )
 

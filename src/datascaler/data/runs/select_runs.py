@@ -54,7 +54,7 @@ def select_runs(train_dir: str, wanted: Mapping[str, object], failures: dict[str
         there = [
             storage.relative_to(url, train_dir) + (f": {failures[url]}" if url in failures else "") for url in urls
         ]
-        raise ConfigError(f"no run{asked} has a checkpoint in {train_dir}; there are:\n  " + "\n  ".join(there))
+        raise ConfigError(f"no run{asked} has a checkpoint in {train_dir}; there are:", *there)
     return sorted(usable, key=lambda run: (run.train_loss is None, run.train_loss))
 
 

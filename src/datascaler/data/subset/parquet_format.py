@@ -11,6 +11,7 @@ from datascaler.data.pool.hex_uids import uids_of_column
 from datascaler.data.pool.parquet import read_parquet, read_parquet_schema
 from datascaler.data.pool.uids import UID_DTYPE, uid_pairs
 from datascaler.errors import ConfigError
+from datascaler.safe_text import shown
 
 _HALVES = ("uid_high", "uid_low")
 _HEX = "uid"
@@ -55,7 +56,7 @@ def _from_hex(column: pa.ChunkedArray) -> NDArray[np.void]:
             raise ConfigError(f"column {_HEX} holds other things than uids of 32 hex digits ({error})") from error
         if not is_uid.all():
             wrong = int(is_uid.argmin())
-            raise ConfigError(f"row {row + wrong} is not a uid of 32 hex digits: {chunk[wrong].as_py()!r}")
+            raise ConfigError(f"row {row + wrong} is not a uid of 32 hex digits: {shown(chunk[wrong].as_py())}")
         parts.append(uids)
         row += len(chunk)
     return np.concatenate(parts)
