@@ -4,6 +4,7 @@ import io
 import random
 import tarfile
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from datascaler.data.pool.tar import BLOCK_BYTES, Member, plain_header, scan_tar
 from datascaler.data.pool.write_tar import TarWriter
 from datascaler.errors import TarDamageError
 from tests.data.tars import tar_of
+from tests.limits import within
 
 SIZES = (0, 1, 511, 512, 513, 5000)
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
@@ -250,3 +252,45 @@ def test_a_header_with_a_changed_bit_is_not_plain() -> None:
         assert plain_header(bytes(broken)) in (None, (b"a.jpg", 7))
     assert plain_header(header[:-1]) is None
     assert plain_header(b"") is None
+
+
+def extension(kind: bytes, content: bytes) -> bytes:
+    raw = tar_of([("extension", content)])
+    padded = BLOCK_BYTES + len(content) + -len(content) % BLOCK_BYTES
+    return signed(raw[:156] + kind + raw[157:BLOCK_BYTES]) + raw[BLOCK_BYTES:padded]
+
+
+def announced(size: int) -> bytes:
+    """The header of a file of this size."""
+    info = tarfile.TarInfo("a.jpg")
+    info.size = size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize(
+    ("attack", "reason"),
+    [
+        pytest.param(
+            extension(b"x", b"5 a=\n" * 400_000), "1,048,576 bytes of extension headers", id="2 MB of records"
+        ),
+        pytest.param(extension(b"x", b"5 a=\n" * 200_000), "", id="many records"),
+        pytest.param(extension(b"L", b"n" * 3_000_000), "1,048,576 bytes of extension headers", id="a long name"),
+        pytest.param(extension(b"g", b"16 comment=hello\n") * 3000, "bytes of extension headers", id="many headers"),
+        pytest.param(announced(1 << 40), "a member of 1,099,511,627,776 bytes", id="a terabyte"),
+        pytest.param(announced(1 << 30), "a member of 1,073,741,824 bytes", id="a gigabyte"),
+    ],
+)
+def test_what_would_take_minutes_or_gigabytes_is_damage(attack: bytes, reason: str, tmp_path: Path) -> None:
+    first = tar_of([("a", b"x")])[: 2 * BLOCK_BYTES]
+    (tmp_path / "a.tar").write_bytes(first + attack)
+    with (tmp_path / "a.tar").open("r+b") as file:
+        file.truncate((2 << 30) if reason.startswith("a member") else len(first + attack) + 10 * BLOCK_BYTES)
+        names: list[str] = []
+        fault = ""
+        with within():
+            try:
+                names.extend(member.name for member in walk_tar(file))
+            except TarDamageError as error:
+                fault = str(error)
+    assert names == ["a"]
+    assert reason in fault

@@ -15,6 +15,10 @@ from zlib import adler32
 from datascaler.errors import TarDamageError
 
 BLOCK_BYTES = 512
+LARGEST_MEMBER_BYTES = 128 << 20
+"""A pool's images have some tens of KB; whatever is larger than this is not read into memory."""
+LARGEST_EXTENSION_BYTES = 1 << 20
+"""All extension headers before one file together: they hold a name and a few times."""
 _READ_BYTES = 8 << 20
 _ZERO_BLOCK = bytes(BLOCK_BYTES)
 _CHECKSUM_BLANK = sum(b" " * 8)
@@ -22,6 +26,9 @@ _ADLER_PRIME = 65521
 _REGULAR = frozenset(b"\x0007")
 _PLAIN = frozenset(b"\x000")
 _LINKS_AND_DEVICES = frozenset(b"12346")
+_EXTENSIONS = frozenset(b"LKxXg")
+_LARGE_EXTENSIONS = f"more than {LARGEST_EXTENSION_BYTES:,} bytes of extension headers before one file"
+_LENGTH_DIGITS = 19
 _TIME_RECORD = re.compile(rb"(\d\d) mtime=[-.0-9]+\n")
 
 
@@ -51,6 +58,8 @@ class Scan(NamedTuple):
     """Why it can't be followed beyond `position`, if the bytes there are wrong."""
     cut: str
     """What the end of the buffer cut short: "truncated header", "truncated member", or nothing."""
+    cut_bytes: int = 0
+    """The size of the member that was cut short, as its header has it."""
 
 
 def scan_tar(content: bytes, base: int = 0) -> Scan:
@@ -77,10 +86,12 @@ def scan_tar(content: bytes, base: int = 0) -> Scan:
             is_file = kind in _REGULAR
             if is_file and pax_size is not None:
                 size = pax_size
+            if position - member_start + size * (kind in _EXTENSIONS) > LARGEST_EXTENSION_BYTES:
+                raise TarDamageError(_LARGE_EXTENSIONS, member_start + base)
             stop = start + size
             end = stop + -size % BLOCK_BYTES
             if end > limit:
-                return Scan(entries, member_start, False, None, "truncated member")
+                return Scan(entries, member_start, False, None, "truncated member", size)
             position = end
             if is_file:
                 name = long_name or _name(header)
@@ -132,8 +143,12 @@ def scan_pieces(file: IO[bytes], base: int = 0) -> Iterator[tuple[bytes, int, Sc
     What a piece has behind its scan's `position` begins the next one. Raises as `walk_tar` does, after the last.
     """
     content, more = b"", _READ_BYTES
+    scan: Scan | None = None
     while True:
         piece = file.read(more)
+        if piece and scan and scan.cut_bytes > LARGEST_MEMBER_BYTES:
+            size = f"a member of {scan.cut_bytes:,} bytes: more than {LARGEST_MEMBER_BYTES:,} are refused"
+            raise TarDamageError(size, base)
         content = content + piece if content else piece
         scan = scan_tar(content, base)
         yield content, base, scan
@@ -219,14 +234,16 @@ def _name(header: bytes) -> bytes:
 def _pax_records(data: bytes, position: int) -> dict[bytes, bytes]:
     """`LENGTH KEY=VALUE\\n` records of an extended header; LENGTH counts the whole record."""
     records = {}
-    while data:
-        digits, _, _ = data.partition(b" ")
-        length = int(digits) if digits.isdigit() and len(digits) < 20 else 0
-        key, separator, value = data[len(digits) + 1 : length - 1].partition(b"=")
-        if not separator or not 5 <= length <= len(data) or data[length - 1] != ord("\n"):
+    start = 0
+    while start < len(data):
+        blank = data.find(b" ", start, start + _LENGTH_DIGITS + 1)
+        digits = data[start : max(blank, start)]
+        end = start + (int(digits) if digits.isdigit() else 0)
+        key, separator, value = data[blank + 1 : end - 1].partition(b"=")
+        if not separator or not start + 5 <= end <= len(data) or data[end - 1] != ord("\n"):
             raise TarDamageError("bad pax header", position)
         records[key] = value
-        data = data[length:]
+        start = end
     return records
 
 
@@ -234,6 +251,6 @@ def _pax_size(records: dict[bytes, bytes], position: int, before: int | None) ->
     text = records.get(b"size")
     if text is None:
         return before
-    if not (text.isdigit() and len(text) < 20):
+    if not (text.isdigit() and len(text) <= _LENGTH_DIGITS):
         raise TarDamageError("bad pax header", position)
     return int(text) if before is None else before

@@ -2,10 +2,12 @@
 
 webdataset reads by Python's tarfile, which ends some damaged tars in silence, others elsewhere than scoring does, and
 loses its way behind a folder with a size. So it is given the files before the first fault and nothing else, closed as a
-tar is: the samples are those that scoring calls ok.
+tar is: the samples are those that scoring calls ok. Their headers are our own, so that none of the shard's makes it
+decompress something or write out the holes of a sparse file.
 """
 
 import logging
+import tarfile
 from collections.abc import Iterator
 from functools import cache
 from typing import IO
@@ -14,7 +16,7 @@ from webdataset.tariterators import tar_file_iterator
 
 from datascaler.data.pool.samples import DAMAGED_TAR, OK, Sample
 from datascaler.data.pool.shards import Shard
-from datascaler.data.pool.tar import BLOCK_BYTES, Member, scan_pieces
+from datascaler.data.pool.tar import BLOCK_BYTES, Member, scan_pieces, text_of
 from datascaler.data.read.stream_shard import stream_shard
 from datascaler.errors import TarDamageError
 
@@ -63,12 +65,22 @@ class _SoundPart:
 
     def _sound(self, file: IO[bytes]) -> Iterator[bytes | memoryview]:
         try:
+            # It looks at the first bytes for a compressed archive, and a file's name can begin as one does.
+            yield _header("./", tarfile.DIRTYPE)
             for content, _, scan in scan_pieces(file):
                 for entry in scan.entries:
-                    yield memoryview(content)[entry.offset : entry.end]
+                    yield _header(text_of(entry.name), size=entry.stop - entry.start)
+                    if entry.end > entry.start:  # nothing would be the end
+                        yield memoryview(content)[entry.start : entry.end]
         except TarDamageError as fault:
             self.fault = fault
         yield _END_MARK
+
+
+def _header(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, size
+    return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
 
 
 @cache
