@@ -10,8 +10,10 @@ Tasks with groups have KEY.npy too, a vector of integers, and faces have it in p
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import IO, cast
 
 import numpy as np
@@ -22,6 +24,7 @@ from datascaler.data.pool.tar import Member, walk_tar
 from datascaler.data.pool.text_file import decode_text, split_lines
 from datascaler.errors import BadInputError, ConfigError, NotFoundError, first_line
 from datascaler.evaluate.data_identity import NO_DATA, DataIdentity, HashedFile, identify_set
+from datascaler.safe_text import shown
 
 CLASSIFICATION = "classification"
 RETRIEVAL = "retrieval"
@@ -30,6 +33,8 @@ FACES = "faces"
 _STORED_KINDS = (CLASSIFICATION, RETRIEVAL, ASSOCIATION)
 """The types that a dataset_type.txt may name."""
 PLACEHOLDER = "{c}"
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_SHARD = re.compile(r"(?:0|[1-9][0-9]{0,8})\.tar")
 _KIND, _CLASSNAMES, _TEMPLATES = "dataset_type.txt", "classnames.txt", "zeroshot_classification_templates.txt"
 _LARGEST_VECTOR_BYTES = 1 << 16
 _LARGEST_NUMBER = (1 << 31) - 1
@@ -105,7 +110,7 @@ def open_evalset(folder: str, kind: str = CLASSIFICATION, metadata_fields: int =
         templates = _entries(url)
         for template in templates:
             if template and PLACEHOLDER not in template:
-                raise ConfigError(f"{url}: template {template!r} has no {PLACEHOLDER} for the class name")
+                raise ConfigError(f"{url}: template {shown(template)} has no {PLACEHOLDER} for the class name")
     return EvalSet(folder, kind, tuple(classnames), tuple(templates), tuple(_shards(folder)), metadata_fields)
 
 
@@ -116,24 +121,26 @@ def _kind(folder: str, default: str) -> str:
     kind = _text(url).strip().lower()
     if kind not in _STORED_KINDS:
         known = " or ".join((", ".join(_STORED_KINDS[:-1]), _STORED_KINDS[-1]))
-        raise ConfigError(f"{url}: dataset type must be {known}, got {kind!r}")
+        raise ConfigError(f"{url}: dataset type must be {known}, got {shown(kind)}")
     return kind
 
 
 def _shards(folder: str) -> list[storage.FileInfo]:
     url = storage.join(folder, "test", "nshards.txt")
     text = _text(url).strip()
-    if not text.isdecimal() or int(text) < 1:
-        raise ConfigError(f"{url}: must hold the number of tars, got {text!r}")
+    if not _NUMBER.fullmatch(text) or int(text) < 1:
+        raise ConfigError(f"{url}: must hold the number of tars, got {shown(text)}")
+    announced = int(text)
     found = {storage.basename(info.url): info for info in storage.list_files(storage.join(folder, "test"), ".tar")}
-    names = [f"{number}.tar" for number in range(int(text))]
-    absent = [name for name in names if name not in found]
-    if absent:
+    # Counted by what is there: a file may announce any number.
+    names = {name for name in found if _SHARD.fullmatch(name) and int(name.removesuffix(".tar")) < announced}
+    if len(names) < announced:
+        first = next(name for number in count() if (name := f"{number}.tar") not in names)
         raise ConfigError(
-            f"{storage.join(folder, 'test', absent[0])}: not found; {url} announces {len(names)} tars and "
-            f"{len(absent)} of them are absent: download the set again"
+            f"{storage.join(folder, 'test', first)}: not found; {url} announces {announced} tars and "
+            f"{announced - len(names)} of them are absent: download the set again"
         )
-    return [found[name] for name in names]
+    return [found[f"{number}.tar"] for number in range(announced)]
 
 
 def _groups(url: str, hashes: dict[str, str]) -> Iterator[Group]:
@@ -149,8 +156,8 @@ def _groups(url: str, hashes: dict[str, str]) -> Iterator[Group]:
 
 def _label(url: str, key: str, members: dict[str, Member], classes: int) -> int:
     raw = members["cls"].data.strip() if "cls" in members else None
-    if raw is None or not raw.isdigit():
-        raise ConfigError(f"{url}: sample {key} needs a .cls member with an integer, got {raw!r}")
+    if raw is None or not _NUMBER.fullmatch(raw.decode("utf-8", "replace")):
+        raise ConfigError(f"{url}: sample {key} needs a .cls member with an integer, got {shown(raw)}")
     label = int(raw)
     if label >= classes:
         raise ConfigError(f"{url}: sample {key} has label {label}, but classnames.txt has {classes} classes")

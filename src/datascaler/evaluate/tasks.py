@@ -8,10 +8,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-import yaml
-
 from datascaler import storage
 from datascaler.errors import ConfigError, NotFoundError
+from datascaler.safe_text import shown
+from datascaler.tools.plain_yaml import load_yaml
 
 TASKLIST = "tasklist.yml"
 _FOLDERS_WITHOUT = ("fairness/", "misc/", "retrieval/")
@@ -127,9 +127,9 @@ def _matches(task: Task, pattern: str) -> bool:
 
 def _parse(text: str, source: str, groups: Mapping[str, str | None]) -> list[Task]:
     try:
-        table = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source}: not valid YAML ({' '.join(str(error).split())})") from error
+        table = load_yaml(text)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: not valid YAML ({error})") from error
     if not isinstance(table, dict) or not table:
         raise ConfigError(f"{source}: must map task keys to their columns")
     tasks = [_task(key, row, source, groups) for key, row in table.items()]
@@ -142,15 +142,17 @@ def _parse(text: str, source: str, groups: Mapping[str, str | None]) -> list[Tas
 
 def _task(key: object, row: object, source: str, groups: Mapping[str, str | None]) -> Task:
     if not isinstance(key, str) or not key:
-        raise ConfigError(f"{source}: task key {key!r} must be text")
+        raise ConfigError(f"{source}: task key {shown(key)} must be text")
+    if any(part in ("", ".", "..") for part in key.split("/")) or "\\" in key:
+        raise ConfigError(f"{source}: task key {shown(key)} must name a folder below --data-dir")
     if not isinstance(row, dict):
-        raise ConfigError(f"{source}: task {key}: must be a mapping of columns, got {row!r}")
+        raise ConfigError(f"{source}: task {key}: must be a mapping of columns, got {shown(row)}")
     columns = {"main_metric": _DEFAULT_METRIC, "group": groups.get(key), **row}
     values: dict[str, Any] = {}
     for name, (expected, required, accepts) in _COLUMNS.items():
         value = columns.get(name)
         if (value is None and required) or (value is not None and not accepts(value)):
-            raise ConfigError(f"{source}: task {key}: {name} must be {expected}, got {value!r}")
+            raise ConfigError(f"{source}: task {key}: {name} must be {expected}, got {shown(value)}")
         values[name] = value
     other = {name: value for name, value in row.items() if name not in _COLUMNS or name in _KEPT_AS_READ}
     return Task(key=key, other=other, **{name: values[name] for name in _COLUMNS if name not in _KEPT_AS_READ})

@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from datascaler.cli.options import COUNT
+from datascaler.errors import ConfigError
+from datascaler.safe_text import shown
 
 ALL = ("score", "subset", "train", "sweep", "eval", "pipeline")
 _INDEXED, _TRAINING = ("score", "eval"), ("train", "sweep")
@@ -182,13 +184,14 @@ def _layers_of_flags(params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def read_values(text: str, flag: str = "--values") -> dict[str, Any]:
     """Values from a YAML file, or from the text itself if it begins with a brace. flag: what it was given to."""
-    import yaml
+    from datascaler.tools.plain_yaml import load_yaml
 
-    content = text if text.lstrip().startswith("{") else _text_of(text, flag)
+    is_text = text.lstrip().startswith("{")
+    content, shown_file = (text, shown(text)) if is_text else (_text_of(text, flag), text)
     try:
-        values = yaml.safe_load(content) or {}
-    except yaml.YAMLError as error:
-        raise click.UsageError(f"{flag} {text}: not YAML: {' '.join(str(error).split())}") from None
+        values = load_yaml(content) or {}
+    except ConfigError as error:
+        raise click.UsageError(f"{flag} {shown_file}: not YAML: {error}") from None
     if not isinstance(values, dict):
-        raise click.UsageError(f"{flag} {text}: not a map of values")
+        raise click.UsageError(f"{flag} {shown_file}: not a map of values")
     return values

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-import yaml
-
 from datascaler.cluster.kube.api import Api
 from datascaler.cluster.kube.api_paths import OPERATOR, path_of
 from datascaler.cluster.kube.chart_values import Values
 from datascaler.cluster.kube.surroundings import Surroundings
-from datascaler.errors import ClusterError, RefusedError
+from datascaler.errors import ClusterError, ConfigError, RefusedError
+from datascaler.tools.plain_yaml import load_yaml
 
 CONFIG_MAP, KEY = "datascaler-defaults", "values.yaml"
 
@@ -40,10 +39,9 @@ def read_defaults(api: Api, namespace: str) -> Values | None:
     if found is None:
         return None
     try:
-        values: Any = yaml.safe_load((found.get("data") or {}).get(KEY) or "{}")
-    except yaml.YAMLError as error:
-        message = " ".join(str(error).split())
-        raise ClusterError(f"ConfigMap {namespace}/{CONFIG_MAP}: key {KEY} is not YAML: {message}") from error
+        values: Any = load_yaml((found.get("data") or {}).get(KEY) or "{}")
+    except ConfigError as error:
+        raise ClusterError(f"ConfigMap {namespace}/{CONFIG_MAP}: key {KEY} is not YAML: {error}") from error
     if not isinstance(values, dict):
         raise ClusterError(f"ConfigMap {namespace}/{CONFIG_MAP}: key {KEY} is not a map of values")
     return values

@@ -1,17 +1,23 @@
-"""Reading somebody else's `.pkl` subset without running what it says.
+"""Reading somebody else's `.pkl` subset without running what it says, in time and memory that its size bounds.
+
+It is read by Python's own unpickler in Python, with only those words of pickle's language that a set, list or dict of
+texts, or an array, is written in. Tuples and frozen sets become lists, which nothing hashes: to hash or compare a few
+nested ones takes for ever, and deep ones end the process.
 
 Naming numpy's own types would not be safe: `numpy.ndarray` called with dtype object and a buffer follows whatever
 addresses the buffer holds. So arrays are taken apart by inert stand-ins, and only bytes of dtype `u8,u8` become one.
 """
 
 import pickle
-from typing import IO, Any
+from collections.abc import Callable
+from typing import IO, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datascaler.data.pool.uids import UID_DTYPE
-from datascaler.errors import ConfigError
+from datascaler.errors import ConfigError, first_line
+from datascaler.safe_text import printable, shown
 
 
 class _Dtype:
@@ -24,12 +30,12 @@ class _Dtype:
     def __setstate__(self, state: Any) -> None:
         self.state = state
 
-    def description(self) -> object:
-        """Byte order and code, or the fields by name."""
+    def description(self, *, is_field: bool = False) -> object:
+        """Byte order and code, or the fields by name, whose own fields nobody asks for."""
         _, order, _, names, fields, *_ = self.state
-        if not names:
-            return order + self.code
-        return [(name, fields[name][0].description(), fields[name][1]) for name in names]
+        if not names or is_field:
+            return f"{order}{self.code}" if isinstance(order, str) and isinstance(self.code, str) else None
+        return [(name, fields[name][0].description(is_field=True), fields[name][1]) for name in names]
 
 
 class _Array:
@@ -44,10 +50,12 @@ class _Array:
         _, self.shape, self.dtype, _, self.content = state
 
     def uids(self) -> NDArray[np.void]:
-        expected = [("f0", "<u8", 0), ("f1", "<u8", 8)]
         found = self.dtype.description()
-        if found != expected or len(self.shape) != 1:
-            raise ConfigError(f"expected an array of one dimension and dtype u8,u8, found {len(self.shape)} of {found}")
+        if found != [("f0", "<u8", 0), ("f1", "<u8", 8)] or len(self.shape) != 1:
+            kind = found[:20] if isinstance(found, str) else "fields"
+            raise ConfigError(f"expected an array of one dimension and dtype u8,u8, found {len(self.shape)} of {kind}")
+        if not isinstance(self.content, bytes | bytearray):
+            raise TypeError("the array's content is no bytes")
         return np.frombuffer(bytes(self.content), UID_DTYPE, count=self.shape[0])
 
 
@@ -69,9 +77,16 @@ class _Bytes(bytes):
         raise TypeError("bytes have no state")
 
 
+class _FrozenSet(list[Any]):
+    """Stands in for `frozenset(items)`."""
+
+    def __setstate__(self, state: Any) -> None:
+        raise TypeError("frozen sets have no state")
+
+
 _ALLOWED: dict[tuple[str, str], type] = {
     ("builtins", "set"): set,
-    ("builtins", "frozenset"): frozenset,
+    ("builtins", "frozenset"): _FrozenSet,
     ("_codecs", "encode"): _Bytes,
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,
@@ -80,16 +95,58 @@ _ALLOWED: dict[tuple[str, str], type] = {
     ("numpy.core.numeric", "_frombuffer"): _BufferArray,
     ("numpy._core.numeric", "_frombuffer"): _BufferArray,
 }
+_WORDS = (
+    *("PROTO", "FRAME", "STOP", "MARK", "POP", "POP_MARK"),
+    *("GET", "BINGET", "LONG_BINGET", "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"),
+    *("NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "FLOAT", "BINFLOAT"),
+    *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+    *("LIST", "EMPTY_LIST", "APPEND", "APPENDS", "DICT", "EMPTY_DICT", "SETITEM", "SETITEMS"),
+    *("EMPTY_SET", "ADDITEMS", "EMPTY_TUPLE"),
+    *("GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"),
+)
+"""What is left out copies, makes objects of other kinds, or refers to what is outside the file."""
+_LONGEST_NAME = 200
+_Unpickler: Any = pickle._Unpickler
+"""The one in Python: that in C takes memory by the numbers that a file gives its parts."""
 
 
-class _DataOnly(pickle.Unpickler):
+class _DataOnly(_Unpickler):  # type: ignore[misc]
     """Knows sets and arrays, and refuses every other name; nothing is ever imported."""
+
+    dispatch: ClassVar[dict[int, Callable[["_DataOnly"], None]]] = {
+        code: _Unpickler.dispatch[code] for code in (getattr(pickle, word)[0] for word in _WORDS)
+    }
 
     def find_class(self, module: str, name: str) -> Any:
         module = {"__builtin__": "builtins"}.get(module, module)  # protocols 0 to 2 use Python 2's name
         if (module, name) not in _ALLOWED:
-            raise ConfigError(f"refused: the pickle names {module}.{name}, and a subset needs only sets and arrays")
+            named = printable(f"{module}.{name}"[:_LONGEST_NAME])
+            raise ConfigError(f"refused: the pickle names {named}, and a subset needs only sets and arrays")
         return _ALLOWED[module, name]
+
+    def _last(self, count: int) -> None:
+        items = self.stack[len(self.stack) - count :]
+        if len(items) != count:
+            raise IndexError("the pickle's stack is empty")
+        self.stack[len(self.stack) - count :] = [items]
+
+    def _since_mark(self) -> None:
+        items = self.pop_mark()
+        self.append(items)  # to the stack below, which is the current one only now
+
+    def _counted_bytes(self) -> None:
+        """What is not there is not waited for in memory of that size."""
+        self.append(self.read(int.from_bytes(self.read(8), "little")))
+
+    dispatch |= {
+        pickle.TUPLE[0]: _since_mark,
+        pickle.TUPLE1[0]: lambda self: self._last(1),
+        pickle.TUPLE2[0]: lambda self: self._last(2),
+        pickle.TUPLE3[0]: lambda self: self._last(3),
+        pickle.FROZENSET[0]: _since_mark,
+        pickle.BYTEARRAY8[0]: _counted_bytes,
+    }
 
 
 def load_data_pickle(file: IO[bytes]) -> Any:
@@ -99,5 +156,8 @@ def load_data_pickle(file: IO[bytes]) -> Any:
         return content.uids() if isinstance(content, _Array) else content
     except (ConfigError, MemoryError):
         raise
+    except KeyError as error:
+        said = f"no {shown(error.args[0])} in it" if error.args else "KeyError"
+        raise ConfigError(f"not a readable pickle ({said})") from error
     except Exception as error:  # a malformed pickle may fail in any way
-        raise ConfigError(f"not a readable pickle ({type(error).__name__}: {error})") from error
+        raise ConfigError(f"not a readable pickle ({type(error).__name__}: {first_line(error)})") from error

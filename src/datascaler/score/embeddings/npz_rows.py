@@ -1,5 +1,6 @@
 """Arrays of vectors in .npz and .npy files, a block of rows at a time: DataComp's npz files hold 3 GB each."""
 
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datascaler import storage
+from datascaler.data.tables.array_file import read_npy_header, require_there
 from datascaler.errors import BadInputError
 
 BLOCK_ROWS = 8192
@@ -54,13 +56,16 @@ def open_vectors(stack: ExitStack, url: str, name: str | None = None) -> VectorR
     Raises NotFoundError, and BadInputError for a file that has no such array of floats in two dimensions.
     """
     file = stack.enter_context(storage.open_read(url, block_bytes=_READ_AHEAD_BYTES))
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
     if not url.endswith(".npy"):
         archive = stack.enter_context(_readable(url, lambda: zipfile.ZipFile(file)))
         name = name or _only_array(archive, url)
         if f"{name}.npy" not in archive.namelist():
             raise BadInputError(f"{url} has no array {name!r}; it has {_arrays(archive)}")
+        size = archive.getinfo(f"{name}.npy").file_size
         file = cast(IO[bytes], stack.enter_context(_readable(url, lambda: archive.open(f"{name}.npy"))))
-    shape, fortran_order, dtype = _readable(url, lambda: _header(file))
+    shape, fortran_order, dtype = _readable(url, lambda: _header(file, size))
     name = name or "the array"
     if len(shape) != 2 or dtype.kind != "f" or fortran_order:
         order = " in Fortran order" if fortran_order else ""
@@ -81,10 +86,12 @@ def _arrays(archive: zipfile.ZipFile) -> list[str]:
     return [name.removesuffix(".npy") for name in archive.namelist()]
 
 
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return read(file)
+def _header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Raises ValueError where a file of this size has fewer bytes than its header announces."""
+    header = read_npy_header(file)
+    if header[2].kind == "f":
+        require_there(*header, size)
+    return header
 
 
 def _readable(url: str, act: Any) -> Any:

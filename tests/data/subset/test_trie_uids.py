@@ -1,0 +1,57 @@
+"""Tries that were made to do harm, or are damaged, end no process of ours."""
+
+import os
+import random
+from pathlib import Path
+
+import marisa_trie
+import pytest
+
+from datascaler.data.pool.uids import uid_hex
+from datascaler.data.subset.subset import read_subset
+from datascaler.errors import ConfigError
+from tests.data.made_tables import uids_of
+
+UIDS = sorted(uids_of(200))
+
+
+def mutated(generator: random.Random, sound: bytes) -> bytes:
+    raw = bytearray(sound)
+    for _ in range(generator.randint(1, 4)):
+        raw[generator.randrange(len(raw))] = generator.getrandbits(8)
+    return bytes(raw)
+
+
+def read(path: Path) -> str:
+    """What reading came to: the reason, or nothing."""
+    before = os.times()
+    try:
+        assert len(read_subset(str(path))) <= len(UIDS)
+    except ConfigError as error:
+        return str(error)
+    finally:
+        assert os.times().children_user - before.children_user < 4
+    return ""
+
+
+# Of 150 mutations: what they would do to the process that reads them.
+@pytest.mark.parametrize("seed", [15, 34, 2])
+def test_a_trie_that_crashes_its_library_is_refused(seed: int, tmp_path: Path) -> None:
+    sound = marisa_trie.Trie(UIDS).tobytes()
+    (tmp_path / "a.trie").write_bytes(mutated(random.Random(seed), sound))
+    reason = read(tmp_path / "a.trie")
+    assert "the library that reads it crashes (SIGSEGV)" in reason or "to read it takes more than 1 s" in reason
+    (tmp_path / "a.trie").write_bytes(sound)
+    assert uid_hex(read_subset(f"{tmp_path}/a.trie")) == UIDS
+
+
+@pytest.mark.slow
+def test_no_mutation_ends_a_process_of_ours(tmp_path: Path) -> None:
+    generator = random.Random(0)
+    sound = marisa_trie.Trie(UIDS).tobytes()
+    reasons = []
+    for _ in range(2000):
+        (tmp_path / "a.trie").write_bytes(mutated(generator, sound))
+        reasons.append(read(tmp_path / "a.trie"))
+    assert sum("was made to do harm" in reason for reason in reasons) > 20, "the library is as it was"
+    assert reasons.count("") > 20
