@@ -58,6 +58,11 @@ def redacted(text: str) -> str:
     return text
 
 
+def has_userinfo(url: str) -> bool:
+    """Whether a name, a password or a key stands before the URL's host."""
+    return any(pattern.search(url) for pattern, _ in _SECRETS[:2])
+
+
 def is_secret(variable: str) -> bool:
     """Whether an environment variable of this name holds a secret."""
     return _SECRET_VARIABLE.search(variable.upper()) is not None

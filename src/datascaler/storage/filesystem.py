@@ -5,7 +5,8 @@ from typing import Any
 
 import fsspec
 
-from datascaler.errors import StorageError, first_line
+from datascaler.errors import ConfigError, StorageError, first_line
+from datascaler.safe_text import has_userinfo
 from datascaler.storage.error_translation import translated_errors
 
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, 15.0
@@ -15,6 +16,16 @@ _CONNECT_SECONDS, _READ_SECONDS = 5.0, 15.0
 def filesystem(url: str) -> tuple[Any, str]:
     """The fsspec filesystem of a URL, and the path in it. Cheap: fsspec keeps one instance per process and options."""
     is_s3 = url.startswith(("s3://", "s3a://"))
+    if has_userinfo(url):
+        remedy = (
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            if is_s3
+            else "~/.netrc (machine HOST login NAME password WORD)"
+        )
+        raise ConfigError(
+            f"{url}: what opens a store does not belong in its URL, which is written into records and tables: "
+            f"give it in {remedy}"
+        )
     options = _s3_options() if is_s3 else _http_options() if url.startswith(("http://", "https://")) else {}
     try:
         with translated_errors(url):

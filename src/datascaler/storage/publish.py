@@ -14,6 +14,7 @@ from typing import IO, Any, cast
 from fsspec.spec import AbstractBufferedFile
 
 from datascaler.errors import StorageError
+from datascaler.safe_text import safe_message, without_secrets
 from datascaler.storage.error_translation import answer_of
 from datascaler.storage.filesystem import filesystem
 from datascaler.storage.http_files import is_http
@@ -54,7 +55,7 @@ def publish_text(url: str, text: str) -> None:
 
 
 def publish_json(url: str, value: Any) -> None:
-    publish_text(url, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    publish_text(url, json.dumps(without_secrets(value), indent=2, allow_nan=False) + "\n")
 
 
 def publish_if_absent(url: str, content: bytes) -> bool:
@@ -86,7 +87,10 @@ def publish_if_absent(url: str, content: bytes) -> bool:
                 if answer_of(error).status != 501:
                     raise
                 _unconditional.add(store_of(url))
-                _log.warning("%s: this store knows no conditional writes: of two at one moment the last one wins", url)
+                _log.warning(
+                    "%s: this store knows no conditional writes: of two at one moment the last one wins",
+                    safe_message(url),
+                )
             else:
                 return True
         fs.pipe_file(path, content)

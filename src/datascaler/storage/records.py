@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import Any
 
 from datascaler.errors import ConfigError, DamagedError
+from datascaler.safe_text import without_secrets
 from datascaler.storage.publish import publish_json
 from datascaler.storage.read import read_json
 
@@ -13,7 +14,7 @@ _CHECKSUM = "record_sha256"
 
 
 def publish_record(url: str, record: Mapping[str, Any]) -> None:
-    publish_json(url, signed(record))
+    publish_json(url, signed(without_secrets(record)))
 
 
 def read_record(url: str) -> dict[str, Any]:

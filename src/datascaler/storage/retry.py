@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from datascaler.errors import ConfigError, StorageError
+from datascaler.errors import ConfigError, StorageError, first_line
+from datascaler.safe_text import safe_message
 from datascaler.storage.error_translation import NO_ANSWER, answer_of, has_answered, is_transient, translated_errors
 from datascaler.storage.urls import is_local
 
@@ -136,5 +137,4 @@ def _note(store: tuple[str, str], url: str, error: Exception, left: float) -> No
     is_new = now > trouble.noted + _QUIET_SECONDS
     trouble.interval = _FIRST_NOTE_INTERVAL_SECONDS if is_new else 2 * trouble.interval
     trouble.noted = now
-    said = str(error).partition("\n")[0] or type(error).__name__
-    _log.warning("%s: %s; trying again for up to %.0f s", url, said, left)
+    _log.warning("%s: %s; trying again for up to %.0f s", safe_message(url), first_line(error), left)

@@ -158,11 +158,10 @@ def _require_same(existing: Json, wanted: Json) -> None:
     if existing["metadata"].get("deletionTimestamp"):
         raise ClusterError(f"{name} is being deleted; try again when it is gone")
     before, after = json.loads(record), json.loads(wanted["metadata"]["annotations"][VALUES])
-    changed = [f"  {key}: {_short(old)} -> {_short(new)}" for key, old, new in differences(before, after)]
+    changed = [f"{key}: {_short(old)} -> {_short(new)}" for key, old, new in differences(before, after)]
     if changed:
         raise ClusterError(
-            f"{name} exists with another spec; give another --name, or `datascaler cancel {name}` first:\n"
-            + "\n".join(changed)
+            f"{name} exists with another spec; give another --name, or `datascaler cancel {name}` first:", *changed
         )
 
 

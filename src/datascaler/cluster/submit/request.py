@@ -11,6 +11,7 @@ from datascaler.cluster.submit.submission import Submission, render_submission
 from datascaler.cluster.submit.values import (
     eval_values,
     pipeline_values,
+    refuse_secrets,
     require_url,
     require_urls,
     score_values,
@@ -54,6 +55,7 @@ class Request:
 
     def __post_init__(self) -> None:
         check_name(self.name)
+        refuse_secrets([*self.words, self.logs or ""])
 
 
 def name_of(verb: str, spec: Spec, words: Sequence[str]) -> str:
@@ -69,6 +71,7 @@ def describe_request(request: Request, namespace: str, around: Surroundings) -> 
     values = merged_values(around.defaults, *request.files, own, request.flags)
     if not around.has_operator and own["kind"] == "train" and not values.get("train", {}).get("backend"):
         values["train"] = {**values.get("train", {}), "backend": "job"}
+    refuse_secrets(values.get("command") or (), values.get("env") or {})
     mounts = [mount["mountPath"] for mount in values.get("volumeMounts") or ()]
     require_urls(request.spec, mounts)
     if request.logs:

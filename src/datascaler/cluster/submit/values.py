@@ -5,11 +5,13 @@ Science flags stay in the command, word for word: what `kubectl describe` shows 
 
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from datascaler.cluster.kube.chart_values import Values
 from datascaler.errors import ConfigError
+from datascaler.safe_text import redacted
 from datascaler.spec.evaluate import EvalSpec
 from datascaler.spec.field import Place, facts_of, flag_of, flat_items
 from datascaler.spec.pipeline import PipelineSpec
@@ -64,6 +66,22 @@ def require_urls(spec: Any, mounted: Sequence[str] = ()) -> None:
         for text in value if isinstance(value, tuple) else (value,):
             if place and text:
                 require_url(flag_of(each), text, place, mounted)
+
+
+def refuse_secrets(words: Iterable[str], env: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """A manifest is read by everybody who may list pods, and kept in the run's record."""
+    for word in words:
+        if redacted(word) != word:
+            raise ConfigError(
+                f"{word} holds a secret, which everybody could read in the manifest: put it into a Secret of the "
+                "cluster, and give --storage-secret or --secret-env"
+            )
+    for name, value in env.items():
+        if isinstance(value, str) and redacted(value) != value:
+            raise ConfigError(
+                f"--env {name}: its value is a secret, which everybody could read in the manifest: put it into a "
+                f"Secret of the cluster, and give --secret-env {name}=SECRET:KEY"
+            )
 
 
 def require_url(flag: str, text: str, place: Place = "url", mounted: Sequence[str] = ()) -> None:

@@ -11,6 +11,7 @@ from hashlib import sha256
 from datascaler import storage
 from datascaler.data.pool.list_shards import FoundTars, find_tars
 from datascaler.errors import ConfigError, NotFoundError
+from datascaler.safe_text import safe_message
 
 _log = logging.getLogger(__name__)
 
@@ -126,4 +127,4 @@ def _changed(url: str) -> str | None:
 @cache
 def _warn(text: str) -> None:
     """Once, however often the pool is listed."""
-    _log.warning("%s", text)
+    _log.warning("%s", safe_message(text))

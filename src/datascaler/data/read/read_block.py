@@ -21,6 +21,7 @@ from datascaler.data.read.local_block import LocalBlocks, rows_alone
 from datascaler.data.read.logged_samples import logged_samples
 from datascaler.data.read.places import Places
 from datascaler.errors import NotFoundError
+from datascaler.safe_text import safe_message
 
 REMOTE_REQUEST_BYTES = 256 << 10
 """What a request to an object store costs, in bytes that could be read meanwhile: gaps up to this are read along.
@@ -201,7 +202,7 @@ class BlockReader:
             self._warned.add(block.shard)
             what = "does not hold what the parquet beside it lists" if is_logged else "has changed since it was planned"
             url, place = self.shards[block.shard].url, f"bytes {block.start}-{block.end}"
-            _log.warning("%s %s, in %s: %s; others take the place", url, what, place, fault)
+            _log.warning("%s %s, in %s: %s; others take the place", safe_message(url), what, place, safe_message(fault))
 
 
 def _distinct(rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -106,7 +106,7 @@ def load_text_detector(url: str | None = None) -> OnnxTextDetector:
     url = url or _packaged_model()
     rule = BoxRule()
     digest = hashlib.sha256(storage.read_bytes(url)).hexdigest()
-    name = PurePosixPath(url).name.removesuffix(".onnx")
+    name = PurePosixPath(url.partition("?")[0]).name.removesuffix(".onnx")
     return OnnxTextDetector(url, f"{name}-{digest[:8]}-{MAX_SIDE}px-{rule.as_text()}", rule)
 
 

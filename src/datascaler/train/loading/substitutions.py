@@ -5,6 +5,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
+from datascaler.safe_text import safe_message
+
 WARN_ABOVE = 0.01
 """Share of the draws."""
 JUDGED_DRAWS = 10_000
@@ -52,7 +54,7 @@ class Replaced:
             )
         if replaced > WARN_ABOVE * judged and warns and not self._warned:
             self._warned = True
-            _log.warning("%s%s", sentence, why)
+            _log.warning("%s%s", sentence, safe_message(why))
         return None
 
     def _why(self) -> str:

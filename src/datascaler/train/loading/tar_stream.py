@@ -19,6 +19,7 @@ from datascaler.data.pool.shards import Shard
 from datascaler.data.pool.tar import BLOCK_BYTES, Member, scan_pieces, text_of
 from datascaler.data.read.stream_shard import stream_shard
 from datascaler.errors import TarDamageError
+from datascaler.safe_text import safe_message
 
 _END_MARK = bytes(2 * BLOCK_BYTES)
 
@@ -86,4 +87,4 @@ def _header(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0) -> bytes:
 @cache
 def _warn(url: str, reason: str) -> None:
     """Once, and not in every epoch."""
-    _log.warning("%s is damaged (%s); the samples before that are used", url, reason)
+    _log.warning("%s is damaged (%s); the samples before that are used", safe_message(url), safe_message(reason))
