@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-HIDDEN = "***"
+SECRET_MARK = "***"
 """What stands where a secret was."""
 LONGEST_MESSAGE = 1 << 16
 """Letters of an error: what a file makes longer is cut."""
@@ -26,17 +26,17 @@ _SECRETS = tuple(
     (re.compile(pattern, re.IGNORECASE), instead)
     for pattern, instead in (
         # Userinfo. A key may hold slashes that nobody escaped; digits before a slash are a port.
-        (r"(://)[^\s'\"<>/@:]{0,256}:(?!\d{1,5}(?:[/?#\s'\"]|$))[^\s'\"<>@]{0,512}@", rf"\1{HIDDEN}@"),
-        (r"((?:https?|s3a?|gs|gcs|ftps?)://)[^\s'\"<>/?#@]{1,512}@", rf"\1{HIDDEN}@"),
-        (rf"((?:[?&;]|%3F|%26)(?:{_PARAMETERS})(?:=|%3D))[^&\s'\"<>#]+", rf"\1{HIDDEN}"),
+        (r"(://)[^\s'\"<>/@:]{0,256}:(?!\d{1,5}(?:[/?#\s'\"]|$))[^\s'\"<>@]{0,512}@", rf"\1{SECRET_MARK}@"),
+        (r"((?:https?|s3a?|gs|gcs|ftps?)://)[^\s'\"<>/?#@]{1,512}@", rf"\1{SECRET_MARK}@"),
+        (rf"((?:[?&;]|%3F|%26)(?:{_PARAMETERS})(?:=|%3D))[^&\s'\"<>#]+", rf"\1{SECRET_MARK}"),
         (
             r"(\bx-(?:amz|goog)-(?:signature|credential|security-token)['\"]?\s?[=:]\s?['\"]?)[^&\s'\"<>#,]+",
-            rf"\1{HIDDEN}",
+            rf"\1{SECRET_MARK}",
         ),
-        (r"(\b(?:bearer|basic)\s)[\w.~+/=-]{8,}", rf"\1{HIDDEN}"),
-        (r"\b(?:hf_|gh[opsur]_|github_pat_|glpat-|sk-|xox[a-z]-)[\w-]{16,}", HIDDEN),
-        (r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*", HIDDEN),
-        (r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----)[^-]{1,16384}", rf"\1{HIDDEN}"),
+        (r"(\b(?:bearer|basic)\s)[\w.~+/=-]{8,}", rf"\1{SECRET_MARK}"),
+        (r"\b(?:hf_|gh[opsur]_|github_pat_|glpat-|sk-|xox[a-z]-)[\w-]{16,}", SECRET_MARK),
+        (r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*", SECRET_MARK),
+        (r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----)[^-]{1,16384}", rf"\1{SECRET_MARK}"),
     )
 )
 _SECRET_VARIABLE = re.compile(r"(?:TOKEN|SECRET|PASSWORD|PASSWD|API_KEY|ACCESS_KEY)$")
@@ -52,7 +52,7 @@ def redacted(text: str) -> str:
     process's variables whose names end in TOKEN, SECRET, PASSWORD or KEY.
     """
     for secret in _own_secrets():
-        text = text.replace(secret, HIDDEN)
+        text = text.replace(secret, SECRET_MARK)
     for pattern, instead in _SECRETS:
         text = pattern.sub(instead, text)
     return text
