@@ -133,6 +133,11 @@ def test_a_set_is_classified_in_tar_order_whatever_the_batch(tmp_path: Path, bat
     assert outcome.metrics["acc1"] == pytest.approx(np.mean(table["correct"]))
     assert outcome.metrics["acc5"] == pytest.approx(top_k_accuracy_score(labels, logits, k=5, labels=np.arange(6)))
     assert (outcome.images, outcome.bad_images, sum(seen)) == (13, 0, 13)
+    shares = np.exp(logits.astype(np.float64)) / np.exp(logits.astype(np.float64)).sum(axis=1, keepdims=True)
+    for row, label in enumerate(labels):
+        assert np.exp(table["log_probability"][row]) == pytest.approx(shares[row, label], rel=1e-3)
+        best_other = np.delete(shares[row], label).max()
+        assert table["margin"][row] == pytest.approx(shares[row, label] - best_other, abs=1e-4)
 
 
 def test_broken_images_are_rows_that_enter_no_metric(tmp_path: Path) -> None:
@@ -150,7 +155,7 @@ def test_broken_images_are_rows_that_enter_no_metric(tmp_path: Path) -> None:
     assert broken.metrics == clean.metrics
     assert (broken.images, broken.bad_images) == (3, 3)
     table = broken.samples.to_pydict()
-    for column in ("prediction", "correct", "rank"):
+    for column in ("prediction", "correct", "rank", "log_probability", "margin"):
         assert [value is None for value in table[column]] == [number not in whole for number in range(6)]
     assert table["label"][1:3] == [0, 1]
 

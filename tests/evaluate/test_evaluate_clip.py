@@ -124,6 +124,27 @@ def test_a_broken_task_costs_no_other_task_of_any_run(one_run: TrainSpec, tmp_pa
     assert (printed["scores"], list(printed["failed"])) == (row["scores"], ["mnist"])
 
 
+def test_every_average_says_of_how_many_tasks_it_is(one_run: TrainSpec, tmp_path: Path) -> None:
+    good = copied(one_run, tmp_path, 1e-3)
+    table, _ = evaluate(tmp_path, one_run)
+    assert "1 of 38" in table
+    assert "no data for vtab/caltech101, " in table
+    assert "failed mnist" in table
+    assert "cifar10: 6 images were evaluated, the task has 10000" in table
+    sets = str(Path(one_run.output_dir).parent / "sets")
+    result = CliRunner().invoke(cli, ["eval", "--data-dir", sets, "--pretrained", good, "--output-dir", f"{good}/eval"])
+    assert isinstance(result.exception, BadInputError)
+    lines = {line.split("  ")[1].strip(): line for line in result.stdout.splitlines() if line.startswith("  ")}
+    assert "1 of 38" in lines["average"]
+    assert "0 of 13" not in result.stdout  # a group without any score has no line
+    assert "1 of 14" in lines["decision set"]
+    assert "6 of 10,000" in lines["cifar10"]
+    assert lines["cifar10"].endswith("6 images were evaluated, the task has 10000")
+    assert "failed: " in lines["mnist"]
+    assert lines["imagenet1k"].endswith("no data")
+    assert "average_38" not in storage.read_text(f"{good}/eval/eval_summary.json")
+
+
 def test_no_scores_at_all_are_no_success(one_run: TrainSpec, tmp_path: Path) -> None:
     for lr in (1e-3, 2e-3):
         copied(one_run, tmp_path, lr)

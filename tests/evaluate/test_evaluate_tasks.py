@@ -4,6 +4,8 @@ import dataclasses
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +134,76 @@ def test_rerun_resumes(tmp_path: Path, data_dir: str, monkeypatch: pytest.Monkey
     assert evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS) == first
     assert done == ["cifar10"]
     assert (tmp_path / "out/eval_results.jsonl").read_bytes() == before
+
+
+class Killed(BaseException):
+    pass
+
+
+def _killed_at(moment: int, patch: pytest.MonkeyPatch) -> None:
+    """The process ends at that moment: before the first file is published, after it, before the second, ..."""
+    passed = iter(range(moment))
+
+    def pass_moment() -> None:
+        if next(passed, None) is None:
+            raise Killed
+
+    def dying(publish: Any) -> Any:
+        def publish_or_die(*arguments: Any) -> None:
+            pass_moment()
+            publish(*arguments)
+            pass_moment()
+
+        return publish_or_die
+
+    whole_publish = storage.publish
+
+    @contextmanager
+    def publish(*arguments: Any) -> Iterator[Any]:
+        pass_moment()
+        with whole_publish(*arguments) as file:
+            yield file
+        pass_moment()
+
+    for name in ("publish_json", "publish_text"):
+        patch.setattr(storage, name, dying(getattr(storage, name)))
+    patch.setattr(storage, "publish", publish)
+
+
+def test_killed_at_any_moment_no_task_is_repeated_or_lost(
+    tmp_path: Path, data_dir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tasks = tiny_loaded_clip(0), TASKS[3:]
+    evaluate_tasks(model, data_dir=data_dir, output_dir=str(tmp_path / "whole"), tasks=tasks)
+    moments = 2 * (2 * len(tasks) + 2)  # samples and record of each, then the lines and the summary
+    for moment in range(moments + 1):
+        output_dir = tmp_path / str(moment)
+        with monkeypatch.context() as patch:
+            _killed_at(moment, patch)
+            with pytest.raises(Killed) if moment < moments else nullcontext():
+                evaluate_tasks(model, data_dir=data_dir, output_dir=str(output_dir), tasks=tasks)
+        there = {path.stem for path in (output_dir / "eval_results").glob("*.json")}
+        with monkeypatch.context() as patch:
+            done = _count_work(patch)
+            evaluate_tasks(model, data_dir=data_dir, output_dir=str(output_dir), tasks=tasks)
+        assert done == [task.key for task in tasks if task.slug not in there]
+        for name in ("eval_results.jsonl", "eval_summary.json"):
+            assert (output_dir / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_results_of_another_precision_are_refused(tmp_path: Path, data_dir: str) -> None:
+    output_dir = str(tmp_path / "out")
+    model = tiny_loaded_clip(0)
+    evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[4:])
+    rough = dataclasses.replace(model, chosen_precision="bfloat16")
+    with pytest.raises(ConfigError, match="of a model with precision float32, this one has bfloat16"):
+        evaluate_tasks(rough, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[4:])
+    evaluate_tasks(rough, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[4:], overwrite=True)
+    # A result of the time when it was not recorded is taken as it is.
+    url = storage.join(output_dir, "eval_results/cifar10.json")
+    record = storage.read_json(url)
+    storage.publish_json(url, record | {"model": {k: v for k, v in record["model"].items() if k != "precision"}})
+    assert evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS[4:]).evaluated == 1
 
 
 def test_a_done_task_needs_no_data(tmp_path: Path, data_dir: str) -> None:

@@ -4,6 +4,7 @@ scikit-learn, on features of the bare open_clip model."""
 import io
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from sklearn.metrics import (
 )
 
 from datascaler import storage
+from datascaler.evaluate import evaluate_tasks as module
 from datascaler.evaluate.evaluate_tasks import evaluate_tasks
 from datascaler.evaluate.tasks import Task, load_tasks
 from tests.evaluate.sets import TEMPLATES, Sample, write_set
@@ -311,3 +313,42 @@ def test_every_metric_is_that_of_the_rule(key: str, evaluated: tuple[dict[str, M
     assert list(found) == [*expected, "main_metric"]
     for name, value in expected.items():
         assert found[name] == (None if value is None else pytest.approx(value, abs=1e-12)), name
+
+
+def test_every_score_has_an_interval_a_chance_level_and_a_denominator(
+    evaluated: tuple[dict[str, Mini], Any, str],
+) -> None:
+    minis, summary, _ = evaluated
+    assert (summary.scored, summary.tasks, summary.average_38, summary.scored_38) == (9, 9, None, 0)
+    for key, mini in minis.items():
+        row = summary.by_task[key]
+        assert (row["images"], row["size"], row["bad_images"]) == (mini.task.size, mini.task.size, 0)
+        if mini.task.main_metric:
+            assert row["interval"][0] <= row["interval"][1]
+            assert 0 < row["chance"] < 1
+    assert summary.by_task["fairness/dollar_street"]["chance"] == 5 / 7
+    assert summary.by_task["fairness/geode"]["chance"] == 1 / 7
+    assert summary.by_task["retrieval/flickr_1k_test_image_text_retrieval"]["chance"] == 1 / 40
+    assert summary.groups["Retrieval"].interval is not None
+    assert summary.by_task["cifar10"]["log_probability"] < 0
+
+
+def test_paper_compatible_is_a_matter_of_the_summary_alone(
+    evaluated: tuple[dict[str, Mini], Any, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minis, summary, output_dir = evaluated
+    monkeypatch.setattr(module, "_evaluate_task", None)
+    data_dir = str(Path(output_dir).parent / "data")
+    tasks = [mini.task for mini in minis.values()]
+    expected = minis["wilds/fmow"].expected()
+    for paper_compatible, metric in ((True, "acc_worst_region"), (False, "acc_worst_named_region")):
+        again = evaluate_tasks(
+            tiny_loaded_clip(0),
+            data_dir=data_dir,
+            output_dir=output_dir,
+            tasks=tasks,
+            paper_compatible=paper_compatible,
+        )
+        assert again.by_task["wilds/fmow"]["metric"] == metric
+        assert again.scores["wilds/fmow"] == pytest.approx(expected[metric])
+    assert again == summary

@@ -71,6 +71,12 @@ def test_a_set_is_ranked_both_ways(tmp_path: Path) -> None:
     assert outcome.metrics["text_retrieval_recall@5"] == pytest.approx(np.mean(np.array(table["rank"]) <= 5))
     assert outcome.metrics["image_retrieval_recall@5"] == pytest.approx(np.mean(np.array(table["caption_ranks"]) <= 5))
     assert table["key"] == [sample.key for sample in from_set]
+    logits = 100 * (images @ texts.T).astype(np.float64)
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    for number, (log_probability, margin) in enumerate(zip(table["log_probability"], table["margin"], strict=True)):
+        own = np.repeat(np.arange(12), 3) == number
+        assert np.exp(log_probability) == pytest.approx(shares[number, own].max(), rel=1e-3)
+        assert margin == pytest.approx(shares[number, own].max() - shares[number, ~own].max(), abs=1e-4)
 
 
 def test_a_broken_image_leaves_with_its_captions(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from datascaler.evaluate.classify import LOGIT_SCALE
 from datascaler.evaluate.embed import embed_prompts, embed_samples
 from datascaler.evaluate.evalset import EvalSet
 from datascaler.evaluate.results import Outcome
@@ -45,11 +46,14 @@ def retrieve(
     if not features:
         nothing = np.empty(0, dtype=np.int64)
         return Outcome(retrieval_metrics(nothing, nothing), _table(keys, decoded, nothing, [], nothing), 0, len(keys))
-    owner = np.repeat(np.arange(len(caption_counts)), caption_counts)
-    image_ranks, text_ranks = ranks(
-        torch.cat(features), torch.cat(list(embed_prompts(model, captions))), torch.from_numpy(owner)
-    )
+    owner = torch.from_numpy(np.repeat(np.arange(len(caption_counts)), caption_counts))
+    images, texts = torch.cat(features), torch.cat(list(embed_prompts(model, captions)))
+    image_ranks, text_ranks = ranks(images, texts, owner)
     samples = _table(keys, decoded, text_ranks, caption_counts, image_ranks)
+    for name, values in zip(("log_probability", "margin"), caption_confidence(images, texts, owner), strict=True):
+        rest = iter(values)
+        column = [next(rest) if good else None for good in decoded]
+        samples = samples.append_column(name, pa.array(column, pa.float32()))
     return Outcome(
         retrieval_metrics(image_ranks, text_ranks), samples, images=sum(decoded), bad_images=len(keys) - sum(decoded)
     )
@@ -73,6 +77,24 @@ def ranks(
         _rank(images[block] @ texts.T, image_ids[block, None] == owner) for block in _blocks(len(images), block_rows)
     ]
     return torch.cat(of_texts).cpu().numpy(), torch.cat(of_images).cpu().numpy()
+
+
+@torch.inference_mode()
+def caption_confidence(
+    images: Tensor, texts: Tensor, owner: Tensor, block_rows: int = _BLOCK_ROWS
+) -> tuple[list[float], list[float]]:
+    """Log probability of each image's best own caption among all captions, and its margin to the best other's one."""
+    owner = owner.to(images.device)
+    image_ids = torch.arange(len(images), device=images.device)
+    logs, margins = [], []
+    for block in _blocks(len(images), block_rows):
+        log_NM = (LOGIT_SCALE * images[block] @ texts.T).log_softmax(dim=1)
+        own_NM = image_ids[block, None] == owner
+        own_N = log_NM.masked_fill(~own_NM, -torch.inf).amax(dim=1)
+        other_N = log_NM.masked_fill(own_NM, -torch.inf).amax(dim=1)
+        logs += own_N.tolist()
+        margins += (own_N.exp() - other_N.exp()).tolist()
+    return logs, margins
 
 
 def retrieval_metrics(image_ranks: NDArray[np.int64], text_ranks: NDArray[np.int64]) -> dict[str, float | None]:
