@@ -12,6 +12,7 @@ from open_clip.tokenizer import SimpleTokenizer
 from datascaler.models import tokenize as tokenize_module
 from datascaler.models.long_words import all_symbols, certain_symbols
 from datascaler.models.tokenize import BoundedTokenizer, tokenizer_for
+from tests.limits import within
 
 STOCK = SimpleTokenizer()
 ALPHABETS = [
@@ -93,3 +94,62 @@ def test_memory_of_words_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     captions = words(300, 20)
     assert torch.equal(ours(captions), STOCK(captions))
     assert len(stock.cache) == 50
+
+
+NESTED = ["&amp;" + "amp;" * 16_000, "&" + "#38;" * 16_000, "&" + "AMP;" * 16_000 + "lt;", "&amp;#38;" * 7000]
+
+
+@pytest.mark.parametrize("caption", [*NESTED, NESTED[0] * 15, "&#" + "1" * 5000, "&#x" + "f" * 100_000], ids=range(7))
+def test_a_caption_whose_cleaning_is_quadratic_is_cut_and_counted(caption: str) -> None:
+    ours = tokenizer_for("ViT-B-32")
+    ours(["warm"])
+    before = tokenize_module.cut_captions()
+    with within():
+        tokens = ours([caption])
+    assert torch.equal(tokens, ours([caption[: tokenize_module.LONGEST_CLEANED]]))
+    assert tokenize_module.cut_captions() == before + 1
+
+
+def long_caption(generator: random.Random) -> str:
+    """Words, with what cleaning changes in them, more of it towards the end."""
+    odd = [
+        "&amp;",
+        "&lt;b&gt;",
+        "<br>",
+        "caf\u00c3\u00a9",
+        "&Atilde;&copy;",
+        "\u201cx\u201d",
+        "e\u0301",
+        "\n",
+        "\r\n",
+        "\x1b[31m",
+    ]
+    plain = [*["a", "photo", "of", "two", "cats", "don't", "7", "!?", "<end_of_text>", "A-B"], "\t", "\n"]
+    rare = generator.choice([0.0, 0.002, 0.02, 0.2])
+    words = [
+        generator.choice(odd if generator.random() < rare else plain) for _ in range(generator.randint(1200, 2500))
+    ]
+    return " ".join([*words, *generator.choices(odd, k=3)])
+
+
+@pytest.mark.parametrize("clean", ["lower", "canonicalize", "whitespace"])
+def test_tokens_of_long_captions_are_those_of_open_clip_or_are_counted(clean: str) -> None:
+    stock = SimpleTokenizer(clean=clean)
+    ours = BoundedTokenizer(SimpleTokenizer(clean=clean))
+    generator = random.Random(0)
+    certain = 0
+    for _ in range(9):
+        caption = long_caption(generator)
+        before = tokenize_module.cut_captions()
+        tokens = ours([caption])
+        if tokenize_module.cut_captions() == before:
+            certain += 1
+            assert torch.equal(tokens, stock([caption]))
+    assert certain > 2
+
+
+def test_cut_captions_are_told_now_and_then(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokenize_module._Cut, "count", 0)
+    for _ in range(25):
+        tokenize_module.cut_to_clean("&" * 5000)
+    assert [record.args[0] for record in caplog.records if isinstance(record.args, tuple)] == [1, 10]

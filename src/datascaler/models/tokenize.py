@@ -1,6 +1,8 @@
 """Captions -> token ids, as the model's own tokenizer does it."""
 
-from collections.abc import Callable, Sequence
+import logging
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +20,57 @@ Tokenize = Callable[[Sequence[str]], Tensor]
 
 _LONG_WORD = 256
 """Letters from which a word is not encoded as a whole."""
-_MANY_LINES = 256
 _CACHED_WORDS = 1 << 18
 _CACHED_LETTERS = 32
+
+
+LONGEST_CLEANED = 4096
+"""Letters of a caption that are cleaned. What ftfy does may take the square of that: entities of entities, as
+&amp;amp;amp;, are taken apart one by one, each time from the beginning. A context of 77 tokens has some 400 letters.
+"""
+_PLAIN = re.compile(r"[\t\n\r -%'-~]*")
+"""What cleaning leaves as it is, whatever follows: ASCII without control characters and the beginnings of entities."""
+_log = logging.getLogger(__name__)
+
+
+class _Cut:
+    """The captions that this process has cut."""
+
+    count = 0
+
+
+def cut_to_clean(caption: str) -> str:
+    """The part of a caption that is cleaned; where it is not all, that is counted, and said at every power of ten."""
+    if len(caption) <= LONGEST_CLEANED:
+        return caption
+    _Cut.count += 1
+    if str(_Cut.count).rstrip("0") == "1":
+        _log.warning(
+            "%d caption(s) so far were longer than %d letters and were cut there before they were cleaned: "
+            "open_clip's own tokens of them may be others",
+            _Cut.count,
+            LONGEST_CLEANED,
+        )
+    return caption[:LONGEST_CLEANED]
+
+
+def cut_captions() -> int:
+    """How many captions this process has cut before they were cleaned."""
+    return _Cut.count
+
+
+def certain_beginnings(text: str) -> Iterator[str]:
+    """Beginnings of a caption's beginning whose tokens are the caption's first ones, whatever follows.
+
+    Cleaning goes line by line, so whole lines don't depend on those after them; and in a line that begins plainly, what
+    follows changes no whole word before it.
+    """
+    whole_lines = text.rpartition("\n")[0]
+    if whole_lines:
+        yield whole_lines
+    plain = _PLAIN.match(text)
+    words = plain[0] if plain else ""
+    yield words[: max(words.rfind(blank) for blank in " \t\n\r") + 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +81,7 @@ class Tokenizer:
 
     def __call__(self, captions: Sequence[str]) -> Tensor:
         # The tokenizer refuses an empty list.
-        tokens = self.tokenizer(list(captions) or [""])
+        tokens = self.tokenizer([cut_to_clean(caption) for caption in captions] or [""])
         return torch.as_tensor(tokens)[: len(captions)]
 
 
@@ -58,15 +108,13 @@ class BoundedTokenizer:
 
     def _first_tokens(self, caption: str, count: int) -> list[int]:
         """Return at least the first `count` tokens, or all."""
-        lines = caption.split("\n")
-        taken = _MANY_LINES
-        # Cleaning goes line by line, and is slow for many: if the first ones fill the context, the others don't matter.
-        while taken < len(lines):
-            tokens = self._tokens_of("\n".join(lines[:taken]), count)
+        if len(caption) <= LONGEST_CLEANED:
+            return self._tokens_of(caption, count)
+        for beginning in certain_beginnings(caption[:LONGEST_CLEANED]):
+            tokens = self._tokens_of(beginning, count)
             if len(tokens) >= count:
                 return tokens
-            taken *= 4
-        return self._tokens_of(caption, count)
+        return self._tokens_of(cut_to_clean(caption), count)
 
     def _tokens_of(self, text: str, count: int) -> list[int]:
         stock = self._stock
