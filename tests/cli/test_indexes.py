@@ -33,7 +33,10 @@ def test_the_jobs_index_counts_in_the_list() -> None:
     ("arguments", "message"),
     [
         (["--count=30", "--indexes=3,30"], "--indexes has 30, but with --count 30 the last one is 29"),
-        (["--count=30", "--indexes=3,17", "--index=2"], "--index counts in --indexes, from 0 to 1, got 2"),
+        (
+            ["--count=30", "--indexes=3,17", "--index=2"],
+            "--index is 2, but the length of --indexes is 2: indexes go from 0 to 1",
+        ),
         (["--count=30", "--indexes=3,1-4"], "3 stands twice in '3,1-4'"),
         (["--count=30", "--indexes=4-1"], "the range 4-1 in '4-1' runs backwards"),
         (["--count=30", "--indexes="], "not a list of indexes: ''"),

@@ -1,5 +1,6 @@
 """Flags that several verbs share, and the number forms that they accept."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING
 from fractions import Fraction
@@ -9,6 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import click
 
+from datascaler.cli.output import note
 from datascaler.errors import ConfigError
 from datascaler.spec.field import field_named, flag_of
 from datascaler.spec.numbers import parse_bool, parse_bytes, parse_count, parse_fraction, parse_indexes
@@ -112,17 +114,23 @@ def index_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Which part of the work is this worker's: `items[index::count]`."""
 
     @wraps(command)
-    def with_index(*, index: int, indexes: list[int] | None, count: int, **options: Any) -> Any:
-        return command(index=_chosen(index, indexes, count), count=count, **options)
+    def with_index(*, index: int | None, indexes: list[int] | None, count: int | None, **options: Any) -> Any:
+        from datascaler.tools.work_share import work_share
+
+        try:
+            share = work_share(os.environ, index, count, indexes)
+        except ConfigError as error:
+            raise click.UsageError(str(error)) from error
+        if share.taken_from:
+            note(f"this is worker {share.index} of 0 to {share.count - 1}, by {share.taken_from}")
+        return command(index=share.index, count=share.count, **options)
 
     flags = (
-        click.option("--count", type=COUNT, default=1, show_default=True, help="Workers that share the work."),
+        click.option("--count", type=COUNT, help="Workers that share the work.  [default: Slurm's, else 1]"),
         click.option(
             "--index",
             type=COUNT,
-            default=0,
-            envvar="JOB_COMPLETION_INDEX",
-            help="Which worker this is.  [default: $JOB_COMPLETION_INDEX, else 0]",
+            help="Which worker this is, from 0.  [default: $JOB_COMPLETION_INDEX or Slurm's, else 0 of 1]",
         ),
         click.option("--indexes", type=INDEXES, help="Some of the workers again: 3,17,20-22. --index counts in these."),
     )
@@ -130,15 +138,3 @@ def index_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for flag in reversed(flags):
         decorated = flag(decorated)
     return decorated
-
-
-def _chosen(index: int, indexes: list[int] | None, count: int) -> int:
-    """The worker that this is: `index` itself, or the one that stands at that place of `indexes`."""
-    if indexes is None:
-        return index
-    beyond = [each for each in indexes if each >= count]
-    if beyond:
-        raise click.UsageError(f"--indexes has {beyond[0]}, but with --count {count} the last one is {count - 1}")
-    if not 0 <= index < len(indexes):
-        raise click.UsageError(f"--index counts in --indexes, from 0 to {len(indexes) - 1}, got {index}")
-    return indexes[index]
