@@ -27,9 +27,12 @@ def train(nproc_per_node: int, as_json: bool, **options: Any) -> None:
     """
     spec = train_spec(options)
 
-    from datascaler.train.launch_torchrun import needs_torchrun, own_arguments, train_under_torchrun
+    from datascaler.train.launch_torchrun import needs_torchrun, own_arguments, take_place, train_under_torchrun
 
-    if needs_torchrun(nproc_per_node):
+    launch = take_place(nproc_per_node)
+    if launch.kind == "node" or launch.variables.get("RANK") == "0":
+        note(f"this is {launch.summary}")
+    if needs_torchrun(launch, nproc_per_node):
         summary = train_under_torchrun(spec, own_arguments(), nproc_per_node)
     else:
         from datascaler.train.train_clip import train_clip

@@ -10,12 +10,24 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from datascaler.errors import ConfigError
+
 
 def choose_device(local_rank: int | None = None) -> torch.device:
-    """This process's GPU, that of its rank on the node where it has one; the CPU where there is no GPU."""
+    """This process's GPU, that of its rank on the node where it has one; the CPU where there is no GPU.
+
+    Where a process sees a single GPU, it is its own, whatever its rank.
+    """
     if not torch.cuda.is_available():
         return torch.device("cpu")
-    return torch.device("cuda") if local_rank is None else torch.device("cuda", local_rank)
+    if local_rank is None or torch.cuda.device_count() == 1:
+        return torch.device("cuda")
+    if local_rank >= torch.cuda.device_count():
+        raise ConfigError(
+            f"process {local_rank + 1} of this node has no GPU, there are {torch.cuda.device_count()}: "
+            "start as many processes as GPUs"
+        )
+    return torch.device("cuda", local_rank)
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

@@ -16,7 +16,7 @@ from datascaler.errors import (
     StorageError,
 )
 from datascaler.spec.train import TrainSpec
-from datascaler.train.launch_torchrun import needs_torchrun, train_under_torchrun
+from datascaler.train.launch_torchrun import needs_torchrun, take_place, train_under_torchrun
 from datascaler.train.train_clip import train_clip
 
 
@@ -55,7 +55,12 @@ def _is_of_point(error: DatascalerError, spec: TrainSpec) -> bool:
 
 
 def _train_point(spec: TrainSpec, nproc_per_node: int, say: Callable[[str], None]) -> None:
-    if needs_torchrun(nproc_per_node):
+    launch = take_place(nproc_per_node)
+    if launch.kind == "rank":
+        raise ConfigError(
+            f"this is {launch.summary}, but a sweep starts the processes of its runs itself: start one process a node"
+        )
+    if needs_torchrun(launch, nproc_per_node):
         with _stdout_is_stderr():
             train_under_torchrun(spec, ["train", *spec.arguments()], nproc_per_node, name=spec.folder)
     else:

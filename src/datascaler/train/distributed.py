@@ -13,6 +13,7 @@ from torch import Tensor
 
 from datascaler.errors import DatascalerError, StoppedError, TryAgainError, first_line
 from datascaler.models.device import choose_device
+from datascaler.train.read_launch import read_launch
 
 _Result = TypeVar("_Result")
 
@@ -40,13 +41,14 @@ class World:
 
 @contextmanager
 def joined_world() -> Iterator[World]:
-    """The process group that torchrun's environment describes; a world of one without it."""
-    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
-    device = choose_device(local_rank)
+    """The process group of what started this process, as `read_launch` has it; a world of one without it."""
+    launch = read_launch(os.environ)
+    os.environ.update(launch.variables if launch.kind == "rank" else {})
+    device = choose_device(int(os.environ.get("LOCAL_RANK", "0")))
     has_gpu = device.type == "cuda"
     if has_gpu:
         torch.cuda.set_device(device)
-    if "RANK" not in os.environ:
+    if launch.kind != "rank":
         yield World(rank=0, size=1, device=device)
         return
     with _lost_peers():

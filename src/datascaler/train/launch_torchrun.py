@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datascaler.data.runs.run_folder import RunSummary, outcome
 from datascaler.errors import ChildError, StoppedError, TryAgainError, first_line
 from datascaler.spec.train import TrainSpec
+from datascaler.train.read_launch import STARTED_BY, Launch, read_launch
 
 _REASONS = {
     "RendezvousConnectionError": "the node that keeps the rendezvous is lost or did not start",
@@ -16,10 +17,18 @@ _REASONS = {
 }
 
 
-def needs_torchrun(nproc_per_node: int) -> bool:
-    """Several processes are wanted, or a cluster's PET_* variables describe them, and this is not one of them yet."""
-    inside = "LOCAL_RANK" in os.environ
-    return not inside and (nproc_per_node > 1 or any(name.startswith("PET_") for name in os.environ))
+def take_place(nproc_per_node: int) -> Launch:
+    """What started this process, which from here on has torchrun's variables for it, whoever it was."""
+    launch = read_launch(os.environ, nproc_per_node)
+    os.environ.update(launch.variables)
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        os.environ[STARTED_BY] = launch.summary
+    return launch
+
+
+def needs_torchrun(launch: Launch, nproc_per_node: int) -> bool:
+    """Several processes are wanted, and this is not one of them yet."""
+    return launch.kind == "node" or (launch.kind == "alone" and nproc_per_node > 1)
 
 
 def train_under_torchrun(

@@ -82,7 +82,7 @@ def _unplanned(spec: TrainSpec, stack: ExitStack) -> RunData:
 
 
 def _require_one_node(world: World) -> None:
-    if int(os.environ.get("LOCAL_WORLD_SIZE", world.size)) < world.size:
+    if world.size > 1 and int(os.environ.get("LOCAL_WORLD_SIZE", "0")) < world.size:
         raise ConfigError(
             "--no-plan has every process read the whole pool, which is for one node, and this run has several: "
             "drop --no-plan"

@@ -1,6 +1,7 @@
 """Training, from top to bottom: data, model, optimizer, resume, batches, loop."""
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -23,6 +24,7 @@ from datascaler.train.lease import Lease
 from datascaler.train.loading.batches import BatchSource, iterate_batches
 from datascaler.train.loading.substitutions import JUDGED_DRAWS, JUDGED_DRAWS_UNMIXED, Replaced
 from datascaler.train.open_data import RunData, opened_data
+from datascaler.train.read_launch import STARTED_BY
 from datascaler.train.recorder import Recorder
 from datascaler.train.step import TrainStep
 
@@ -127,7 +129,7 @@ def train_clip(spec: TrainSpec, command: str = "", say: Callable[[str], None] = 
 
 
 def _begin(spec: TrainSpec, inputs: dict[str, object], command: str, lease: Lease) -> RunSummary | None:
-    start_run(spec, inputs, command)
+    start_run(spec, inputs, command, os.environ.get(STARTED_BY, "a program that uses the library"))
     if done := outcome(spec):
         return done
     lease.take()

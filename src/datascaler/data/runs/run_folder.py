@@ -33,10 +33,19 @@ def run_url(spec: TrainSpec) -> str:
     return storage.join(spec.output_dir, spec.folder)
 
 
-def start_run(spec: TrainSpec, inputs: dict[str, object], command: str) -> None:
-    """Write run.json, or make sure that the one that is there describes the same run."""
+def start_run(spec: TrainSpec, inputs: dict[str, object], command: str, started_by: str = "") -> None:
+    """Write run.json, or make sure that the one that is there describes the same run.
+
+    command, started_by: the first start's; later ones may be of another kind.
+    """
     url = storage.join(run_url(spec), "run.json")
-    record = {"spec": spec.record(), "inputs": inputs, "code_version": __version__, "command": command}
+    record = {
+        "spec": spec.record(),
+        "inputs": inputs,
+        "code_version": __version__,
+        "command": command,
+        "started_by": started_by,
+    }
     if not storage.exists(url):
         storage.publish_record(url, record)
         return
