@@ -52,6 +52,7 @@ while [ $# -gt 0 ]; do
     --values)
       # Paths are those of the caller; one a line.
       case $value in /*) ;; *) value=$PWD/$value ;; esac
+      [ -r "$value" ] || wrong "--values $value can't be read"
       values="$values$value
 "
       ;;
@@ -113,22 +114,19 @@ make_namespace() {
   kube label namespace "$namespace" pod-security.kubernetes.io/enforce=restricted >&2
 }
 
-# By standard input, since arguments can be seen by every user of this machine.
-make_secret() {
+require_credentials() {
   if [ -z "$AWS_ACCESS_KEY_ID" ] || [ -z "$AWS_SECRET_ACCESS_KEY" ]; then
     wrong "--s3-secret needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment"
   fi
+}
+
+# By standard input, since arguments can be seen by every user of this machine.
+make_secret() {
   env | grep -E '^AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|ENDPOINT_URL|ENDPOINT_URL_S3|REGION|DEFAULT_REGION)=' |
     kube --namespace "$namespace" create secret generic "$secret" --from-env-file /dev/stdin --dry-run=client --output yaml |
     apply --filename -
 }
 
-make_namespace
-if [ -n "$secret" ]; then make_secret; fi
-if [ "$with_operator" = yes ]; then
-  install_operator
-  wait_for_webhook
-fi
 set --
 while read -r file; do
   [ -z "$file" ] || set -- "$@" --values "$file"
@@ -136,6 +134,17 @@ done <<FILES
 $values
 FILES
 [ -z "$secret" ] || set -- "$@" --set "storage.secretName=$secret"
+# What would be refused last is refused before anything is made.
+command -v kubectl >/dev/null || wrong "kubectl is not on PATH"
+if [ -n "$secret" ]; then require_credentials; fi
+helm template datascaler charts/datascaler "$@" >"$work/chart.yaml"
+
+make_namespace
+if [ -n "$secret" ]; then make_secret; fi
+if [ "$with_operator" = yes ]; then
+  install_operator
+  wait_for_webhook
+fi
 helm upgrade --install datascaler charts/datascaler "$@" >&2
 
 cat <<NEXT

@@ -15,7 +15,9 @@
     ├── TryAgainError          75   a passing failure: the same command, started again, goes on
     ├── ChildError              *   a training process failed: the exit code is that process's
     ├── ClusterError            1   Kubernetes or helm refused something, or could not be reached
-    │   └── RefusedError        1   the API server said no
+    │   ├── RefusedError        1   the API server said no
+    │   ├── OtherRunError       1   there is a run of that name, made from other values
+    │   └── StepRefusedError   78   a step of a pipeline can't be created: no retry will help
     ├── RunFailedError        100   a run in the cluster failed
     ├── NotFinishedError      101   a run in the cluster has not finished (in time)
     ├── RunNotFoundError      102   there is no such run in the cluster
@@ -140,6 +142,14 @@ class RefusedError(ClusterError):
         self.status = status
         self.may_pass = False
         """Whether the server has allowed this a moment ago, or is not ready to tell."""
+
+
+class OtherRunError(ClusterError):
+    pass
+
+
+class StepRefusedError(ClusterError):
+    exit_code = 78
 
 
 class RunFailedError(DatascalerError):

@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from datascaler.cluster.kube.helm import as_yaml
+
 ROOT = Path(__file__).parent.parent.parent
 NAMESPACE_CHART = ROOT / "charts" / "datascaler"
 RUN_CHART = ROOT / "charts" / "datascaler-run"
@@ -39,7 +41,7 @@ def run_helm(*arguments: str | Path, values: dict[str, Any] | None = None) -> su
     more = ["--values", "-"] if values is not None else []
     # Relative chart paths, because messages and lint show them.
     return subprocess.run(
-        [helm(), *arguments, *more], cwd=ROOT, input=json.dumps(values), capture_output=True, text=True, check=False
+        [helm(), *arguments, *more], cwd=ROOT, input=as_yaml(values), capture_output=True, encoding="utf-8", check=False
     )
 
 

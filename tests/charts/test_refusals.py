@@ -144,3 +144,23 @@ def test_one_index_of_many_may_be_run_again() -> None:
 def test_several_indexes_of_many_may_be_run_again() -> None:
     [job] = manifests(RUN_CHART, OK | {"command": [*SCORE_16, "--indexes", "3,7-9,15"], "completions": 5})
     assert job["spec"]["completions"] == job["spec"]["parallelism"] == 5
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *(
+            "ttlSecondsAfterFinished",
+            "terminationGracePeriodSeconds",
+            "readOnlyRootFilesystem",
+            "suspend",
+            "completions",
+        ),
+        *("automountServiceAccountToken", "resources.memory", "queue.name", "storage.secretName", "shmSize"),
+    ],
+)
+def test_null_is_not_taken_for_nothing(key: str) -> None:
+    """TTL 0 would delete a run and its logs at once, and a read-only root that is null is none."""
+    outer, _, inner = key.partition(".")
+    value = {outer: {inner: None}} if inner else {outer: None}
+    assert f"{key} is null; leave it out for the chart's default" in refusal(RUN_CHART, OK | value)

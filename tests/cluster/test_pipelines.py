@@ -13,7 +13,7 @@ from datascaler.cluster.kube.api import Api
 from datascaler.cluster.submit.submission import describe_submission
 from datascaler.errors import ClusterError, PartlyFailedError, RunFailedError
 from tests.cli.submitting import command_of
-from tests.cluster.replay import Answer, Query, Replay
+from tests.cluster.replay import Answer, Query, Replay, recorded_answer
 from tests.cluster.submitting import JOBS, jobs, record, submit
 
 pytestmark = pytest.mark.usefixtures("kubeconfig", "real_helm")
@@ -186,3 +186,23 @@ def test_flags_that_would_do_nothing_are_refused(words: list[str], message: str)
     result = submit("pipeline", "--name", "first", *words)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+@pytest.mark.parametrize("words", [["--wait"], []], ids=["here", "by a driver"])
+def test_what_the_server_refuses_of_the_last_step_starts_nothing(words: list[str], server: Replay) -> None:
+    def refuse(method: str, _path: str, _query: Query, body: Any) -> Answer | None:
+        return recorded_answer("immutable field") if method == "POST" and body["metadata"]["name"] == "p-eval" else None
+
+    server.answers.append(refuse)
+    result = submit("pipeline", "--name", "p", *words)
+    assert result.exit_code == 78  # which ends a driver for good
+    assert str(result.exception).startswith("step eval (ml/p-eval) can't run: Kubernetes refused (422): ")
+    assert jobs(server) == {}
+
+
+def test_a_step_of_that_name_from_other_values_starts_nothing(server: Replay) -> None:
+    submit("subset", "--name", "p-subset", "--memory", "9Gi")
+    result = submit("pipeline", "--name", "p", "--wait")
+    assert result.exit_code == 78
+    assert str(result.exception).startswith("step subset (ml/p-subset) can't run: ml/p-subset exists with another spec")
+    assert list(jobs(server)) == ["p-subset"]

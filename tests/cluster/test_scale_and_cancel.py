@@ -10,6 +10,7 @@ from datascaler.cluster.act.scale import scale_run
 from datascaler.cluster.kube.api import Api
 from datascaler.cluster.kube.api_paths import path_of
 from datascaler.cluster.kube.names import VALUES
+from datascaler.cluster.watch.state import run_state
 from datascaler.errors import ClusterError, ConfigError, NotFinishedError, RunNotFoundError
 from tests.cluster.replay import Replay, recorded_run
 
@@ -39,6 +40,13 @@ def test_pods_of_a_shared_run_at_a_time(pods: int, server: Replay, api: Api) -> 
     server.add_run("running")
     assert scale_run(api, "ml", "running", pods) == (2, pods)
     assert server.requests("PATCH") == [(f"{JOBS}/running", {}, {"spec": {"parallelism": pods}})]
+
+
+def test_no_pods_at_a_time_is_a_pause(server: Replay) -> None:
+    run = server.add_run("running", spec={"parallelism": 0}, status={"active": None, "ready": None})
+    state = run_state(run)
+    assert (state.state, state.state.exit_code) == ("paused", 101)
+    assert "`datascaler scale running N` goes on" in state.reason
 
 
 def test_more_pods_than_parts_are_refused(server: Replay, api: Api) -> None:

@@ -2,6 +2,19 @@
 {{- define "datascaler-run.check" -}}
 {{- $run := .run -}}
 {{- $name := include "datascaler-run.fullname" . -}}
+{{- /* Helm takes a null as "not said", and what is not said as 0, false or nothing. */ -}}
+{{- range list "ttlSecondsAfterFinished" "completions" "backoffLimitPerIndex" "terminationGracePeriodSeconds" "suspend" "automountServiceAccountToken" "readOnlyRootFilesystem" "shmSize" "scratchSize" "tolerations" "env" "envFrom" "podLabels" "podAnnotations" "labels" -}}
+{{- if not (hasKey $run .) -}}
+{{- fail (printf "run %s: %s is null; leave it out for the chart's default%s" $name . (ternary ", or say never" "" (eq . "ttlSecondsAfterFinished"))) -}}
+{{- end -}}
+{{- end -}}
+{{- range $group, $keys := dict "image" (list "repository" "pullPolicy") "resources" (list "cpu" "memory") "gpu" (list "resource" "tolerations") "queue" (list "system" "name" "priorityClass") "storage" (list "secretName") "train" (list "backend" "workers" "minWorkers" "maxWorkers" "maxRestarts" "joinTimeoutSeconds" "lastCallTimeoutSeconds") -}}
+{{- range $keys -}}
+{{- if not (hasKey (get $run $group | default dict) .) -}}
+{{- fail (printf "run %s: %s.%s is null; leave it out for the chart's default" $name $group .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- $object := include "datascaler-run.object" . -}}
 {{- $gpus := int (include "datascaler-run.gpus" .) -}}
 {{- if not $run.command -}}

@@ -15,10 +15,10 @@
 
 {{- define "datascaler-run.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "datascaler-run.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
-app.kubernetes.io/component: {{ .run.kind }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
+app.kubernetes.io/component: {{ .run.kind | quote }}
 app.kubernetes.io/part-of: datascaler
-datascaler/run: {{ include "datascaler-run.fullname" . }}
+datascaler/run: {{ include "datascaler-run.fullname" . | quote }}
 {{- end -}}
 
 {{- define "datascaler-run.labels" -}}
@@ -101,8 +101,8 @@ is no such list. Takes the text. */}}
 
 {{/* Processes per pod: the command's own word, else one for each GPU. */}}
 {{- define "datascaler-run.processes" -}}
-{{- $said := int (include "datascaler-run.flag" (dict "command" .run.command "flag" "--nproc-per-node") | default "1") -}}
-{{- if gt $said 1 }}{{ $said }}{{ else }}{{ max 1 (int (include "datascaler-run.gpus" .)) }}{{ end -}}
+{{- $said := include "datascaler-run.flag" (dict "command" .run.command "flag" "--nproc-per-node") -}}
+{{- if $said }}{{ int $said }}{{ else }}{{ max 1 (int (include "datascaler-run.gpus" .)) }}{{ end -}}
 {{- end -}}
 
 {{- define "datascaler-run.minWorkers" -}}

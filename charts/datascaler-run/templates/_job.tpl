@@ -11,8 +11,8 @@
 {{- $_ := set $labels "kai.scheduler/queue" $run.queue.name -}}
 {{- end -}}
 {{- end -}}
-name: {{ include "datascaler-run.fullname" . }}
-namespace: {{ .root.Release.Namespace }}
+name: {{ include "datascaler-run.fullname" . | quote }}
+namespace: {{ .root.Release.Namespace | quote }}
 labels:
   {{- /* The chart's own come first: others must not take the labels by which runs are found. */}}
   {{- toYaml (merge (fromYaml (include "datascaler-run.labels" .)) $labels $run.labels) | nindent 2 }}
@@ -27,8 +27,10 @@ suspend: {{ .run.suspend }}
 {{- if hasKey .run "activeDeadlineSeconds" }}
 activeDeadlineSeconds: {{ int64 .run.activeDeadlineSeconds }}
 {{- end }}
+{{- if ne (toString .run.ttlSecondsAfterFinished) "never" }}
 # Deletes the pods too, and with them what `kubectl logs` shows.
 ttlSecondsAfterFinished: {{ int64 .run.ttlSecondsAfterFinished }}
+{{- end }}
 # One pod per index at a time: a new one only when the old one is gone.
 podReplacementPolicy: Failed
 {{- end -}}

@@ -43,16 +43,16 @@ spec:
   # Without it every pod gets variables for every Service, and each run of a list may have one.
   enableServiceLinks: false
   {{- with $run.serviceAccountName }}
-  serviceAccountName: {{ . }}
+  serviceAccountName: {{ . | quote }}
   {{- end }}
   {{- with $scheduler }}
-  schedulerName: {{ . }}
+  schedulerName: {{ . | quote }}
   {{- end }}
   {{- with $run.priorityClassName }}
-  priorityClassName: {{ . }}
+  priorityClassName: {{ . | quote }}
   {{- end }}
   {{- with $run.runtimeClassName }}
-  runtimeClassName: {{ . }}
+  runtimeClassName: {{ . | quote }}
   {{- end }}
   {{- with $run.imagePullSecrets }}
   imagePullSecrets:
@@ -88,9 +88,12 @@ spec:
     {{- end }}
     - name: {{ include "datascaler-run.container" . }}
       image: {{ include "datascaler-run.image" . | quote }}
-      imagePullPolicy: {{ $run.image.pullPolicy }}
+      imagePullPolicy: {{ $run.image.pullPolicy | quote }}
       command:
-        {{- toYaml $run.command | nindent 8 }}
+        {{- /* Kubernetes would expand $(X), and make one $ of two. */}}
+        {{- $words := list }}
+        {{- range $run.command }}{{- $words = append $words (replace "$" "$$" .) }}{{- end }}
+        {{- toYaml $words | nindent 8 }}
       # The last lines of the output of a pod that failed become its status, where `status` finds the reason.
       terminationMessagePolicy: FallbackToLogsOnError
       {{- with concat (ternary (list (dict "secretRef" (dict "name" $run.storage.secretName))) list (ne $run.storage.secretName "")) $run.envFrom }}
@@ -116,7 +119,7 @@ spec:
         {{- with $run.logs }}
         # The output is kept in this folder too, under the name of the pod, and outlives it.
         - name: DATASCALER_LOG_DIR
-          value: {{ . | quote }}
+          value: {{ . | replace "$" "$$" | quote }}
         - name: DATASCALER_POD
           valueFrom:
             fieldRef:
@@ -124,12 +127,12 @@ spec:
         {{- end }}
         # Caches go below HOME, and the image's can't be written to. A numeric user may have no name to look up.
         {{- range $name, $value := merge (deepCopy $run.env) (dict "HOME" "/tmp" "USER" "datascaler") }}
-        - name: {{ $name }}
+        - name: {{ $name | quote }}
           {{- if kindIs "map" $value }}
           valueFrom:
             {{- toYaml $value | nindent 12 }}
           {{- else }}
-          value: {{ $value | quote }}
+          value: {{ $value | replace "$" "$$" | quote }}
           {{- end }}
         {{- end }}
       {{- if eq $object "elastic-job" }}
@@ -145,7 +148,7 @@ spec:
           ephemeral-storage: {{ . | quote }}
           {{- end }}
           {{- if gt $gpus 0 }}
-          {{ $run.gpu.resource }}: {{ $gpus }}
+          {{ $run.gpu.resource | quote }}: {{ $gpus }}
           {{- end }}
         limits:
           {{- with $run.resources.cpuLimit }}
@@ -156,7 +159,7 @@ spec:
           ephemeral-storage: {{ . | quote }}
           {{- end }}
           {{- if gt $gpus 0 }}
-          {{ $run.gpu.resource }}: {{ $gpus }}
+          {{ $run.gpu.resource | quote }}: {{ $gpus }}
           {{- end }}
       securityContext:
         allowPrivilegeEscalation: false

@@ -14,7 +14,7 @@ spec:
   elasticPolicy:
     rdzvBackend: c10d
     # Without an id of their own, all runs have the same.
-    rdzvId: {{ include "datascaler-run.fullname" . }}
+    rdzvId: {{ include "datascaler-run.fullname" . | quote }}
     minReplicas: {{ $min }}
     maxReplicas: {{ $max }}
     # torchrun's default is 0: the first lost worker would end the run.
@@ -28,7 +28,9 @@ spec:
     # The run has succeeded when any worker has; without this the pods of the others would stay.
     cleanPodPolicy: Running
     suspend: {{ $run.suspend }}
+    {{- if ne (toString $run.ttlSecondsAfterFinished) "never" }}
     ttlSecondsAfterFinished: {{ int64 $run.ttlSecondsAfterFinished }}
+    {{- end }}
     # The operator adds up the restarts of all pods, and losing worker 0 restarts every one.
     backoffLimit: {{ mul (ternary $run.backoffLimit 10 (hasKey $run "backoffLimit") | int64) $max }}
     {{- if hasKey $run "activeDeadlineSeconds" }}
@@ -38,10 +40,10 @@ spec:
     schedulingPolicy:
       minAvailable: {{ $min }}
       {{- if and $run.queue.name (eq $run.queue.system "volcano") }}
-      queue: {{ $run.queue.name }}
+      queue: {{ $run.queue.name | quote }}
       {{- end }}
       {{- with $run.priorityClassName }}
-      priorityClass: {{ . }}
+      priorityClass: {{ . | quote }}
       {{- end }}
   pytorchReplicaSpecs:
     # No Master: the init container that the operator gives to its workers is refused by Pod Security `restricted`.
@@ -60,8 +62,8 @@ apiVersion: v1
 kind: Service
 metadata:
   # The same as the host name of worker 0, by which that pod finds out that it keeps the rendezvous.
-  name: {{ include "datascaler-run.fullname" . }}-0
-  namespace: {{ .root.Release.Namespace }}
+  name: "{{ include "datascaler-run.fullname" . }}-0"
+  namespace: {{ .root.Release.Namespace | quote }}
   labels:
     {{- include "datascaler-run.labels" . | nindent 4 }}
 spec:
@@ -70,7 +72,7 @@ spec:
   # The others look for worker 0 from their first second on.
   publishNotReadyAddresses: true
   selector:
-    batch.kubernetes.io/job-name: {{ include "datascaler-run.fullname" . }}
+    batch.kubernetes.io/job-name: {{ include "datascaler-run.fullname" . | quote }}
     batch.kubernetes.io/job-completion-index: "0"
   ports:
     - name: rendezvous
@@ -115,7 +117,7 @@ spec:
   value: "{{ include "datascaler-run.fullname" . }}-0:{{ include "datascaler-run.rendezvousPort" . }}"
 # Without an id of their own, all runs have the same.
 - name: PET_RDZV_ID
-  value: {{ include "datascaler-run.fullname" . }}
+  value: {{ include "datascaler-run.fullname" . | quote }}
 - name: PET_RDZV_CONF
   value: join_timeout={{ int64 $train.joinTimeoutSeconds }},last_call_timeout={{ int64 $train.lastCallTimeoutSeconds }}
 # torchrun's default is 0: the first lost worker would end the run.

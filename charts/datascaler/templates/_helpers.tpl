@@ -8,7 +8,7 @@
 
 {{- define "datascaler.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "datascaler.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "datascaler.ownLabels" -}}

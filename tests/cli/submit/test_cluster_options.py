@@ -10,7 +10,7 @@ import pytest
 from datascaler.cli.submit.cluster_options import ALL, FLAGS, ClusterFlag, flags_of
 from datascaler.cli.submit.options import COMMON, VERBS
 from tests.charts.render import RUN_CHART
-from tests.cli.submitting import refused, values_of, verbs
+from tests.cli.submitting import objects_of, refused, values_of, verbs
 
 SCHEMA = json.loads((RUN_CHART / "values.schema.json").read_text())
 DIGEST = "sha256:" + "0123456789abcdef" * 4
@@ -215,6 +215,22 @@ def test_a_file_that_can_not_be_read_is_a_usage_error_in_one_line(flag: str, con
         (["--gpu-resource", "gpu"], "'/gpu/resource'"),
         (["--memory", "64 GB"], "'/resources/memory'"),
         (["--image-pull-policy", "Sometimes"], "'/image/pullPolicy'"),
+        (["--env", "A B=x"], "'A B' can't be the name of a variable"),
+        (["--secret-env", "A B=s:k"], "'A B' can't be the name of a variable"),
+        (["--label", "a b=c"], "'a b' can't be a key"),
+        (["--toleration", ""], "--toleration '' names no taint"),
+        (["--toleration", ":NoSchedule"], "--toleration ':NoSchedule' names no taint"),
+        (["--deadline", "1e19"], "'/activeDeadlineSeconds'"),
+        (["--ttl", "1e19"], "'/ttlSecondsAfterFinished'"),
+        (["--grace-period", "1e19"], "'/terminationGracePeriodSeconds'"),
+        (["--memory", "64"], "'/resources/memory'"),
+        (["--memory", "0Gi"], "'/resources/memory'"),
+        (["--shm-size", "16"], "'/shmSize'"),
+        (["--scratch-size", "1"], "'/scratchSize'"),
+        (["--namespace", ".."], "a namespace can't be called '..'"),
+        (["--service-account", "a\n  hostNetwork: true"], "'/serviceAccountName'"),
+        (["--values", '{"completions": 5}'], "--values says completions: 5, which is for --count to say"),
+        (["--values", '{"logs": "s3://l"}'], "--values says logs: s3://l, which is for --logs to say"),
         (["--parallelism", "2", "--max-failed-indexes", "2"], "maxFailedIndexes is 2, more than completions (1)"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -228,3 +244,33 @@ def test_flags_of_another_kind_of_run_are_unknown() -> None:
     assert "No such option '--workers'" in refused("score", "--workers", "2")
     assert "No such option '--parallelism'" in refused("train", "--parallelism", "2")
     assert all(flag.name != "--launcher-image" for flag in flags_of("train"))
+
+
+def test_a_finished_run_may_stay_for_ever() -> None:
+    [job] = objects_of("score", "--ttl", "never")
+    assert "ttlSecondsAfterFinished" not in job["spec"]
+    assert objects_of("score", "--ttl", "0")[0]["spec"]["ttlSecondsAfterFinished"] == 0
+
+
+def test_one_process_that_is_asked_for_is_one() -> None:
+    [job] = objects_of("train", "--gpus", "8", "--nproc-per-node", "1")
+    assert job["spec"]["nprocPerNode"] == "1"
+    assert objects_of("train", "--gpus", "8")[0]["spec"]["nprocPerNode"] == "8"
+
+
+@pytest.mark.parametrize("text", ["dol$lar", "dol$$lar", "$(HOME)", "$$(HOME)", "$", "a$(b"])
+def test_pods_see_dollars_as_they_were_typed(text: str) -> None:
+    """Kubernetes takes two for one, and `$(X)` for a variable."""
+    [job] = objects_of("subset", "--subset-name", text, "--env", f"A={text}")
+    [container] = job["spec"]["template"]["spec"]["containers"]
+    word = container["command"][container["command"].index("--subset-name") + 1]
+    variable = next(each["value"] for each in container["env"] if each["name"] == "A")
+    assert word == variable == text.replace("$", "$$")
+
+
+def test_pictures_in_texts_reach_the_pods() -> None:
+    """YAML knows no pairs of escapes, as JSON has them for such."""
+    assert values_of("score", "--annotation", "note=🙂\u2028")["annotations"] == {"note": "🙂\u2028"}
+    assert objects_of("score", "--annotation", "note=🙂\ufeff")[0]["metadata"]["annotations"]["note"] == "🙂\ufeff"
+    for odd in ("\udcff", "\x85"):
+        assert "a character that no manifest can" in refused("score", "--annotation", f"note={odd}")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from datascaler.cluster.kube.api_paths import path_of
 from datascaler.cluster.kube.names import check_name, default_name, handle, split_handle
 from datascaler.errors import ConfigError
 
@@ -67,3 +68,10 @@ def test_a_handle_is_read_back() -> None:
 def test_what_is_no_handle_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="write NAMESPACE/NAME or NAME"):
         split_handle(text)
+
+
+@pytest.mark.parametrize("text", ["../twin", "../..", "a..b/x", "A/x", "-a/x", f"{'a' * 64}/x", "a_b/x"])
+def test_what_is_no_namespace_becomes_no_path(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"handle|namespace"):
+        split_handle(text)
+    assert path_of("Job", "..", "../x") == "/apis/batch/v1/namespaces/%2E%2E/jobs/..%2Fx"

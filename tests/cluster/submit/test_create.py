@@ -1,5 +1,7 @@
 """Submitting: validated first, each run whole or not at all, and the same twice is once."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from datascaler.cluster.kube.api_paths import path_of
 from datascaler.cluster.kube.chart_values import merged_values
 from datascaler.cluster.submit.create import check_by_server, rehearse, send
 from datascaler.cluster.submit.submission import Submission, describe_submission
-from datascaler.errors import ClusterError
+from datascaler.errors import ClusterError, OtherRunError
 from tests.cluster.replay import Answer, Query, Replay, recorded_answer
 
 JOBS, SERVICES = path_of("Job", "ml"), path_of("Service", "ml")
@@ -208,3 +210,21 @@ def test_the_servers_dry_run_of_what_is_there(server: Replay, api: Api) -> None:
     # Before a run is made anew its objects are looked at as if they were not there.
     check_by_server(api, described(TRAIN | {"suspend": True}))
     assert sorted(posts(server)) == [("jobs", True), ("services", True)]
+
+
+def test_submits_at_once_are_one_run(server: Replay, api: Api) -> None:
+    """All of them find nothing, and all of them create."""
+    submission, everybody = described(SWEEP, "s"), Barrier(3)
+    with ThreadPoolExecutor(3) as executor:
+        sent = list(executor.map(lambda _: send(api, submission, ready=lambda: (everybody.wait(), None)[1]), range(3)))
+    made = [name for each in sent for name in each.created]
+    assert sorted(made) == sorted(submission.run_names)
+    assert {len(each.created) + len(each.present) for each in sent} == {20}
+    assert len(server.objects[JOBS]) == len(server.objects[SERVICES]) == 20
+
+
+def test_another_run_that_was_faster_is_not_taken_for_ours(server: Replay, api: Api) -> None:
+    ours, theirs = described(SCORE, "s"), described(SCORE | {"shmSize": "1Gi"}, "s")
+    with pytest.raises(OtherRunError, match="shmSize"):
+        send(api, ours, ready=lambda: server.add(theirs.objects[0]))
+    assert len(server.objects[JOBS]) == 1

@@ -36,4 +36,5 @@ def list_command(cluster: "Cluster", verb: str | None, as_json: bool) -> None:
         columns = ("name", "verb", "state", "succeeded", "failed", "wanted", "created")
         print_table([{column: getattr(state, column) for column in columns} for state in states])
     else:
+        look.require_namespace(cluster.api, cluster.namespace)
         note(f"no runs in namespace {cluster.namespace}")

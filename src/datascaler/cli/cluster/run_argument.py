@@ -25,7 +25,9 @@ def in_cluster(command: Callable[..., Any]) -> Callable[..., Any]:
     def connected(*, namespace: str | None, context: str | None, kubeconfig: str | None, **options: Any) -> Any:
         from datascaler.cluster.kube.connect import connect
 
-        return command(cluster=connect(namespace, context, kubeconfig), **options)
+        with config_errors_are_usage_errors():
+            cluster = connect(namespace, context, kubeconfig)
+        return command(cluster=cluster, **options)
 
     return _with(WHERE, connected)
 

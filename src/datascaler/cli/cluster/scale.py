@@ -27,4 +27,5 @@ def scale(cluster: "Cluster", name: str, pods: int) -> None:
     from datascaler.cluster.act.scale import scale_run as act
 
     before, after = act(cluster.api, cluster.namespace, name, pods)
-    note(f"{cluster.namespace}/{name}: {before} -> {after} pods")
+    here = f"{cluster.namespace}/{name}"
+    note(f"{here}: {before} -> {after} pods" + ("" if after else f": paused; `datascaler scale {here} N` goes on"))

@@ -1,6 +1,7 @@
 """The cluster flags of `datascaler submit`: each is one key of the chart's values, and nothing else."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from datascaler.errors import ConfigError
 from datascaler.safe_text import shown
 
 ALL = ("score", "subset", "train", "sweep", "eval", "pipeline")
+_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _INDEXED, _TRAINING = ("score", "eval"), ("train", "sweep")
 
 
@@ -38,7 +41,11 @@ class ClusterFlag:
 
 def _pairs(items: Iterable[str]) -> dict[str, str]:
     """`KEY=VALUE` each."""
-    return dict(_split(item, "=", "KEY=VALUE") for item in items)
+    pairs = dict(_split(item, "=", "KEY=VALUE") for item in items)
+    for key in pairs:
+        if not _KEY.fullmatch(key):
+            raise click.UsageError(f"{key!r} can't be a key; write NAME or DOMAIN/NAME")
+    return pairs
 
 
 def _split(text: str, at: str, form: str) -> tuple[str, str]:
@@ -48,6 +55,11 @@ def _split(text: str, at: str, form: str) -> tuple[str, str]:
     return before, after
 
 
+def _require_variable(name: str) -> None:
+    if not _VARIABLE.fullmatch(name):
+        raise click.UsageError(f"{name!r} can't be the name of a variable; use letters, digits and _")
+
+
 def _environment(items: Iterable[str]) -> dict[str, str]:
     """`NAME=VALUE`, or `NAME` for the value that it has here."""
     values = {}
@@ -55,6 +67,7 @@ def _environment(items: Iterable[str]) -> dict[str, str]:
         name, given, value = item.partition("=")
         if not given and name not in os.environ:
             raise click.UsageError(f"--env {name}: it is not set here; write {name}=VALUE")
+        _require_variable(name)
         values[name] = value if given else os.environ[name]
     return values
 
@@ -69,6 +82,7 @@ def _secret_environment(items: Iterable[str]) -> dict[str, Any]:
     values = {}
     for item in items:
         name, reference = _split(item, "=", "NAME=SECRET:KEY")
+        _require_variable(name)
         secret, key = _split(reference, ":", "NAME=SECRET:KEY")
         values[name] = {"secretKeyRef": {"name": secret, "key": key}}
     return values
@@ -80,6 +94,8 @@ def _tolerations(items: Iterable[str]) -> list[dict[str, str]]:
     for item in items:
         taint, _, effect = item.partition(":")
         key, equal, value = taint.partition("=")
+        if not _KEY.fullmatch(key):
+            raise click.UsageError(f"--toleration {item!r} names no taint; write KEY[=VALUE][:EFFECT]")
         one = {"key": key, "operator": "Equal", "value": value} if equal else {"key": key, "operator": "Exists"}
         found.append(one | ({"effect": effect} if effect else {}))
     return found
@@ -110,6 +126,16 @@ def _text_of(path: str, flag: str) -> str:
         raise click.UsageError(f"{flag} {path}: {error}") from None
 
 
+class _Span(click.ParamType[Any]):
+    """A count, or the word never."""
+
+    name = "integer"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value == "never" else COUNT.convert(value, param, ctx)
+
+
+_SPAN = _Span()
 _FILE = click.Path(exists=True, dir_okay=False)
 
 FLAGS = (
@@ -149,7 +175,7 @@ FLAGS = (
     ClusterFlag("--annotation", "annotations", "KEY=VALUE on the run.", _pairs, multiple=True),
     ClusterFlag("--pod-overlay", "podOverlay", "YAML laid over the pod template.", _overlay, type=_FILE),
     ClusterFlag("--deadline", "activeDeadlineSeconds", "Seconds until the run is stopped.", type=COUNT),
-    ClusterFlag("--ttl", "ttlSecondsAfterFinished", "Seconds until a finished run is deleted.", type=COUNT),
+    ClusterFlag("--ttl", "ttlSecondsAfterFinished", "Seconds until a finished run is deleted, or never.", type=_SPAN),
     ClusterFlag("--grace-period", "terminationGracePeriodSeconds", "Seconds to stop in.", type=COUNT),
     ClusterFlag("--suspend", "suspend", "Create it without starting it.", type=bool),
 )

@@ -69,6 +69,9 @@ def submit_pipeline(**given: Any) -> None:
     # All of them, before the first: a wrong flag of the last is found now.
     for line in steps.outlook():
         note(line)
+    if cluster:
+        # And what the server refuses of any of them, before hours are spent on those before it.
+        steps.rehearse(cluster.api)
     if cluster and given["wait"] and given["dry_run"] == "none":
         _drive(cluster, steps, given)
         return

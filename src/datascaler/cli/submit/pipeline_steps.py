@@ -18,6 +18,7 @@ from datascaler.spec.sweep import AXES, SweepSpec, point_arguments
 from datascaler.spec.train import TrainSpec
 
 if TYPE_CHECKING:
+    from datascaler.cluster.kube.api import Api
     from datascaler.cluster.kube.surroundings import Surroundings
     from datascaler.cluster.submit.request import Spec
     from datascaler.cluster.submit.submission import Submission
@@ -82,6 +83,13 @@ class PipelineSteps:
         yield f"pipeline  {self.namespace}/{self.name}: {' -> '.join(self.specs)}"
         for verb, spec in self.specs.items():
             yield from outlook(self.describe(verb), spec)
+
+    def rehearse(self, api: "Api") -> None:
+        """Raises StepRefusedError where the server would refuse a step; nothing is created."""
+        from datascaler.cluster.act.run_step import rehearse_step
+
+        for verb in self.specs:
+            rehearse_step(api, verb, self.describe(verb), may_differ=verb == "train" and "sweep" in self.specs)
 
     def with_best_point(self) -> "PipelineSteps":
         """The same, training at the best point of the sweep, which is complete."""

@@ -3,12 +3,13 @@
 What is finished is the only state, so the same pipeline, started again, goes on where it stopped.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from datascaler.cluster.act.cancel import delete_runs
-from datascaler.cluster.kube.api import Api
+from datascaler.cluster.kube.api import Api, is_passing
 from datascaler.cluster.kube.api_paths import PYTORCHJOB
-from datascaler.cluster.submit.create import Sent, send
+from datascaler.cluster.submit.create import Sent, check_by_server, rehearse, send
 from datascaler.cluster.submit.submission import Submission
 from datascaler.cluster.watch.state import RunState, State
 from datascaler.cluster.watch.status import find_cluster_runs, look
@@ -16,10 +17,13 @@ from datascaler.cluster.watch.wait import exit_code, summary_line, wait_for
 from datascaler.errors import (
     DatascalerError,
     NotFinishedError,
+    OtherRunError,
     PartlyFailedError,
+    RefusedError,
     RunCancelledError,
     RunFailedError,
     RunNotFoundError,
+    StepRefusedError,
 )
 
 _ERRORS: dict[int, type[DatascalerError]] = {
@@ -46,7 +50,8 @@ def carry_out(
     Raises RunFailedError, PartlyFailedError or RunCancelledError if the step does not succeed, NotFinishedError if it
     takes more than `timeout` seconds.
     """
-    send_anew(api, submission, say)
+    with _refusals_named(verb, submission):
+        send_anew(api, submission, say)
     ended = wait_for(api, namespace, submission.name, timeout=timeout, say=lambda line: say(f"{verb}: {line}"))
     _end_what_starts_again(api, namespace, submission.name, ended, say)
     code = exit_code(ended)
@@ -56,6 +61,25 @@ def carry_out(
         f"step {verb} ({namespace}/{submission.name}) did not succeed: {summary_line(ended)}; "
         "when that is mended, the same submit goes on from here"
     )
+
+
+def rehearse_step(api: Api, verb: str, submission: Submission, *, may_differ: bool = False) -> None:
+    """Raises what creating the step would raise, and creates nothing. may_differ: what is there already, too: the best
+    point of a sweep is not known before."""
+    with _refusals_named(verb, submission):
+        (check_by_server if may_differ else rehearse)(api, submission)
+
+
+@contextmanager
+def _refusals_named(verb: str, submission: Submission) -> Iterator[None]:
+    """What no retry will change ends the driver for good, and says which step it is about."""
+    try:
+        yield
+    except (RefusedError, OtherRunError) as error:
+        # A quota may have room again when the steps before are done.
+        if (is_passing(error) and isinstance(error, RefusedError)) or "exceeded quota" in str(error):
+            raise
+        raise StepRefusedError(f"step {verb} ({submission.namespace}/{submission.name}) can't run: {error}") from error
 
 
 def send_anew(api: Api, submission: Submission, say: Callable[[str], None] = lambda _: None) -> Sent:

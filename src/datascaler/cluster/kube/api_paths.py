@@ -1,6 +1,7 @@
 """URL paths of the API, and the kinds of objects that runs are made of."""
 
 from typing import Any
+from urllib.parse import quote
 
 Json = dict[str, Any]
 """An object, as the API gives and takes it."""
@@ -27,7 +28,16 @@ OPERATOR = "/apis/kubeflow.org/v1"
 
 def path_of(kind: str, namespace: str, name: str = "") -> str:
     group, plural = _FOLDERS[kind]
-    return f"/{group}/namespaces/{namespace}/{plural}" + (f"/{name}" if name else "")
+    return f"{namespace_path(namespace, group)}/{plural}" + (f"/{_segment(name)}" if name else "")
+
+
+def namespace_path(namespace: str, group: str = "api/v1") -> str:
+    return f"/{group}/namespaces/{_segment(namespace)}"
+
+
+def _segment(name: str) -> str:
+    """A name as one part of a path, whatever it is."""
+    return quote(name, safe="").replace(".", "%2E") if name in (".", "..") else quote(name, safe="")
 
 
 def path_of_object(found: Json) -> str:

@@ -40,15 +40,28 @@ def render(name: str, namespace: str, values: Mapping[str, Any], kubernetes: str
     """
     command = [helm_program(), "template", name, str(chart_folder(RUN_CHART)), "--namespace", namespace]
     command += ["--kube-version", kubernetes] if kubernetes else []
-    # JSON is YAML, and quick to write.
-    given = json.dumps(values)
+    given = as_yaml(values)
     try:
-        done = subprocess.run([*command, "--values", "-"], input=given, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*command, "--values", "-"], input=given, capture_output=True, encoding="utf-8", check=False
+        )
     except OSError as error:
         raise ClusterError(f"helm can't be started: {command[0]}: {error.strerror}") from error
     if done.returncode:
         raise ConfigError(f"the values of run {name} were refused: {_plain(done.stderr)}")
     return done.stdout
+
+
+def as_yaml(values: Any) -> str:
+    """JSON, which is YAML and quick to write; but YAML has no pairs of escapes for one character, and fewer plain ones.
+
+    Raises ConfigError for what is no text in UTF-8, and for the control characters that YAML takes for ends of lines.
+    """
+    text = json.dumps(values, ensure_ascii=False)
+    if lone := re.search("[\x7f-\x9f\ud800-\udfff]", text):
+        around = text[max(0, lone.start() - 20) : lone.end() + 20].encode("ascii", "backslashreplace").decode()
+        raise ConfigError(f"a value holds a character that no manifest can: ...{around}...")
+    return re.sub("[\u2028\u2029\ufeff\ufffe\uffff]", lambda odd: f"\\u{ord(odd[0]):04x}", text)
 
 
 def objects_of(text: str) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from datascaler.cluster.kube.chart_values import differences
 from datascaler.cluster.kube.names import INSTANCE, RUN, VALUES, handle
 from datascaler.cluster.submit.submission import Submission
 from datascaler.cluster.watch.state import run_state
-from datascaler.errors import ClusterError, RefusedError
+from datascaler.errors import ClusterError, OtherRunError, RefusedError
 
 _AT_A_TIME = 8
 
@@ -46,10 +46,11 @@ def send(
     new = [group for run, group in groups.items() if run not in found]
     if new:
         ready()
-    _create_all(api, new, say)
+    meanwhile = _create_all(api, new, say)
     _complete(api, submission, {run: (found[run], groups[run]) for run in found}, say)
     unqueued = [answer[0]["metadata"]["name"] for answer in answers if _not_held(answer[0])]
-    return Sent([group[0]["metadata"]["name"] for group in new], list(found.values()), unqueued)
+    names = [name for group in new if (name := group[0]["metadata"]["name"]) not in meanwhile]
+    return Sent(names, [*found.values(), *meanwhile.values()], unqueued)
 
 
 def rehearse(api: Api, submission: Submission) -> None:
@@ -84,13 +85,16 @@ def _validated(
         return found, list(executor.map(lambda group: [_post(api, each, dry_run=True) for each in group], new))
 
 
-def _create_all(api: Api, groups: list[list[Json]], say: Callable[[str], None]) -> None:
-    """Each group whole or not at all. The first failure stops what has not begun."""
+def _create_all(api: Api, groups: list[list[Json]], say: Callable[[str], None]) -> dict[str, Json]:
+    """Each group whole or not at all; the runs that somebody else made meanwhile. The first failure stops what has not
+    begun."""
+    meanwhile: dict[str, Json] = {}
     with ThreadPoolExecutor(_AT_A_TIME) as executor:
         creations = [executor.submit(_create_group, api, group) for group in groups]
         try:
             for made, each in enumerate(as_completed(creations), start=1):
-                each.result()
+                if theirs := each.result():
+                    meanwhile[theirs["metadata"]["name"]] = theirs
                 if len(groups) > 1 and (made % 100 == 0 or made == len(groups)):
                     say(f"created {made:,} of {len(groups):,}")
         except ClusterError as error:
@@ -108,6 +112,7 @@ def _create_all(api: Api, groups: list[list[Json]], say: Callable[[str], None]) 
         raise ClusterError(
             f"{made:,} of {len(groups):,} runs were created; the same submit goes on with the others: {failure}"
         ) from failure
+    return meanwhile
 
 
 def _complete(
@@ -125,7 +130,7 @@ def _complete(
         existing, (owner, *_) = present[run]
         for each in group:
             if (each["kind"], each["metadata"]["name"]) not in there:
-                _post(api, _owned(each, owner | {"metadata": existing["metadata"]}))
+                _post_part(api, each, owner | {"metadata": existing["metadata"]})
                 say(f"{run}: {each['kind']} {each['metadata']['name']} was gone, and is made again")
 
 
@@ -154,13 +159,13 @@ def _require_same(existing: Json, wanted: Json) -> None:
     name = handle(wanted["metadata"]["namespace"], wanted["metadata"]["name"])
     record = existing["metadata"].get("annotations", {}).get(VALUES)
     if record is None:
-        raise ClusterError(f"{name} exists, and was not made by `datascaler submit`; give another --name")
+        raise OtherRunError(f"{name} exists, and was not made by `datascaler submit`; give another --name")
     if existing["metadata"].get("deletionTimestamp"):
         raise ClusterError(f"{name} is being deleted; try again when it is gone")
     before, after = json.loads(record), json.loads(wanted["metadata"]["annotations"][VALUES])
     changed = [f"{key}: {_short(old)} -> {_short(new)}" for key, old, new in differences(before, after)]
     if changed:
-        raise ClusterError(
+        raise OtherRunError(
             f"{name} exists with another spec; give another --name, or `datascaler cancel {name}` first:", *changed
         )
 
@@ -171,15 +176,40 @@ def _short(value: Any) -> str:
     return "(unset)" if value is None else json.dumps(value)
 
 
-def _create_group(api: Api, group: list[Json]) -> None:
-    """The owner, then what belongs to it, so that deleting the owner deletes all."""
-    owner = _post(api, group[0])
+def _create_group(api: Api, group: list[Json]) -> Json | None:
+    """The owner, then what belongs to it, so that deleting the owner deletes all. The run that another submit has made
+    in the meantime, of the same values."""
+    meanwhile = None
+    try:
+        owner = _post(api, group[0])
+    except RefusedError as error:
+        if error.status != 409:
+            raise
+        owner = meanwhile = api.get(path_of_object(group[0])) | {
+            "kind": group[0]["kind"],
+            "apiVersion": group[0]["apiVersion"],
+        }
+        _require_same(owner, group[0])
     try:
         for each in group[1:]:
-            _post(api, _owned(each, owner))
+            _post_part(api, each, owner)
     except ClusterError:
-        api.delete(path_of_object(group[0]))
+        if meanwhile is None:
+            api.delete(path_of_object(group[0]))
         raise
+    return meanwhile
+
+
+def _post_part(api: Api, part: Json, owner: Json) -> None:
+    """What belongs to a run; another submit of the same may have been faster."""
+    try:
+        _post(api, _owned(part, owner))
+    except RefusedError as error:
+        if error.status != 409:
+            raise
+        there = api.get(path_of_object(part))["metadata"].get("ownerReferences") or ()
+        if owner["metadata"]["uid"] not in [each["uid"] for each in there]:
+            raise
 
 
 def _owned(part: Json, owner: Json) -> Json:

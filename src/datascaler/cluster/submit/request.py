@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from datascaler.cluster.kube.chart_values import Values, merged_values
-from datascaler.cluster.kube.names import check_name, default_name
+from datascaler.cluster.kube.names import check_name, check_namespace, default_name
 from datascaler.cluster.kube.surroundings import Surroundings
 from datascaler.cluster.submit.submission import Submission, render_submission
 from datascaler.cluster.submit.values import (
@@ -19,6 +19,7 @@ from datascaler.cluster.submit.values import (
     sweep_values,
     train_values,
 )
+from datascaler.errors import ConfigError
 from datascaler.spec.evaluate import EvalSpec
 from datascaler.spec.pipeline import PipelineSpec
 from datascaler.spec.score import ScorePart
@@ -67,7 +68,10 @@ def name_of(verb: str, spec: Spec, words: Sequence[str]) -> str:
 
 def describe_request(request: Request, namespace: str, around: Surroundings) -> Submission:
     """Raises ConfigError for local paths, and for what the chart refuses."""
+    check_namespace(namespace)
     own = _VALUES[request.verb](request.name, request.words, request.spec, request.logs)
+    for given in request.files:
+        _require_unsaid(given, own)
     values = merged_values(around.defaults, *request.files, own, request.flags)
     if not around.has_operator and own["kind"] == "train" and not values.get("train", {}).get("backend"):
         values["train"] = {**values.get("train", {}), "backend": "job"}
@@ -77,3 +81,20 @@ def describe_request(request: Request, namespace: str, around: Surroundings) -> 
     if request.logs:
         require_url("--logs", request.logs, mounted=mounts)
     return render_submission(request.name, namespace, values, around.kubernetes)
+
+
+_SAID_BY = {
+    "completions": "--count",
+    "logs": "--logs",
+    "name": "--name",
+    "kind": "the verb",
+    "runs": "the verb's flags",
+}
+
+
+def _require_unsaid(given: Mapping[str, Any], own: Values) -> None:
+    """What the command line decides is not to be said otherwise in a file, where nobody would heed it."""
+    for key in given.keys() & own.keys():
+        if given[key] != own[key]:
+            flags = _SAID_BY.get(key, "the verb's flags")
+            raise ConfigError(f"--values says {key}: {given[key]}, which is for {flags} to say; leave it out there")

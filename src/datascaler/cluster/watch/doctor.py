@@ -9,6 +9,7 @@ from datascaler.cluster.kube.api import Api
 from datascaler.cluster.kube.api_paths import path_of
 from datascaler.cluster.kube.defaults import CONFIG_MAP, has_operator, read_defaults
 from datascaler.cluster.kube.helm import helm_program
+from datascaler.cluster.watch.status import require_namespace
 from datascaler.errors import DatascalerError, StorageError
 
 _NEEDED = {
@@ -53,6 +54,7 @@ def _try(check: str, act: Callable[[], str]) -> Finding:
 def _rights(api: Api, namespace: str) -> Finding:
     """Asks the server what we may do; needs no right of its own."""
     try:
+        require_namespace(api, namespace)
         answer = _review(api, "SelfSubjectRulesReview", {"namespace": namespace})
         rules = answer.get("resourceRules") or []
         missing = [

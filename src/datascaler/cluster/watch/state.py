@@ -12,6 +12,7 @@ class State(StrEnum):
     PENDING = "pending"
     QUEUED = "queued"
     SUSPENDED = "suspended"
+    PAUSED = "paused"
     RUNNING = "running"
     RESTARTING = "restarting"
     SUCCEEDED = "succeeded"
@@ -121,6 +122,8 @@ def _job_state(job: Json) -> tuple[State, str]:
             return (State.PARTLY_FAILED if some else State.FAILED), _sentence(condition)
     if "Suspended" in true:
         return _held(job)
+    if job["spec"].get("parallelism") == 0 and not status.get("active"):
+        return State.PAUSED, f"no pods at a time; `datascaler scale {job['metadata']['name']} N` goes on with N"
     if status.get("ready") or "SuccessCriteriaMet" in true:
         return State.RUNNING, ""
     return State.PENDING, ""

@@ -5,11 +5,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from datascaler.cluster.kube.api import PAGE, Api
-from datascaler.cluster.kube.api_paths import JOB, PYTORCHJOB, RUN_KINDS, Json, path_of
+from datascaler.cluster.kube.api_paths import JOB, PYTORCHJOB, RUN_KINDS, Json, namespace_path, path_of
 from datascaler.cluster.kube.names import INSTANCE, PART_OF, PIPELINE, RUN, handle
 from datascaler.cluster.watch.reason import last_end, permanent_failure, why_events, why_pods, why_workload
 from datascaler.cluster.watch.state import RunState, State, missing_pods, run_label, run_state
-from datascaler.errors import RefusedError, RunNotFoundError
+from datascaler.errors import ClusterError, RefusedError, RunNotFoundError
 
 
 def list_runs(api: Api, namespace: str, selector: str = PART_OF) -> list[Json]:
@@ -34,6 +34,15 @@ def find_cluster_runs(api: Api, namespace: str, name: str) -> list[Json]:
             f"(`datascaler list --namespace {namespace}` shows what is there)"
         )
     return found
+
+
+def require_namespace(api: Api, namespace: str) -> None:
+    """Raises ClusterError where the server says that there is none; not everybody may ask it."""
+    try:
+        api.get(namespace_path(namespace))
+    except RefusedError as error:
+        if error.status == 404 and f'namespaces "{namespace}" not found' in str(error):
+            raise ClusterError(f"there is no namespace {namespace}; check --namespace and --context") from error
 
 
 def list_pods(api: Api, namespace: str, name: str, *, ended_well: bool = False) -> list[Json]:
@@ -72,7 +81,7 @@ def _telling_pods(api: Api, job: RunState) -> list[Json]:
 
 
 def _explained(api: Api, run: Json, state: RunState, pods: list[Json], now: datetime) -> RunState:
-    if state.state in (State.SUCCEEDED, State.CANCELLED):
+    if state.state in (State.SUCCEEDED, State.CANCELLED, State.PAUSED):
         return state
     if state.state in (State.FAILED, State.PARTLY_FAILED):
         said = why_pods(pod for pod in pods if pod["status"].get("phase") == "Failed")
