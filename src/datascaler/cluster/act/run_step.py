@@ -79,7 +79,9 @@ def _refusals_named(verb: str, submission: Submission) -> Iterator[None]:
         # A quota may have room again when the steps before are done.
         if (is_passing(error) and isinstance(error, RefusedError)) or "exceeded quota" in str(error):
             raise
-        raise StepRefusedError(f"step {verb} ({submission.namespace}/{submission.name}) can't run: {error}") from error
+        said, *more = error.args
+        step = f"step {verb} ({submission.namespace}/{submission.name})"
+        raise StepRefusedError(f"{step} can't run: {said}", *more) from error
 
 
 def send_anew(api: Api, submission: Submission, say: Callable[[str], None] = lambda _: None) -> Sent:
