@@ -31,6 +31,8 @@ class SubsetSpec:
     formats: tuple[str, ...] = ("npy", "pkl")
     subset_name: str | None = field(default=None, metadata=about(place="scores"))
     """The subset's name, in place of METHOD-fFRACTION."""
+    overwrite: bool = False
+    """Replace a subset of that name which was chosen otherwise."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "method", self.method.lower() if self.method else None)

@@ -55,6 +55,37 @@ def test_random_is_named_after_its_seed_and_does_not_look_at_scores(tmp_path: Pa
     assert kept != UIDS[15:]
 
 
+def test_a_name_that_is_taken_by_another_choice_is_refused(tmp_path: Path) -> None:
+    out = score_pool(str(tmp_path))
+    base = f"{out}/subsets/a"
+    select_subset(out, fraction="0.3", method="clip", formats=("npy", "txt"), name="a")
+    # The same again, in another format, stands beside it.
+    select_subset(out, fraction="0.3", method="clip", formats=("pkl",), name="a")
+    assert len({len(read_subset(f"{base}.{suffix}")) for suffix in ("npy", "txt", "pkl")}) == 1
+    for other, what in (
+        ({"fraction": "0.5"}, "fraction is 0.3 there and 0.5 now"),
+        ({"top": 9}, "top is None there and 9 now"),
+        ({"threshold": 0.5}, "asked_threshold is None there and 0.5 now"),
+        ({"fraction": "0.3", "compat": "datacomp"}, "compat is None there and datacomp now"),
+    ):
+        with pytest.raises(ConfigError, match=f"a.json is of another choice: {what}; choose another --subset-name"):
+            select_subset(out, method="clip", name="a", **other)
+    made = select_subset(out, fraction="0.5", method="clip", name="a", formats=("npy",), overwrite=True)
+    assert made.recipe["kept_rows"] == len(read_subset(f"{base}.npy")) == 15
+    # Nothing of the other subset is left to be taken for this one's.
+    assert [storage.exists(f"{base}.{suffix}") for suffix in ("npy", "txt", "pkl")] == [True, False, False]
+    recipe = read_recipe(f"{base}.npy")
+    assert recipe is not None
+    assert recipe["formats"] == ["npy"]
+
+
+def test_scores_under_a_name_of_their_own_are_named(tmp_path: Path) -> None:
+    out = score_pool(str(tmp_path))
+    Path(f"{out}/scores/clip-x-00000000").rename(f"{out}/scores/mine")
+    with pytest.raises(ConfigError, match=r"the clip scores in .* have a name of their own: add --score-name mine"):
+        select_subset(out, fraction="0.3", method="clip")
+
+
 def test_scores_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
     out = score_pool(str(tmp_path), skip="b.tar")
     with pytest.raises(ConfigError, match=r"1 of 3 shards have no scores yet \(first: .*/b\.parquet\)"):

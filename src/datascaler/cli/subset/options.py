@@ -46,6 +46,7 @@ subset_options = spec_options(
         help="Files to write: npy, pkl, trie, txt, parquet. For pkl and trie all uids must fit in memory, as strings.",
     ),
     _flag("subset_name", help="Name of the files below OUTPUT_DIR/subsets, in place of METHOD-fFRACTION."),
+    _flag("overwrite", is_flag=True, help="Replace a subset of that name which was chosen otherwise."),
 )
 
 

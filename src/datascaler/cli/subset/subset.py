@@ -49,6 +49,7 @@ def subset(as_json: bool, **options: Any) -> None:
         formats=spec.formats,
         name=spec.subset_name,
         seed=spec.seed,
+        overwrite=spec.overwrite,
     )
     result = {
         "files": made.files,

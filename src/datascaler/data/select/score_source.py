@@ -1,6 +1,7 @@
 """Whose scores a subset is chosen by: one method's tables, random numbers in their place, or a mix of several."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,11 +70,23 @@ def find_score_id(output_dir: str, method: str) -> str:
     found = [storage.basename(url) for url in score_folders(output_dir)]
     fitting = [name for name in found if method == RANDOM or name.startswith(f"{method}-")]
     if not fitting:
+        named = [name for name in found if _method_of(output_dir, name) == method]
+        if named:
+            names = " | ".join(named)
+            raise ConfigError(f"the {method} scores in {output_dir} have a name of their own: add --score-name {names}")
         there = ", ".join(found) or "none"
         raise ConfigError(f"no {method} scores in {output_dir} (there: {there}): run `datascaler score` first")
     if len(fitting) > 1 and method != RANDOM:
         raise ConfigError(f"several {method} scores in {output_dir}: choose with --score-name {' | '.join(fitting)}")
     return fitting[0]
+
+
+def _method_of(output_dir: str, score_id: str) -> str:
+    """The method of the tables of a score-id, by the first one's footer; empty where none can be read."""
+    for info in storage.list_files(tables_folder(output_dir, score_id), ".parquet", recursive=True)[:1]:
+        with suppress(ConfigError):
+            return read_footer(info.url).method
+    return ""
 
 
 def _complete_tables(output_dir: str, score_id: str, shards: list[Shard]) -> tuple[str, list[str], Footer]:

@@ -52,6 +52,7 @@ def select_subset(
     formats: Sequence[str] = ("npy", "pkl"),
     name: str | None = None,
     seed: int = 0,
+    overwrite: bool = False,
 ) -> MadeSubset:
     """Keep the best rows of the pool that was scored into `output_dir`, by one `method`'s scores or by a `mix`.
 
@@ -70,6 +71,7 @@ def select_subset(
         compat: `datacomp` keeps all ties at the threshold of a fraction, as DataComp's own script does.
         formats: of `npy`, `pkl`, `trie`, `txt` and `parquet`.
         name: of the files; by default `<method>-f<fraction>`, `-top<rows>` or `-t<threshold>`.
+        overwrite: replace a subset of that name which was chosen otherwise, in all its formats.
 
     Returns the files, the plan's URL, the recipe (with `kept_rows`, `threshold`, ...) and the coverage.
 
@@ -91,7 +93,8 @@ def select_subset(
     source = _source(output_dir, method, score_name, _mix_rule(mix, weights), seed)
     shards = source.shards
     base = storage.join(output_dir, "subsets", name or _default_name(source.method, rule, seed))
-    _refuse_other_scores(base, source)
+    if not overwrite:
+        _refuse_another_choice(base, source, rule)
     with storage.scratch_folder() as scratch:
         with progress((source.measure_passes + rule.passes) * len(shards), "subset", unit="table") as bar:
             pool = source.open(scratch, bar.update)
@@ -135,14 +138,36 @@ def _default_name(method: str, rule: SelectRule, seed: int) -> str:
     return f"{method}-{rule.short_name}" + (f"-s{seed}" if method == RANDOM else "")
 
 
-def _refuse_other_scores(base: str, source: ScoreSource) -> None:
-    """The default name does not say which of a method's models chose; a subset of another is not overwritten."""
+def _refuse_another_choice(base: str, source: ScoreSource, rule: SelectRule) -> None:
+    """The default name does not say which of a method's models chose, and one that is given says nothing: a subset that
+    was chosen otherwise is not overwritten.
+    """
     recipe = read_recipe(f"{base}.npy")
-    if recipe and recipe.get("score_id") != source.score_id:
+    if not recipe:
+        return
+    if recipe.get("score_id") != source.score_id:
         raise ConfigError(
             f"{base}.json was made from the scores {recipe.get('score_id')}, not {source.score_id}: "
             "choose a --subset-name"
         )
+    asked = {"method": source.method, "seed": source.recipe.get("seed"), **_asked(rule)}
+    for name, value in asked.items():
+        if recipe.get(name) != value:
+            raise ConfigError(
+                f"{base}.json is of another choice: {name} is {recipe.get(name)} there and {value} now; choose another "
+                "--subset-name, or add --overwrite"
+            )
+
+
+def _asked(rule: SelectRule) -> dict[str, Any]:
+    """The rule in the words of a recipe. Where it is no fraction, the recipe has one that came of it."""
+    asked = {"top": rule.top, "asked_threshold": rule.threshold, "compat": rule.compat}
+    return asked | ({} if rule.fraction is None else {"fraction": _fraction_text(rule.fraction)})
+
+
+def _fraction_text(fraction: Fraction) -> str:
+    """As --fraction takes it: a decimal where that is exact, else a/b."""
+    return format_fraction(fraction).replace("-", "/")
 
 
 def _refuse_large_sets(rows: int, formats: Sequence[str]) -> None:
@@ -159,8 +184,7 @@ def _recipe(selection: Selection, rule: SelectRule, source: ScoreSource, kept_ui
     fraction = rule.fraction or Fraction(selection.kept, selection.rows)
     return {
         "method": source.method,
-        # As --fraction takes it: a decimal where that is exact, else a/b.
-        "fraction": format_fraction(fraction).replace("-", "/"),
+        "fraction": _fraction_text(fraction),
         **rule.recipe,
         "threshold": selection.threshold,
         "rows": selection.rows,

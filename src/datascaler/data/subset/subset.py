@@ -81,6 +81,7 @@ def write_subset(
     before = _read_record(f"{base}.npy") or {}
     files = _file_digests(before) if before.get("digest") == digest else {}
     there = before.get("formats", []) if before.get("digest") == digest else []
+    stale = [] if before.get("digest") == digest else before.get("formats", [])
     urls = []
     for name in formats:
         url = f"{base}.{name}"
@@ -88,6 +89,10 @@ def write_subset(
             _FORMATS[name].write(file, uids)
             files[name] = _digest_of(file)
         urls.append(url)
+    # Files of another subset would pass for this one's.
+    for name in FORMATS:
+        if name in stale and name not in formats and storage.exists(f"{base}.{name}"):
+            storage.remove(f"{base}.{name}")
     listed = [name for name in FORMATS if name in {*formats, *there}]
     storage.publish_record(f"{base}.json", {**(recipe or {}), "digest": digest, "formats": listed, _FILES: files})
     return urls
