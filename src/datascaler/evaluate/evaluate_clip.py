@@ -14,8 +14,9 @@ from datascaler.errors import (
     TryAgainError,
 )
 from datascaler.evaluate.evaluate_tasks import evaluate_tasks
+from datascaler.evaluate.own_sets import tasks_of
 from datascaler.evaluate.summary import EvalSummary
-from datascaler.evaluate.tasks import load_tasks, select_tasks
+from datascaler.evaluate.tasks import select_tasks
 from datascaler.models.load import load_clip
 from datascaler.spec.evaluate import EvalSpec
 
@@ -53,9 +54,9 @@ def evaluate_clip(spec: EvalSpec, say: _Say = lambda _: None) -> list[dict[str, 
         >>> f"{row['scored']} of {row['of']}", "average_38" in row
         ('1 of 38', False)
     """
-    listed = load_tasks(spec.task_dir)
+    listed, data_dir = tasks_of(spec.task_dir, spec.data_dir)
     options: dict[str, Any] = {
-        "data_dir": spec.data_dir,
+        "data_dir": data_dir,
         "tasks": select_tasks(listed, spec.tasks),
         "listed": listed,
         "precision": spec.precision,

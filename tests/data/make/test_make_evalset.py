@@ -96,7 +96,7 @@ def test_an_old_set_is_replaced_only_when_told(classes: Path, tmp_path: Path) ->
         make_classification_set(str(classes), target)
     write_retrieval_set(target, [(picture(), "png", ["a"])], overwrite=True)
     names = sorted(str(path.relative_to(target)) for path in (tmp_path / "set").rglob("*") if path.is_file())
-    assert names == ["dataset_type.txt", "test/0.tar", "test/nshards.txt"]
+    assert names == ["dataset_type.txt", "tasklist.yml", "test/0.tar", "test/nshards.txt"]
 
 
 def test_the_writer_checks_labels_and_sizes(tmp_path: Path) -> None:

@@ -83,7 +83,9 @@ def make_retrieval_set(
 
 
 def _is_image(path: str) -> bool:
-    return PurePosixPath(path).suffix.lower().lstrip(".") in IMAGE_SUFFIXES
+    """By its name; not what begins with a dot, as the files that macOS puts beside others."""
+    is_hidden = path.startswith(".") or "/." in path
+    return not is_hidden and PurePosixPath(path).suffix.lower().lstrip(".") in IMAGE_SUFFIXES
 
 
 def _classnames(url: str | None, folders: list[str]) -> list[str]:

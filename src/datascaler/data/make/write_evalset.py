@@ -4,9 +4,11 @@ OUT/classnames.txt                            one a line; the line number is the
 OUT/zeroshot_classification_templates.txt     one a line, with {c} where the class name goes
 OUT/dataset_type.txt                          "retrieval"; absent for classification
 OUT/test/0.tar ...                            s0000000.png + s0000000.cls (or .txt: a caption a line)
+OUT/tasklist.yml                              its row of a task list, by which `datascaler eval` finds it
 OUT/test/nshards.txt
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -76,7 +78,7 @@ def write_classification_set(
     storage.publish_text(storage.join(output_dir, "classnames.txt"), "\n".join(names) + "\n")
     storage.publish_text(storage.join(output_dir, "zeroshot_classification_templates.txt"), "\n".join(lines) + "\n")
     shards = _write_shards(output_dir, _members(items, label_member, tally), images_per_shard)
-    _finish(output_dir, shards)
+    _finish(output_dir, shards, {"size": tally.images, "num_classes": len(names), "main_metric": "acc1"})
     return EvalsetWritten(output_dir, shards, tally.images, len(names), 0, tally.failures)
 
 
@@ -100,7 +102,7 @@ def write_retrieval_set(
     _start(output_dir, images_per_shard, overwrite)
     storage.publish_text(storage.join(output_dir, "dataset_type.txt"), "retrieval\n")
     shards = _write_shards(output_dir, _members(items, caption_member, tally), images_per_shard)
-    _finish(output_dir, shards)
+    _finish(output_dir, shards, {"size": tally.images, "main_metric": "mean_recall@1"})
     return EvalsetWritten(output_dir, shards, tally.images, 0, tally.captions, tally.failures)
 
 
@@ -147,12 +149,16 @@ def _start(output_dir: str, images_per_shard: int, overwrite: bool) -> None:
     # Without its manifest the old set is no set; its tars beyond the new last one must not look like part of it.
     for info in storage.list_files(storage.join(output_dir, "test")):
         storage.remove(info.url)
-    for name in ("dataset_type.txt", "classnames.txt", "zeroshot_classification_templates.txt"):
+    for name in ("dataset_type.txt", "classnames.txt", "zeroshot_classification_templates.txt", "tasklist.yml"):
         if storage.exists(storage.join(output_dir, name)):
             storage.remove(storage.join(output_dir, name))
 
 
-def _finish(output_dir: str, shards: int) -> None:
+def _finish(output_dir: str, shards: int, columns: dict[str, object]) -> None:
+    name = storage.basename(output_dir)
+    # JSON is YAML.
+    row = json.dumps({name: {"name": name, **columns}}, ensure_ascii=False)
+    storage.publish_text(storage.join(output_dir, "tasklist.yml"), row + "\n")
     storage.publish_text(storage.join(output_dir, "test", "nshards.txt"), f"{shards}\n")
 
 
