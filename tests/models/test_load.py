@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import pytest
@@ -58,3 +59,46 @@ def test_weights_files_for_a_named_architecture(tmp_path: Path) -> None:
     torch.save({"state_dict": torch.nn.Linear(1, 1)}, tmp_path / "module.pt")
     with pytest.raises(ConfigError, match=r"module\.pt was refused: it holds more than weights"):
         load_clip("ViT-Mini-8-48", f"{tmp_path}/module.pt")
+
+
+@pytest.mark.parametrize("suffix", ["pt", "bin", "safetensors"])
+def test_weights_as_training_loops_save_them(tmp_path: Path, suffix: str) -> None:
+    """Below a name, beside an epoch, with the prefixes of torch.compile, of distributed wrappers and of frameworks."""
+    torch.manual_seed(0)
+    register_configs()
+    model = open_clip.create_model("ViT-Mini-8-48", pretrained=None)
+    weights = model.state_dict()
+
+    def named(prefix: str, inner: str = "") -> dict[str, torch.Tensor]:
+        return {prefix + name.replace("visual.", f"visual.{inner}"): value for name, value in weights.items()}
+
+    files: list[Any] = [named("module."), named("_orig_mod."), named("module._orig_mod."), named("_orig_mod.module.")]
+    files += [named("", "_orig_mod."), named("model.")]
+    if suffix != "safetensors":
+        files += [{"model": named("")}, {"epoch": 3, "state_dict": named("module."), "optimizer": {"lr": 0.1}}]
+        files += [{"epoch": 3, "model": named("module._orig_mod.")}, {"module": {"model": named("")}, "step": 5}]
+        files += [{"model_state_dict": named("_orig_mod.")}]
+    for number, content in enumerate(files):
+        path = tmp_path / f"{number}.{suffix}"
+        if suffix == "safetensors":
+            safetensors.torch.save_file(content, path)
+        else:
+            torch.save(content, path)
+        assert load_clip("ViT-Mini-8-48", str(path)).weights_hash == weights_hash(model), number
+
+
+def test_what_does_not_fit_is_named_and_counted(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    register_configs()
+    weights = open_clip.create_model("ViT-Mini-8-48", pretrained=None).state_dict()
+    del weights["logit_scale"]
+    weights["text_projection"] = torch.zeros(3, 5)
+    torch.save({**weights, "extra": torch.zeros(1)}, tmp_path / "w.pt")
+    expected = r"w\.pt does not fit ViT-Mini-8-48: tensors: 1 missing \(logit_scale\); 1 unexpected \(extra\); "
+    with pytest.raises(
+        ConfigError, match=expected + r"1 of another size \(text_projection \[3, 5\] in place of \[\d+, \d+\]\)"
+    ):
+        load_clip("ViT-Mini-8-48", f"{tmp_path}/w.pt")
+    torch.save({"other.weight": torch.zeros(1)}, tmp_path / "other.pt")
+    with pytest.raises(ConfigError, match=r"tensors: \d+ missing \(\S+, \S+, \S+, \.\.\.\); 1 unexpected \(other"):
+        load_clip("ViT-Mini-8-48", f"{tmp_path}/other.pt")

@@ -9,6 +9,7 @@
 
 import difflib
 import hashlib
+import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from PIL import Image
 from torch import Tensor
 
 from datascaler import storage
-from datascaler.errors import ConfigError, DatascalerError, first_line
+from datascaler.errors import ConfigError, DatascalerError
 from datascaler.models.arch import known_archs
 from datascaler.models.device import choose_device
 from datascaler.models.loaded import LoadedClip
@@ -30,11 +31,17 @@ from datascaler.models.openai_layout import is_torchscript, readable_weights, sa
 from datascaler.models.quick_gelu import SUFFIX, config_of_tag, quick_gelu_config
 from datascaler.models.run_weights import is_run_checkpoint, model_of_run, newest_checkpoint, read_checkpoint
 from datascaler.models.tokenize import Tokenize, tokenizer_for
+from datascaler.spec.train import TrainSpec
 from datascaler.tools.foreign_warnings import refuse_wrong_results
 
 Preprocess = Callable[[Image.Image], Tensor]
 LOCAL_DIR, HUB = "local-dir:", "hf-hub:"
 _WEIGHT_SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
+_KEYS = re.compile(r"(Missing|Unexpected) key\(s\) in state_dict: (.+?)\.\s*$", re.MULTILINE)
+_SIZES = re.compile(r"size mismatch for (\S+): .*?torch\.Size\((\[.*?\])\).*?torch\.Size\((\[.*?\])\)")
+_EXAMPLES = 3
+_LONGEST_REASON = 600
+_log = logging.getLogger(__name__)
 
 
 def load_clip(
@@ -104,6 +111,7 @@ def _from_url(model: str | None, url: str, device: torch.device) -> LoadedClip:
         )
     content = _run_content(checkpoint)
     if content is not None:
+        _warn_of_unfinished(checkpoint, content)
         clip = model_of_run(content)
         if model and model != clip.arch:
             raise ConfigError(f"{checkpoint} is of a run of {clip.arch}, not of {model}: leave out --model")
@@ -121,6 +129,14 @@ def _from_url(model: str | None, url: str, device: torch.device) -> LoadedClip:
         built, preprocess = _create(config, str(path), force_quick_gelu=is_openai)
         _refuse_other_sizes(built, path, f"{checkpoint} does not fit {model}")
         return _loaded(built, preprocess, tokenizer_for(config), model, device, config)
+
+
+def _warn_of_unfinished(checkpoint: str, content: dict[str, Any]) -> None:
+    """A filter, or a score, of a run that goes on is another one tomorrow."""
+    spec = TrainSpec.from_record(content["spec"])
+    seen, wanted = content.get("samples_seen", 0), spec.steps * spec.batch_size
+    if seen < wanted:
+        _log.warning("%s is of a run that is not complete: it has seen %s of %s samples", checkpoint, seen, wanted)
 
 
 def _run_content(checkpoint: str) -> dict[str, Any] | None:
@@ -158,7 +174,26 @@ def _load_errors(kind: type[DatascalerError], problem: str) -> Iterator[None]:
     except (DatascalerError, MemoryError):
         raise
     except Exception as error:
-        raise kind(f"{problem}: {first_line(error)}") from error
+        raise kind(f"{problem}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """What a library says, on one line: which tensors do not fit, and how many, or its first words."""
+    text = str(error)
+    faults = []
+    for what, names in _KEYS.findall(text):
+        keys = [name.strip().strip('"') for name in names.split(",")]
+        faults.append(f"{len(keys)} {what.lower()} ({_some(keys)})")
+    if sizes := [f"{name} {saved} in place of {built}" for name, saved, built in _SIZES.findall(text)]:
+        faults.append(f"{len(sizes)} of another size ({_some(sizes)})")
+    if faults:
+        return f"tensors: {'; '.join(faults)}"
+    words = " ".join(text.split()) or type(error).__name__
+    return words if len(words) <= _LONGEST_REASON else f"{words[:_LONGEST_REASON]} ..."
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_EXAMPLES]) + ", ..." * (len(names) > _EXAMPLES)
 
 
 def _loaded(

@@ -1,6 +1,8 @@
-"""Weights files as OpenAI released its CLIPs: a TorchScript archive, or a state dict with the same extra numbers.
+"""Weights files that open_clip does not read as they are, made into some that it does.
 
-Such weights were trained with QuickGELU, which nothing else in a file says: names and shapes are those of every ViT.
+OpenAI released its CLIPs as TorchScript archives, or as state dicts with extra numbers. Such weights were trained with
+QuickGELU, which nothing else in a file says: names and shapes are those of every ViT. And training loops save a state
+dict below a name of their own, with the prefixes of what the model was wrapped in.
 """
 
 import pickle
@@ -15,7 +17,7 @@ from typing import IO, Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from datascaler import storage
@@ -23,6 +25,10 @@ from datascaler.errors import ConfigError, first_line
 
 MARKS = ("input_resolution", "context_length", "vocab_size")
 """Numbers that OpenAI's state dicts hold beside the weights."""
+_WRAPPERS = ("state_dict", "model", "model_state_dict", "module")
+"""Names that people save a state dict under, beside the epoch and the optimizer."""
+_COMPILED, _PREFIXES = "_orig_mod.", ("module.", "model.")
+"""What torch.compile writes into names, and what distributed wrappers and training frameworks write before them."""
 _MASK = "attn_mask"
 """The causal mask, which some archives hold; it follows from the architecture."""
 
@@ -34,6 +40,8 @@ def readable_weights(file: Path) -> Iterator[tuple[Path, bool]]:
     Raises ConfigError for an archive that holds more than modules and tensors.
     """
     weights = openai_weights(file)
+    is_openai = weights is not None
+    weights = weights or _unwrapped_weights(file)
     if weights is None:
         yield file, False
         return
@@ -41,7 +49,7 @@ def readable_weights(file: Path) -> Iterator[tuple[Path, bool]]:
         plain = folder / "weights.safetensors"
         with storage.named_full_disk():
             save_file(weights, plain)
-        yield plain, True
+        yield plain, is_openai
 
 
 def openai_weights(file: Path) -> dict[str, Tensor] | None:
@@ -57,6 +65,26 @@ def openai_weights(file: Path) -> dict[str, Tensor] | None:
         for name, value in weights.items()
         if isinstance(value, Tensor) and name not in MARKS and not name.endswith(_MASK)
     }
+
+
+def _unwrapped_weights(file: Path) -> dict[str, Tensor] | None:
+    """The weights of a file whose wrapper or prefixes open_clip does not know; None for every other file."""
+    if file.suffix == ".safetensors":
+        with safe_open(file, framework="pt") as opened:
+            content: Any = dict.fromkeys(opened.keys())
+    else:
+        content = torch.load(file, map_location="meta", weights_only=True)
+    if not isinstance(content, Mapping):
+        return None
+    # What open_clip finds: a state dict below this name or none, and one prefix of a distributed wrapper.
+    inner = content.get("state_dict", content)
+    if isinstance(inner, Mapping) and {str(name).removeprefix("module.") for name in inner} == set(
+        _state_dict(content)
+    ):
+        return None
+    loaded = load_file(file) if file.suffix == ".safetensors" else torch.load(file, "cpu", weights_only=True)
+    # Of tied weights each needs memory of its own.
+    return {name: value.clone() for name, value in _state_dict(loaded).items() if isinstance(value, Tensor)} or None
 
 
 def is_torchscript(file: Path | IO[bytes]) -> bool:
@@ -79,12 +107,18 @@ def saved_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _state_dict(content: Any) -> dict[str, Any]:
-    """The state dict as open_clip finds it: alone or beside others, with or without a wrapper's prefix."""
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
+    """The state dict, alone or beside others, without the prefixes of what the model was wrapped in."""
+    while isinstance(content, Mapping):
+        inner = next((content[name] for name in _WRAPPERS if isinstance(content.get(name), Mapping)), None)
+        if inner is None:
+            break
+        content = inner
     if not isinstance(content, Mapping):
         return {}
-    return {str(name).removeprefix("module."): value for name, value in content.items()}
+    named = {str(name).replace(_COMPILED, "").removeprefix("module."): value for name, value in content.items()}
+    while prefix := next((each for each in _PREFIXES if named and all(name.startswith(each) for name in named)), None):
+        named = {name.removeprefix(prefix): value for name, value in named.items()}
+    return named
 
 
 def _archive_weights(path: Path) -> dict[str, Tensor]:
