@@ -1,5 +1,6 @@
 """Grids: ranking, resuming, points that diverge, several nodes."""
 
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
@@ -10,7 +11,7 @@ import torch
 
 from datascaler import storage
 from datascaler.data.runs.run_folder import finished, run_url, start_run
-from datascaler.data.runs.sweep_results import collect_sweep, sweep_results_url
+from datascaler.data.runs.sweep_results import SweepPoint, SweepResult, collect_sweep, sweep_results_url
 from datascaler.errors import BadInputError, ConfigError, DatascalerError, StorageError
 from datascaler.spec.sweep import AXES, grid
 from datascaler.spec.train import TrainSpec
@@ -47,6 +48,32 @@ def test_the_grid() -> None:
     assert points[-1] == replace(base, lr=2e-3, weight_decay=0.2, warmup_steps=5)
     with pytest.raises(ConfigError, match="the same point twice"):
         grid(base, lrs=[1e-3, 1.0000001e-3])
+
+
+def result_of(losses: dict[float, float | None], batch_size: int = 64) -> SweepResult:
+    points = [SweepPoint(lr, 0.2, 1, f"run-{lr}", loss) for lr, loss in losses.items()]
+    points.sort(key=lambda point: math.inf if point.train_loss is None else point.train_loss)
+    return SweepResult(points, "sweep.json", 0, batch_size)
+
+
+def test_a_best_point_that_is_none_to_go_on_with_is_doubted() -> None:
+    assert result_of({1e-4: 3.0, 2e-4: 2.0, 4e-4: 2.5}).doubts == []
+    assert result_of({1e-4: 2.0}).doubts == []
+    doubtful: list[tuple[dict[float, float | None], str]] = [
+        (
+            {1e-4: 1.0, 2e-4: 2.0, 4e-4: 2.5},
+            "0.0001, is the lowest of the grid: a better one may",
+        ),
+        # A point that diverged is no end.
+        (
+            {1e-4: 3.0, 2e-4: 2.0, 4e-4: None},
+            "0.0002, is the highest of the grid: a better one may",
+        ),
+        ({1e-4: 4.15, 2e-4: 4.16, 4e-4: 4.19}, "each of the 3 points is about ln(batch size) = 4.16, as by chance"),
+    ]
+    for losses, what in doubtful:
+        (doubt,) = result_of(losses).doubts
+        assert what in doubt
 
 
 def test_sweeps_of_one_architecture_do_not_overwrite_each_other() -> None:

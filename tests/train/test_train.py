@@ -25,6 +25,7 @@ from datascaler.data.runs.run_folder import RunSummary, finished, run_url
 from datascaler.data.subset.subset import write_subset
 from datascaler.errors import BadInputError, ConfigError, DatascalerError, DivergedError, StorageError
 from datascaler.models.load import load_clip
+from datascaler.models.run_weights import newest_checkpoint
 from datascaler.spec.train import TrainSpec
 from datascaler.train import train_clip as run_module
 from datascaler.train.checkpoint import Checkpoints, Progress
@@ -37,6 +38,7 @@ from tests.train.runs import (
     checkpoint_of,
     differing_weights,
     largest_difference,
+    make_pool,
     make_pool_with_faults,
     metrics_of,
     tiny_spec,
@@ -381,6 +383,45 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(pool: str, tmp_path: 
     assert checkpoint_of(run_url(spec))["samples_seen"] == saved * BATCH
     assert finished(run_url(spec)) is None
     assert all(math.isfinite(row["loss"]) for row in metrics_of(run_url(spec)))
+
+
+def test_a_run_that_is_not_complete_is_used_with_a_word_and_under_its_own_name(
+    done: tuple[TrainSpec, RunSummary, list[str]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, summary, _ = done
+    assert load_clip(pretrained=summary.run).arch == ARCH
+    assert "not complete" not in caplog.text
+    content = checkpoint_of(summary.run)
+    torch.save(content | {"samples_seen": 36}, tmp_path / "step_00000003.pt")
+    load_clip(pretrained=f"{tmp_path}/step_00000003.pt")
+    assert "is of a run that is not complete: it has seen 36 of 96 samples" in caplog.text
+    with pytest.raises(ConfigError, match=rf"is of a run of {ARCH}, not of ViT-B-32: leave out --model"):
+        load_clip("ViT-B-32", summary.run)
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        (1, "the last step left weights that are not finite: try a lower --lr or more --warmup"),
+        (2, "the loss is nan, for the step before left weights that are not finite: try a lower"),
+    ],
+)
+def test_weights_that_a_step_spoils_are_never_kept(pool: str, tmp_path: Path, steps: int, message: str) -> None:
+    spec = tiny_spec(pool, str(tmp_path), lr=1e39, warmup_steps=0, train_num_samples=steps * BATCH)
+    with pytest.raises(DivergedError, match=message):
+        train_clip(spec)
+    assert (finished(run_url(spec)), newest_checkpoint(run_url(spec))) == (None, None)
+    with pytest.raises(DivergedError, match=rf"step {steps}: {message}"):
+        train_clip(spec)
+
+
+def test_what_would_waste_the_hours_is_said_before_them(tmp_path: Path) -> None:
+    pool = make_pool(str(tmp_path / "pool"), samples=8, samples_per_shard=8)
+    said: list[str] = []
+    train_clip(tiny_spec(pool, str(tmp_path / "out"), train_num_samples=BATCH, warmup_steps=7), say=said.append)
+    warnings = [line for line in said if line.startswith("warning")]
+    assert "a batch of 12 is more than the 8 samples: pairs meet copies of themselves in it" in warnings[0]
+    assert "the run has 1 steps and its warm-up 7: the learning rate still rises when it ends" in warnings[1]
 
 
 def test_checkpoints_by_the_clock(pool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

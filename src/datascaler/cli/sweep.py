@@ -48,6 +48,8 @@ def sweep(nproc_per_node: int, collect: bool, as_json: bool, **options: Any) -> 
         from datascaler.sweep.sweep_runs import sweep_runs
 
         result = show_finished(lambda: sweep_runs(points, nproc_per_node, note), partial(_show, as_json=as_json))
+    for doubt in result.doubts:
+        note(f"warning: {doubt}")
     if result.unfinished:
         note(f"{result.unfinished} of {len(result.points)} points are neither complete nor diverged")
         raise click.exceptions.Exit(PartlyFailedError.exit_code)

@@ -26,6 +26,7 @@ from datascaler.models.optimizer import load_optimizer_state
 from datascaler.models.roles import table_hash
 from datascaler.models.run_weights import SavedCheckpoint, publish_list, read_checkpoint, run_files, sound_checkpoints
 from datascaler.spec.train import TrainSpec
+from datascaler.train.step import finite_weights
 
 KEEP_NEWEST = 2
 
@@ -78,6 +79,10 @@ class Checkpoints:
         load_optimizer_state(self._optimizer, content["optimizer"])
         torch.set_rng_state(content["rng"])
         return Progress(content["samples_seen"], content["substituted"])
+
+    def are_finite(self) -> bool:
+        """Whether what would be saved has no weight that is NaN or infinite."""
+        return finite_weights(self._model)
 
     def save(self, step: int, at: Progress) -> str:
         """Publish the checkpoint, then the list of those to keep, then drop the others. Returns its URL."""

@@ -79,7 +79,8 @@ class Recorder:
         if step % self._spec.log_every_steps == 0 or step == self._spec.steps:
             self._bar.set_postfix(loss=f"{loss:.3f}", lr=f"{lr:.2g}")
             self._log.add(self._row(step, loss, lr))
-        if step in self._save_steps or save_now or self._overdue():
+        # What is spoiled is not kept: the next step says so.
+        if (step in self._save_steps or save_now or self._overdue()) and self._checkpoints.are_finite():
             self._lease.check()
             self._log.publish()
             self._checkpoint = self._checkpoints.save(step, self._at)

@@ -49,6 +49,7 @@ class TrainStep:
         totals = torch.tensor([share.item(), batch.substituted, stop_requested()], device=self._world.device)
         loss, substituted, stop = sum_numbers(totals, self._world).tolist()
         if not math.isfinite(loss):
+            self.require_finite_weights(f"the loss is {loss}, for the step before left weights that are not finite")
             raise DivergedError(
                 f"the loss is {loss} at learning rate {lr:.3g}; nothing was updated: try a lower --lr or more --warmup"
             )
@@ -58,6 +59,11 @@ class TrainStep:
         with torch.no_grad():
             self._logit_scale.clamp_(0, MAX_LOGIT_SCALE)
         return StepResult(loss, int(substituted), stop > 0)
+
+    def require_finite_weights(self, problem: str) -> None:
+        """Raise DivergedError where a weight is NaN or infinite. All ranks have the same, so all find the same."""
+        if not finite_weights(self._model):
+            raise DivergedError(f"{problem}: try a lower --lr or more --warmup")
 
     def backward(self, images: Tensor, tokens: Tensor, global_batch: int) -> Tensor:
         """uint8 [n, 3, H, W], tokens [n, L] -> this rank's share of the loss; gradients are left on the parameters."""
@@ -82,3 +88,8 @@ class TrainStep:
         has_bf16 = device == "cuda" and torch.cuda.is_bf16_supported()
         wanted = self._spec.precision == "bf16" or (self._spec.precision == "auto" and has_bf16)
         return torch.autocast(device, dtype=torch.bfloat16, enabled=wanted)
+
+
+def finite_weights(model: torch.nn.Module) -> bool:
+    """Whether no weight is NaN or infinite."""
+    return all(bool(weight.isfinite().all()) for weight in model.parameters())

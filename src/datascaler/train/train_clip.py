@@ -108,6 +108,8 @@ def train_clip(spec: TrainSpec, command: str = "", say: Callable[[str], None] = 
             lr = learning_rate(spec.lr, at.samples_seen, spec.batch_size, spec.warmup_steps, spec.train_num_samples)
             try:
                 result = step(batch, lr)
+                if number == spec.steps:  # no further step would meet what this one spoiled
+                    step.require_finite_weights("the last step left weights that are not finite")
             except DivergedError as error:
                 if world.is_main:
                     record_divergence(spec, number, str(error))
@@ -172,6 +174,16 @@ def _outlook(
         if data.passes > 1:
             yield f"          an epoch reads it {data.passes} times, so that copies of a sample are drawn apart"
     yield f"steps     {spec.steps:,} of {spec.batch_size:,} samples on {world.size} process(es), {world.device.type}"
+    if data.samples and data.samples < spec.batch_size:
+        yield (
+            f"warning   a batch of {spec.batch_size:,} is more than the {data.samples:,} samples: pairs meet copies of "
+            "themselves in it, as negatives"
+        )
+    if spec.warmup_steps >= spec.steps:
+        yield (
+            f"warning   the run has {spec.steps:,} steps and its warm-up {spec.warmup_steps:,}: the learning rate "
+            "still rises when it ends (--warmup)"
+        )
     if at.samples_seen:
         yield f"resuming  at {at.samples_seen:,} samples"
         if spec.no_plan:

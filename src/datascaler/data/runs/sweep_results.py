@@ -11,6 +11,9 @@ from datascaler.data.runs.run_folder import divergence, finished_run, run_url
 from datascaler.errors import ConfigError, DatascalerError, StorageError
 from datascaler.spec.train import TrainSpec
 
+_NEAR_CHANCE = 0.02
+"""Relative. A model that learns nothing gives each pair of a batch the same probability."""
+
 
 @dataclass(frozen=True, slots=True)
 class SweepPoint:
@@ -32,9 +35,31 @@ class SweepResult:
     unfinished: int = 0
     """Points that are neither complete nor diverged: trained again, they may still change the ranking."""
 
+    batch_size: int = 0
+
     @property
     def best(self) -> SweepPoint:
         return self.points[0]
+
+    @property
+    def doubts(self) -> list[str]:
+        """Why the best point may be none to go on with, a sentence each; empty where nothing speaks against it."""
+        losses = [point.train_loss for point in self.points if point.train_loss is not None]
+        lrs = sorted({point.lr for point in self.points if point.train_loss is not None})
+        chance = math.log(self.batch_size) if self.batch_size > 1 else 0.0
+        doubts = []
+        if losses and chance and all(abs(loss - chance) < _NEAR_CHANCE * chance for loss in losses):
+            doubts.append(
+                f"the loss of each of the {len(losses)} points is about ln(batch size) = {chance:.3g}, as by chance: "
+                "nothing was learnt, so the ranking means nothing"
+            )
+        elif len(lrs) > 1 and self.best.lr in (lrs[0], lrs[-1]):
+            end, other = ("lowest", "lower") if self.best.lr == lrs[0] else ("highest", "higher")
+            doubts.append(
+                f"the best learning rate, {self.best.lr:g}, is the {end} of the grid: a better one may lie beyond, so "
+                f"add {other} ones to --lrs"
+            )
+        return doubts
 
 
 def collect_sweep(specs: Sequence[TrainSpec], failures: Mapping[str, str] | None = None) -> SweepResult:
@@ -53,7 +78,7 @@ def collect_sweep(specs: Sequence[TrainSpec], failures: Mapping[str, str] | None
     if points[0].train_loss is None:
         error = DatascalerError(f"no point of the sweep is complete; the first: {points[0].failure}")
         raise error.after(SweepResult(points, url, unfinished))
-    return SweepResult(points, url, unfinished)
+    return SweepResult(points, url, unfinished, specs[0].batch_size)
 
 
 def _point_of(spec: TrainSpec, failure: str) -> tuple[SweepPoint, bool]:
