@@ -168,6 +168,12 @@ def test_a_sample_that_the_cut_left_incomplete_is_the_damaged_row() -> None:
     assert found[1].offset == members[3].offset
 
 
+def test_a_sample_whose_json_was_cut_off_gets_no_other_uid() -> None:
+    raw = tar_of((f"{n}.{suffix}", members_of(n)[suffix]) for n in range(2) for suffix in ("png", "txt", "json"))
+    json_member = list(walk_tar(io.BytesIO(raw)))[5]
+    assert [row.status for row in rows(raw[: json_member.end - 1])] == [status.OK, status.DAMAGED_TAR]
+
+
 def test_every_cut_gives_whole_rows_and_at_most_one_damaged() -> None:
     raw = shard_of(members_of(number) for number in range(3))
     whole = rows(raw)

@@ -108,8 +108,9 @@ def samples_of(groups: Iterable[Group], base: int = 0, first_row: int = 0, shard
         if group.members:
             sample = sample_of(row, group, shard)
             end = sample.offset + sample.length
-            # A group that is not whole belongs to the sample that the fault cut: one row for both.
-            if group.damage is None or sample.status == OK:
+            # A group that is not whole belongs to the sample that the fault cut: one row for both. What lacks its json
+            # may have lost it, and its uid with it.
+            if group.damage is None or (sample.status == OK and "json" in group.members):
                 yield sample
                 row += 1
                 start = end
