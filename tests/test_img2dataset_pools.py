@@ -13,7 +13,7 @@ import pytest
 from datascaler.cli.main import cli
 from datascaler.data.plan.compile_plan import build_plan
 from datascaler.data.pool.check_layout import PASSED_OVER
-from datascaler.data.pool.list_shards import HIDDEN, PACKED
+from datascaler.data.pool.list_shards import BEGINS_WITH_DOT, PACKED
 from datascaler.data.pool.samples import OF_CAPTION_AND_URL, OF_KEY_AND_SHARD
 from datascaler.data.pool.shards import find_shards
 from datascaler.data.pool.uids import join_uid, uid_hex
@@ -94,7 +94,7 @@ def test_what_machines_make_of_a_pool_is_the_same_pool(tmp_path: Path, machine: 
     junk = 0
     if machine == "macOS":
         data_dir = str(as_of_macos(pool, folder))
-        passed_over = {f"{folder}/._0000{number}.tar": HIDDEN for number in range(2)}
+        passed_over = {f"{folder}/._0000{number}.tar": BEGINS_WITH_DOT for number in range(2)}
         junk = 3 * SAMPLES + 4
     elif machine == "the hub's cache":
         data_dir = str(as_links(pool, folder))

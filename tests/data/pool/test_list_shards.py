@@ -10,7 +10,7 @@ import pytest
 
 from datascaler import storage
 from datascaler.data.pool import shards as shards_module
-from datascaler.data.pool.list_shards import ABSENT, DEEPER, HIDDEN, PACKED, find_tars
+from datascaler.data.pool.list_shards import ABSENT, DEEPER, BEGINS_WITH_DOT, PACKED, find_tars
 from datascaler.data.pool.shards import find_shards, list_pool, list_shards
 from datascaler.errors import ConfigError, NotFoundError
 
@@ -35,7 +35,7 @@ def test_nested_folders_are_found_where_nothing_lies_above(tmp_path: Path) -> No
         tmp_path, "part1/0.tar", "part0/images/0.tar", "part0/0.TAR", "part0/0.json", ".cache/9.tar", "a/._0.tar"
     )
     assert names(pool) == ["part0/0.TAR", "part0/images/0.tar", "part1/0.tar"]
-    assert passed_over(pool) == {".cache/9.tar": HIDDEN, "a/._0.tar": HIDDEN}
+    assert passed_over(pool) == {".cache/9.tar": BEGINS_WITH_DOT, "a/._0.tar": BEGINS_WITH_DOT}
 
 
 def test_what_lies_further_down_than_the_pool_is_named(tmp_path: Path) -> None:
@@ -51,13 +51,13 @@ def test_compressed_and_hidden_shards_are_named_once(tmp_path: Path, caplog: pyt
     shards_module._warn.cache_clear()
     pool = put(tmp_path, "0.tar", "._0.tar", "._1.tar", "1.tar.gz", "2.tgz", "3.tar.zst", "4.tar.json", "x.gz")
     assert passed_over(pool) == {
-        **dict.fromkeys(["._0.tar", "._1.tar"], HIDDEN),
+        **dict.fromkeys(["._0.tar", "._1.tar"], BEGINS_WITH_DOT),
         **dict.fromkeys(["1.tar.gz", "2.tgz", "3.tar.zst"], PACKED),
     }
     with caplog.at_level(logging.WARNING):
         assert [shard.name for shard in list_shards(pool)] == [shard.name for shard in find_shards(pool)] == ["0.tar"]
     (line,) = [record.getMessage() for record in caplog.records]
-    assert line == f"{pool}: passed over 5: 2 as ._0.tar ({HIDDEN}); 3 as 1.tar.gz ({PACKED})"
+    assert line == f"{pool}: passed over 5: 2 as ._0.tar ({BEGINS_WITH_DOT}); 3 as 1.tar.gz ({PACKED})"
 
 
 def test_only_compressed_shards_are_no_pool_and_the_error_says_so(tmp_path: Path) -> None:
@@ -173,4 +173,4 @@ def test_on_s3(s3_url: str) -> None:
         storage.publish_bytes(f"{s3_url}/{name}", bytes(1024))
     assert names(s3_url) == ["a/0.tar", "b/1.tar"]
     assert names(f"{s3_url}/*/?.tar") == names(f"{s3_url}/{{a,b}}") == names(f"{s3_url}/**") == ["a/0.tar", "b/1.tar"]
-    assert passed_over(s3_url) == {"a/._0.tar": HIDDEN, "b/2.tar.gz": PACKED}
+    assert passed_over(s3_url) == {"a/._0.tar": BEGINS_WITH_DOT, "b/2.tar.gz": PACKED}

@@ -14,7 +14,7 @@ from math import prod
 from datascaler import storage
 from datascaler.errors import ConfigError, StorageError
 
-HIDDEN = "its name begins with a dot, as of macOS's files beside others"
+BEGINS_WITH_DOT = "its name begins with a dot, as of macOS's files beside others"
 PACKED = "compressed: unpack it, for parts of it can't be read alone"
 DEEPER = "further down than the other shards: give DIR/** to take all"
 ABSENT = "not found"
@@ -48,7 +48,7 @@ class FoundTars:
         for info in infos:
             path = storage.relative_to(info.url, folder) if folder else info.url
             if path.startswith(".") or "/." in path:
-                self.passed_over[info.url] = HIDDEN
+                self.passed_over[info.url] = BEGINS_WITH_DOT
             elif path.endswith(_PACKED):
                 self.passed_over[info.url] = PACKED
             else:
