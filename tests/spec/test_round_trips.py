@@ -101,6 +101,7 @@ SUBSET: dict[str, Draw] = {
     "seed": SEED,
     "formats": lambda draw: tuple(draw.choices(["npy", "pkl", "trie", "txt"], k=draw.randint(1, 3))),
     "subset_name": maybe(text),
+    "overwrite": one_of(True, False),
 }
 EVAL: dict[str, Draw] = {
     **{name: maybe(text) for name in ("train_dir", "pretrained", "model", "task_dir", "output_dir", "scale", "method")},
