@@ -85,7 +85,7 @@ def damaged_pool(
         pool.uids.append(uids)
         pool.kinds.append(kind)
     pool.shards = find_shards(str(folder))
-    pool.good = [plain_samples(Path(shard.url).read_bytes()) for shard in pool.shards]
+    pool.good = [plain_samples(Path(shard.url).read_bytes(), shard.name) for shard in pool.shards]
     return pool
 
 

@@ -4,6 +4,7 @@ A tar is a row of blocks of 512 bytes: a header (name, size, checksum, type), th
 start until its end mark or the first thing that can't be right; nothing behind that is believed.
 """
 
+import hashlib
 import io
 import json
 import re
@@ -31,17 +32,25 @@ class PlainSample:
         return pixels_of(self.image) is not None
 
 
-def plain_samples(content: bytes) -> list[PlainSample]:
-    """A sample ends where the name changes up to its first dot, or a suffix comes again."""
+def plain_samples(content: bytes, shard: str = "") -> list[PlainSample]:
+    """A sample ends where the name changes up to its first dot, or a suffix comes again. What has no stem or no suffix
+    is of none. `shard` is the name of the tar.
+    """
     groups: list[tuple[str, dict[str, bytes]]] = []
-    for name, data in _members(content):
+    end = 0
+    for name, data, end in _members(content):  # noqa: B007 - the last one is looked at below
         folder, slash, base = name.rpartition("/")
-        stem, _, suffix = base.partition(".")
+        stem, dot, suffix = base.partition(".")
+        if not stem or not dot:
+            continue
         key, suffix = folder + slash + stem, suffix.lower()
         if not groups or groups[-1][0] != key or suffix in groups[-1][1]:
             groups.append((key, {}))
         groups[-1][1][suffix] = data
-    return [sample for key, members in groups if (sample := _sample(key, members))]
+    # Where the tar is cut, its last sample may have lost the json.
+    if groups and "json" not in groups[-1][1] and content[end : end + 1024].strip(b"\0"):
+        groups.pop()
+    return [sample for key, members in groups if (sample := _sample(key, members, shard))]
 
 
 def pixels_of(image: bytes) -> bytes | None:
@@ -57,13 +66,18 @@ def pixels_of(image: bytes) -> bytes | None:
         return None
 
 
-def _sample(key: str, members: dict[str, bytes]) -> PlainSample | None:
+def _sample(key: str, members: dict[str, bytes], shard: str) -> PlainSample | None:
     image = next((members[suffix] for suffix in IMAGES if suffix in members), b"")
     try:
-        record = json.loads(members["json"])
-        uid = record["uid"]
+        record = json.loads(members.get("json", b"{}"))
+        record = record if isinstance(record, dict) else {}
         caption = members["txt"].decode() if "txt" in members else record["caption"]
         caption.encode()
+        uid = record.get("uid")
+        if uid is None:
+            url = record.get("url")
+            made_of = caption + url if isinstance(url, str) and url else key.removeprefix("./") + shard
+            uid = hashlib.md5(made_of.encode()).hexdigest()
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
         return None
     if not image or not isinstance(uid, str) or not re.fullmatch("[0-9a-fA-F]{32}", uid, re.ASCII):
@@ -71,8 +85,8 @@ def _sample(key: str, members: dict[str, bytes]) -> PlainSample | None:
     return PlainSample(key, uid.lower(), image, caption)
 
 
-def _members(content: bytes) -> Iterator[tuple[str, bytes]]:
-    """Name and content of each regular file."""
+def _members(content: bytes) -> Iterator[tuple[str, bytes, int]]:
+    """Name and content of each regular file, and where it ends."""
     at, long_name, long_size = 0, None, None
     while at + 512 <= len(content):
         header = content[at : at + 512]
@@ -101,7 +115,7 @@ def _members(content: bytes) -> Iterator[tuple[str, bytes]]:
         elif kind not in b"gK":
             name = long_name if long_name else _name(header)
             if kind in b"\x0007" and not name.endswith(b"/"):
-                yield name.decode("utf-8", "surrogateescape"), data
+                yield name.decode("utf-8", "surrogateescape"), data, at
             long_name = long_size = None
 
 

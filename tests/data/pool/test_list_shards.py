@@ -10,7 +10,7 @@ import pytest
 
 from datascaler import storage
 from datascaler.data.pool import shards as shards_module
-from datascaler.data.pool.list_shards import ABSENT, DEEPER, BEGINS_WITH_DOT, PACKED, find_tars
+from datascaler.data.pool.list_shards import ABSENT, BEGINS_WITH_DOT, DEEPER, PACKED, find_tars
 from datascaler.data.pool.shards import find_shards, list_pool, list_shards
 from datascaler.errors import ConfigError, NotFoundError
 
