@@ -403,7 +403,8 @@ def test_a_result_without_its_main_metric_is_made_anew(
     url = storage.join(output_dir, "eval_results/wilds-fmow.json")
     record = storage.read_json(url)
     record["metrics"] = {name: record["metrics"][name] for name in ("acc1", "acc5")} | {"main_metric": None}
-    storage.publish_json(url, record | {"note": "not computed yet: acc_worst_region"})
+    record |= {"note": "not computed yet: acc_worst_region", "data": {"contents": {}, "seen": {}}}
+    storage.publish_json(url, record)
     done = _count_work(monkeypatch)
     assert evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=TASKS) == first
     assert done == ["wilds/fmow"]

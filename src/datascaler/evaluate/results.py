@@ -63,7 +63,7 @@ class Results:
     def require_same(self, task: Task, evalset: EvalSet | None) -> None:
         """Refuse a result of another task definition, or of other data, under this task's name."""
         record = self.records.get(task.key)
-        if record is None:
+        if record is None or "note" in record:
             return
         url = result_url(self.output_dir, task.slug)
         remedy = "overwrite the result or use a new --output-dir"
