@@ -29,7 +29,7 @@ NAMES = {
     *("open_plan", "PlanDataset"),
     *("ScoreSpec", "score_pool", "score_images"),
     *("TrainSpec", "datacomp_recipe", "train_clip", "build_clip", "load_clip"),
-    *("EvalSpec", "evaluate_clip", "compare_results", "DatascalerError"),
+    *("EvalSpec", "evaluate_clip", "compare_results", "forecast", "DatascalerError"),
 }
 HOMES: dict[str, str] = import_module("datascaler")._HOMES
 

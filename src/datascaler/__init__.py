@@ -22,6 +22,7 @@ _HOMES = {
     "EvalSpec": "datascaler.spec.evaluate",
     "evaluate_clip": "datascaler.evaluate.evaluate_clip",
     "compare_results": "datascaler.evaluate.compare_results",
+    "forecast": "datascaler.forecasting.forecast_runs",
     "DatascalerError": "datascaler.errors",
 }
 """What the package offers to other programs, and where it is. Imported when it is asked for: torch takes seconds."""

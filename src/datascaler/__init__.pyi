@@ -8,6 +8,7 @@ from datascaler.data.tables.open_pool import open_pool as open_pool
 from datascaler.errors import DatascalerError as DatascalerError
 from datascaler.evaluate.compare_results import compare_results as compare_results
 from datascaler.evaluate.evaluate_clip import evaluate_clip as evaluate_clip
+from datascaler.forecasting.forecast_runs import forecast as forecast
 from datascaler.models.build import build_clip as build_clip
 from datascaler.models.load import load_clip as load_clip
 from datascaler.score.score_images import score_images as score_images

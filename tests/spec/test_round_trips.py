@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from datascaler.cli.evaluate import eval_spec, evaluate
+from datascaler.cli.forecast import forecast_command, forecast_spec
 from datascaler.cli.score.score import score, score_spec
 from datascaler.cli.submit.pipeline import submit_pipeline
 from datascaler.cli.subset.baseline import baseline
@@ -19,6 +20,7 @@ from datascaler.errors import ConfigError
 from datascaler.spec.baselines import BASELINES, BaselineSpec
 from datascaler.spec.evaluate import EvalSpec
 from datascaler.spec.field import flat_fields, flat_items, names_read, words_of
+from datascaler.spec.forecast import EVIDENCE, ForecastSpec
 from datascaler.spec.pipeline import PipelineSpec
 from datascaler.spec.sampler import Sampler
 from datascaler.spec.scales import SCALES
@@ -133,6 +135,17 @@ SAMPLER: dict[str, Draw] = {
     "temperature": number,
     "seed": SEED,
 }
+FORECAST: dict[str, Draw] = {
+    "runs": lambda draw: tuple(text(draw) for _ in range(draw.randint(1, 3))),
+    "target": maybe(one_of(*SCALES)),
+    "target_samples": maybe(whole(1, 1 << 60)),
+    "target_width": maybe(fraction),
+    "target_pool": maybe(whole(1, 1 << 60)),
+    "metric": text,
+    "margin": share,
+    "evidence": lambda draw: tuple(draw.choices(EVIDENCE, k=draw.randint(1, 3))),
+    "seed": SEED,
+}
 BASELINE: dict[str, Draw] = {
     "name": one_of(*BASELINES, "clip_score", "clip_score"),
     **dict.fromkeys(("from_metadata", "output_dir"), text),
@@ -181,6 +194,7 @@ CASES: dict[Any, tuple[dict[str, Draw], Callable[[list[str]], Any]]] = {
     EvalSpec: (EVAL, lambda words: eval_spec(params(evaluate, words))),
     PipelineSpec: (PIPELINE, from_fields(PipelineSpec, PIPELINE, submit_pipeline)),
     Sampler: (SAMPLER, lambda words: sampler_of(params(sample, [*words, "--output-dir=o", "--method=m"]))),
+    ForecastSpec: (FORECAST, lambda words: forecast_spec(params(forecast_command, words))),
     BaselineSpec: (BASELINE, from_fields(BaselineSpec, BASELINE, baseline)),
 }
 

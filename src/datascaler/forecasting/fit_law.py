@@ -31,7 +31,9 @@ class LawForecast:
     run_spread: float
     """Standard deviation of a single run's log error around the law."""
     misfit: float
-    """How many times farther off than its own uncertainty the law was for the largest runs when it didn't know them."""
+    """By how much the draws are widened: how far off the law was for the largest runs when it didn't know them."""
+    held_out_miss: float = 0.0
+    """The same in standard deviations, the middle of its holdouts; 0 where there are too few runs for any."""
 
     @property
     def middle(self) -> Array:
@@ -69,7 +71,11 @@ def forecast_error(
         draws: of each form.
     """
     forecast = _forecast(points, error, targets, noise, draws, _STARTS, seed)
-    return LawForecast(forecast.log_error, forecast.run_spread, _misfit(points, error, noise, seed))
+    scores = _holdouts(points, error, noise, seed)
+    counted = [min(score, _WORST**2) for score in scores]
+    misfit = np.sqrt((_DOUBT + sum(counted)) / (_DOUBT + len(counted)))
+    miss = float(np.sqrt(np.median(scores))) if scores else 0.0
+    return LawForecast(forecast.log_error, forecast.run_spread, float(misfit), miss)
 
 
 def _forecast(
@@ -82,8 +88,11 @@ def _forecast(
     return LawForecast(log_error, float(np.mean([fit.run_spread for fit in fits])), 1.0)
 
 
-def _misfit(points: LadderPoints, error: Array, noise: float, seed: int) -> float:
-    """Hold out the runs of most compute, ever more of them, and compare the largest with what the others say of it."""
+def _holdouts(points: LadderPoints, error: Array, noise: float, seed: int) -> list[float]:
+    """Hold out the runs of most compute, ever more of them, and compare the largest with what the others say of it.
+
+    Squares, in variances of what they say.
+    """
     compute = np.round(np.log(points.compute), 2)
     levels = np.unique(compute)
     largest = compute == levels[-1]
@@ -96,8 +105,7 @@ def _misfit(points: LadderPoints, error: Array, noise: float, seed: int) -> floa
         flat = ahead.draws()
         off = np.log(error[largest]) - np.log(ahead.middle)
         scores.append(float(np.mean(off**2 / (flat.var(0) + ahead.run_spread**2))))
-    counted = [min(score, _WORST**2) for score in scores]
-    return float(np.sqrt((_DOUBT + sum(counted)) / (_DOUBT + len(counted))))
+    return scores
 
 
 @dataclass(frozen=True, slots=True)
