@@ -9,6 +9,8 @@ from datascaler.forecasting.published import Array
 
 _STARTS = 12
 _STEP = 1e-5
+_SETTLED, _IDLE = 1e-4, 2
+"""A search ends after so many steps in which no start gets better by more than this part."""
 _OF_A_HOLDOUT = (60, 5)
 """Draws and starts."""
 _NEAR = np.log(10) / 2
@@ -184,6 +186,7 @@ def _minimise(
     cost = cost_of(predicted, parameters)
     damping = np.full(len(parameters), 1e-2)
     identity = np.eye(parameters.shape[1])
+    idle = 0
     for _ in range(steps):
         slopes = _slopes(form, points, parameters, predicted)
         off = (outcome - predicted) / sigma
@@ -196,10 +199,13 @@ def _minimise(
         tried_predicted = form.log_error(tried, points)
         tried_cost = cost_of(tried_predicted, tried)
         better = tried_cost < cost
+        idle = 0 if (cost - tried_cost > _SETTLED * cost).any() else idle + 1
         parameters = np.where(better[:, None], tried, parameters)
         predicted = np.where(better[:, None], tried_predicted, predicted)
         cost = np.where(better, tried_cost, cost)
         damping = np.clip(np.where(better, damping / 3, damping * 4), 1e-9, 1e9)
+        if idle == _IDLE:
+            break
     return parameters, cost
 
 
