@@ -153,6 +153,14 @@ def test_two_subsets_under_one_name_are_not_two_seeds(tmp_path: Path) -> None:
         forecast(str(tmp_path), target="medium")
 
 
+def test_a_name_out_of_a_file_is_shown_harmlessly(tmp_path: Path) -> None:
+    leave_run(run_of(str(tmp_path), "\x1b[31ma/b-f0.3"), {"cifar10": 0.3})
+    shown = CliRunner().invoke(forecast_command, [str(tmp_path), "--target", "small"])
+    assert shown.exit_code == 0, shown.output
+    assert "\x1b" not in shown.output
+    assert "[31ma/b-f0.3 is the only filter" in shown.output
+
+
 def test_the_best_of_a_sweep_counts(tmp_path: Path) -> None:
     for lr, value in ((1e-4, 0.2), (5e-4, 0.3), (2e-3, 0.1)):
         leave_run(run_of(str(tmp_path), "clip-f0.3", lr=lr), {"cifar10": value})

@@ -10,6 +10,7 @@ import click
 from datascaler.cli.options import given, json_option, spec_option, spec_options
 from datascaler.cli.output import note, print_result, print_table
 from datascaler.errors import ConfigError
+from datascaler.safe_text import printable_lines, redacted
 from datascaler.spec.forecast import ForecastSpec
 
 if TYPE_CHECKING:
@@ -64,28 +65,33 @@ def show_forecast(made: "Forecast", *, as_json: bool) -> None:
     if as_json:
         print_result(asdict(made), as_json=True)
         return
-    click.echo(made.verdict)
+    _echo(made.verdict)
     if made.filters:
         click.echo()
         print_table([_row(each) for each in map(asdict, made.filters)], best=0 if made.decision == "pick" else None)
     if run := made.next_run:
         cost = "at an unknown cost" if run.a100_hours is None else f"{run.a100_hours:,.3g} A100-hours"
-        click.echo(
+        _echo(
             f"\nnext run: {', '.join(run.filters)} with {run.arch} at width {run.width_mult}, {run.samples:,} samples, "
             f"seed {run.seed}: {run.why}; {cost}, expected regret {run.regret_before:.4f} -> {run.regret_after:.4f}"
         )
     beyond = made.beyond
-    click.echo(f"\ntarget    {made.arch} at width {made.width_mult}, {made.target_samples:,} samples seen")
+    _echo(f"\ntarget    {made.arch} at width {made.width_mult}, {made.target_samples:,} samples seen")
     times = f"{beyond.samples:,.3g} times the samples, {beyond.size:,.3g} times the size"
-    click.echo(f"beyond    {times} and {beyond.compute:,.3g} times the compute of the largest runs")
+    _echo(f"beyond    {times} and {beyond.compute:,.3g} times the compute of the largest runs")
     click.echo(
         f"metric    {made.metric}, of {made.tasks:,} {'task' if made.tasks == 1 else 'tasks'}, in {made.runs:,} runs"
     )
     for piece in made.evidence:
-        click.echo(f"{piece.name:<9} {'' if piece.used else 'not used: '}{piece.says}")
-    click.echo(f"seeds     standard deviation of a run {made.noise:.4f}, from {made.noise_source}")
+        _echo(f"{piece.name:<9} {'' if piece.used else 'not used: '}{piece.says}")
+    _echo(f"seeds     standard deviation of a run {made.noise:.4f}, from {made.noise_source}")
     for assumption in made.assumptions:
-        click.echo(f"assumed   {assumption}")
+        _echo(f"assumed   {assumption}")
+
+
+def _echo(text: str) -> None:
+    """Names of filters are out of files."""
+    click.echo(printable_lines(redacted(text)))
 
 
 def _row(each: Mapping[str, Any]) -> dict[str, object]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from datascaler.forecasting.published import Array
 
-SURE = 0.95
+SURE = 0.975
 """Probability at which a filter counts as better than another."""
 
 Decision = Literal["pick", "tie", "unpredictable"]

@@ -52,7 +52,10 @@ class LawForecast:
         """Log of the expected error, a row a draw, widened by the misfit."""
         flat = self.log_error.reshape(-1, self.log_error.shape[-1])
         middle = np.log(self.middle)
-        widened: Array = middle + self.misfit * (flat - middle)
+        off = flat - middle
+        shared = off.mean(1, keepdims=True)
+        # Holdouts that went well say something of the level, not of how far apart filters are.
+        widened: Array = middle + self.misfit * shared + max(1.0, self.misfit) * (off - shared)
         return widened
 
 

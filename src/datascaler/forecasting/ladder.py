@@ -14,6 +14,7 @@ from datascaler.data.subset.subset import read_recipe
 from datascaler.errors import ConfigError, NotFoundError, StorageError
 from datascaler.evaluate.tasks import load_tasks
 from datascaler.forecasting.published import METRICS
+from datascaler.spec.numbers import format_fraction
 from datascaler.spec.scales import SCALES
 from datascaler.spec.train import TrainSpec
 
@@ -36,7 +37,7 @@ class LadderRun:
     @property
     def filter(self) -> str:
         """`clip-f0.3`, as in the run's folder."""
-        return self.spec.folder.split("/")[1]
+        return f"{self.spec.method}-f{format_fraction(self.spec.fraction)}"
 
     @property
     def point(self) -> tuple[str, Fraction, int]:
@@ -67,8 +68,8 @@ def read_ladder(folders: Sequence[str]) -> tuple[list[LadderRun], dict[str, str]
             except (ConfigError, StorageError) as error:
                 left_out[url] = str(error)
     if not runs:
-        reasons = "".join(f"\n  {url}: {reason}" for url, reason in left_out.items())
-        raise ConfigError(f"no run in {', '.join(folders)} is finished and evaluated{reasons}")
+        reasons = (f"{url}: {reason}" for url, reason in left_out.items())
+        raise ConfigError(f"no run in {', '.join(folders)} is finished and evaluated", *reasons)
     _require_one_subset_a_name(runs.values())
     return list(runs.values()), left_out
 
