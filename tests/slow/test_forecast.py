@@ -51,7 +51,7 @@ def ahead_of(seed: int, kept: list[float], apart: float) -> tuple[LawForecast, A
 def test_intervals_and_probabilities_are_calibrated() -> None:
     inside, probabilities, best = [], [], []
     for seed in range(LADDERS):
-        ahead, truth = ahead_of(seed, KEPT, apart=0.04)
+        ahead, truth = ahead_of(seed, KEPT, apart=0.015)
         accuracy = 1 - np.exp(ahead.draws())
         low, high = np.quantile(accuracy, [0.05, 0.95], axis=0)
         inside.append((low <= 1 - truth) & (1 - truth <= high))
