@@ -62,6 +62,10 @@ def test_groups_of_a_list_without_group_column_are_datacomps(tmp_path: Path) -> 
     assert task.group == "IN shifts"
 
 
+OUTSIDE = ["..", ".", "../secret", "a/../../b", "/etc", "a//b", "..\\\\b"]
+"""Keys that would be read elsewhere."""
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [
@@ -76,6 +80,10 @@ def test_groups_of_a_list_without_group_column_are_datacomps(tmp_path: Path) -> 
         ("{name: A, size: 3, time: soon}", "task a: time must be a number of seconds, got 'soon'"),
         ("{name: A, size: 3, tags: [1]}", "task a: tags must be text or a list of texts"),
         ("[A, 3]", "task a: must be a mapping of columns"),
+        *(
+            (f"{{name: A, size: 3}}\n'{key}': {{name: B, size: 3}}", "must name a folder below --data-dir")
+            for key in OUTSIDE
+        ),
         ("{name: A, size: 3}\n1: {name: B, size: 3}", "task key 1 must be text"),
         ("{name: A, size: 3}\nb: {name: A, size: 3}", "two tasks have the same name: A"),
         ("{name: A, size: 3}\nx/y: {name: X, size: 3}\nx-y: {name: Y, size: 3}", "same key as a file name: x-y"),

@@ -1,5 +1,6 @@
 """Shards as streams, on tars of every kind, against a plain reader and what webdataset makes of the sound ones."""
 
+import gzip
 import io
 import logging
 import tarfile
@@ -15,6 +16,7 @@ from datascaler.train.loading import tar_stream
 from datascaler.train.loading.tar_stream import usable_samples
 from tests.data.plain_tar import plain_samples
 from tests.data.tars import members_of, read_with_webdataset, shard_of, tar_of
+from tests.limits import within
 
 PLAIN = shard_of(members_of(number) for number in range(6))
 LAST = max(sample.offset for sample in read_samples(io.BytesIO(PLAIN)))
@@ -94,3 +96,48 @@ def test_a_shard_in_object_storage(s3_url: str) -> None:
 
 def _pair(uid: str) -> tuple[int, int]:
     return int(uid[:16], 16), int(uid[16:], 16)
+
+
+def pax_tar(name: str, records: dict[str, str], content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        info = tarfile.TarInfo(name)
+        info.size, info.pax_headers = len(content), records
+        tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def compressed_name() -> bytes:
+    """A tar whose first file's name begins as a gzip stream of a gigabyte does."""
+    bomb = gzip.compress(bytes(64 << 20), 9)
+    raw = bytearray(tar_of([("a" * 90 + ".jpg", bomb)]))
+    raw[:4] = b"\x1f\x8b\x08\x04"
+    raw[148:156] = b" " * 8
+    raw[148:156] = f"{sum(raw[:512]):06o}\0 ".encode()
+    return bytes(raw)
+
+
+SPARSE = {
+    "GNU.sparse.major": "1",
+    "GNU.sparse.minor": "0",
+    "GNU.sparse.name": "a.png",
+    "GNU.sparse.realsize": str(1 << 40),
+}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(pax_tar("a.png", SPARSE, b"1\n0\n1\n".ljust(512, b"\0") + b"x"), id="a sparse terabyte"),
+        pytest.param(pax_tar("a.png", {"GNU.sparse.size": str(1 << 40), "GNU.sparse.map": "0,1"}, b"x"), id="older"),
+        pytest.param(compressed_name(), id="a gzip stream in a name"),
+        pytest.param(gzip.compress(bytes(64 << 20)), id="a gzip stream"),
+    ],
+)
+def test_what_unpacks_to_gigabytes_is_not_unpacked(raw: bytes, tmp_path: Path) -> None:
+    try:
+        shard = pinned(tmp_path / "0.tar", raw)
+    except ConfigError:
+        return  # refused by name
+    with within(megabytes=150):
+        assert all(len(sample.image) <= len(raw) for sample in usable_samples(shard))

@@ -27,6 +27,7 @@ _PACKED = (
 _LIKE_SHARDS = (*_TARS, *_PACKED)
 _RANGE = re.compile(r"\{(\d+|[A-Za-z])\.\.(\d+|[A-Za-z])(?:\.\.(\d+))?\}")
 _WILD = "*?["
+_LONGEST_NUMBER = 15
 _MOST_NAMES = 10_000_000
 """Names that a range may stand for."""
 
@@ -229,6 +230,8 @@ def _range(first: str, last: str, step: str | None) -> tuple[range, Callable[[in
     """The numbers of a range and how each is written."""
     if first.isdigit() != last.isdigit():
         raise ConfigError(f"{{{first}..{last}}} is no range: give two numbers or two letters")
+    if max(len(first), len(last), len(step or "")) > _LONGEST_NUMBER:
+        raise ConfigError(f"{{{first}..{last}}} has numbers of more than {_LONGEST_NUMBER} digits")
     by = max(1, int(step or 1))
     if first.isdigit():
         return range(int(first), int(last) + 1, by), f"{{:0{len(first)}d}}".format
