@@ -74,7 +74,16 @@ def test_a_full_quota(cluster: Cluster, launcher: Launcher, science: list[str]) 
 def test_default_pods_ask_for_a_gpu_and_the_fifth_waits(
     cluster: Cluster, launcher: Launcher, science: list[str], data: Data
 ) -> None:
-    defaults = ["--values", '{"gpu": {"count": null}}']  # the chart's own, in place of this namespace's 0
+    # The chart's own count, in place of this namespace's 0; and an image that is not there, so that no pod ends and
+    # frees its GPU before the fifth has asked.
+    defaults = [
+        "--values",
+        '{"gpu": {"count": null}}',
+        "--image",
+        "localhost/nowhere:1",
+        "--image-pull-policy",
+        "Never",
+    ]
     with cluster.gpus(4):
         score = launcher.submit("score", *science, *defaults, "--name", "gpu-score", "--count", "3")
         train = launcher.submit(

@@ -21,6 +21,8 @@ from typing import IO
 from datascaler.tools.child_processes import own_pid
 
 LOG_DIR, POD = "DATASCALER_LOG_DIR", "DATASCALER_POD"
+CODES, CODE_SUFFIX = "codes", ".code"
+"""The folder below that of the logs, and the ends of its files: each holds the exit code of a log's command."""
 
 _PUBLISH_SECONDS = 30.0
 _FIRST_PUBLISH_SECONDS = 2.0
@@ -70,11 +72,11 @@ def run_with_log_copy(arguments: Sequence[str]) -> int:
         line = f"datascaler: error: ended by signal {-code} ({signal.strsignal(-code)})\n".encode()
         _write(2, line)
         log.add(line)
-    log.close()
-    publisher.join(_LAST_PUBLISH_SECONDS)
     code = code if code >= 0 else 128 - code
     if stopped and code == 0:
         code = 128 + stopped[0]  # it came too late for the command, and is not swallowed
+    log.close(code)
+    publisher.join(_LAST_PUBLISH_SECONDS)
     if publisher.is_alive():
         os._exit(code)  # the interpreter's own way out would wait for the store's threads
     return code
@@ -91,7 +93,7 @@ class _Log:
         self._parts: dict[int, IO[bytes]] = {}
         self._sizes: dict[int, int] = {}
         self._published: dict[int, int] = {}
-        self._number, self._warned = 1, False
+        self._number, self._warned, self._code = 1, False, 0
 
     def add(self, content: bytes) -> None:
         with self._lock:
@@ -115,11 +117,23 @@ class _Log:
             self._publish()
             pause = _PUBLISH_SECONDS
         self._publish()
+        self._publish_code()
         for number in list(self._parts):
             self._drop(number)
 
-    def close(self) -> None:
+    def close(self, code: int) -> None:
+        self._code = code
         self._closed.set()
+
+    def _publish_code(self) -> None:
+        """How the command ended, for whoever looks when the pod is gone."""
+        from datascaler import storage
+
+        try:
+            folder, _, name = self._base.rpartition("/")
+            storage.publish_bytes(f"{folder}/{CODES}/{name}{CODE_SUFFIX}", f"{self._code}\n".encode())
+        except Exception as error:  # as of the log
+            self._warn(error)
 
     def _publish(self) -> None:
         """Every part that has grown."""

@@ -7,6 +7,7 @@ import pytest
 from datascaler.cluster.kube.api import Api
 from datascaler.cluster.kube.api_paths import path_of
 from datascaler.cluster.kube.chart_values import merged_values
+from datascaler.cluster.watch.reason import phase_of
 from datascaler.cluster.watch.state import RunState, State, run_state
 from datascaler.cluster.watch.status import find_cluster_runs, look
 from datascaler.errors import RunNotFoundError
@@ -203,3 +204,23 @@ def test_the_state_of_a_job_that_nothing_is_known_of() -> None:
     del run["status"]
     state = run_state(run)
     assert (state.state, state.active, state.succeeded, state.finished) == (State.PENDING, 0, 0, "")
+
+
+@pytest.mark.parametrize("is_deleted", [False, True], ids=["silent", "to be deleted"])
+def test_a_node_that_does_not_answer_is_named(is_deleted: bool, server: Replay, api: Api) -> None:
+    """When a kubelet is gone its pods keep their phase, and the node controller changes their conditions."""
+    run = server.add_run("running")
+    run["status"]["ready"] = 0
+    for pod in server.objects[path_of("Pod", "ml")]:
+        for condition in pod["status"]["conditions"]:
+            condition["status"] = "False" if condition["type"] == "Ready" else condition["status"]
+        if is_deleted:
+            pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+            reason = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager"}
+            pod["status"]["conditions"].append(reason)
+    if is_deleted:
+        run["status"] |= {"active": 0, "terminating": 2}
+    [state] = look(api, [run])
+    node = server.objects[path_of("Pod", "ml")][0]["spec"]["nodeName"]
+    assert f"node {node} does not answer: running-0-" in state.reason
+    assert [phase_of(pod) for pod in server.objects[path_of("Pod", "ml")]] == ["Lost", "Lost"]

@@ -1,6 +1,8 @@
 """Waiting: until all runs have ended, the time is over, or they are gone; and what that means as an exit code."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,6 +56,35 @@ def test_a_run_that_is_deleted_meanwhile_was_cancelled(server: Replay, api: Api,
     assert [(each.state, each.reason) for each in states] == [(State.CANCELLED, "deleted")]
     assert exit_code(states) == 103
     assert said[-1] == "cancelled (0 of 2 done): deleted"
+
+
+@pytest.mark.parametrize(
+    ("codes", "ended"),
+    [
+        ({"running-0-abcde.20260101T000000Z": "0", "running-1-abcde.20260101T000000Z": "0"}, State.SUCCEEDED),
+        ({"running-0-abcde.20260101T000000Z": "0", "running-1-abcde.20260101T000000Z": "1"}, State.CANCELLED),
+        ({"running-0-abcde.20260101T000000Z": "0", "running-0-fghij.20260101T000001Z": "0"}, State.CANCELLED),
+        ({}, State.CANCELLED),
+        (None, State.GONE),
+    ],
+    ids=["complete", "one failed", "one is missing", "none", "unreadable"],
+)
+def test_of_a_run_that_is_gone_what_its_pods_left_decides(
+    codes: dict[str, str] | None, ended: State, server: Replay, api: Api, tmp_path: Path
+) -> None:
+    """Its time to live may have passed between two looks; absence is no intent."""
+    run = server.add_run("running")
+    folder = tmp_path / "running"
+    (folder / "codes").mkdir(parents=True)
+    for name, code in (codes or {}).items():
+        (folder / f"{name}.log").write_text("a line\n")
+        (folder / "codes" / f"{name}.code").write_text(code + "\n")
+    logs = str(folder) if codes is not None else "nowhere://logs/running"
+    run["metadata"]["annotations"] = {"datascaler/values": json.dumps({"logs": logs})}
+    before = look_again(api, "ml", "running", [])
+    server.objects.clear()
+    [found] = look_again(api, "ml", "running", before)
+    assert found.state == ended
 
 
 def test_a_run_that_is_deleted_after_its_end_has_ended_so(server: Replay, api: Api) -> None:

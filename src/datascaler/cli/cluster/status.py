@@ -58,7 +58,7 @@ def _status_in_cluster(cluster: "Cluster", name: str, *, as_json: bool) -> None:
         print_result({"state": summary_line(states), "runs": [asdict(state) for state in states]}, as_json=True)
     elif len(states) == 1:
         state = states[0]
-        hidden = ("name", "namespace", "group", "kind")
+        hidden = ("name", "namespace", "group", "kind", "logs")
         shown = {field: value for field, value in asdict(state).items() if field not in hidden and value != ""}
         print_result({"run": f"{state.namespace}/{state.name}", **shown}, as_json=False)
     else:

@@ -29,6 +29,7 @@ from datascaler.errors import (
 _ERRORS: dict[int, type[DatascalerError]] = {
     100: RunFailedError,
     101: NotFinishedError,
+    102: RunNotFoundError,
     103: RunCancelledError,
     104: PartlyFailedError,
 }

@@ -9,6 +9,7 @@ from datascaler.cluster.kube.api_paths import Json, path_of
 from datascaler.cluster.kube.names import VALUES
 from datascaler.cluster.kube.record import record_of
 from datascaler.cluster.watch.logs import index_of
+from datascaler.cluster.watch.reason import phase_of
 from datascaler.cluster.watch.state import RunState, run_label
 from datascaler.cluster.watch.status import find_cluster_runs, list_pods, look
 
@@ -62,7 +63,7 @@ def _pod(pod: Json) -> dict[str, Any]:
     return {
         "pod": pod["metadata"]["name"],
         "index": index_of(pod),
-        "phase": status.get("phase", ""),
+        "phase": phase_of(pod),
         "restarts": sum(each.get("restartCount", 0) for each in containers),
         "node": pod["spec"].get("nodeName", ""),
         "since": status.get("startTime", pod["metadata"]["creationTimestamp"]),

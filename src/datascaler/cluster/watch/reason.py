@@ -28,7 +28,7 @@ _WAITING = {
 def why_pods(pods: Iterable[Json]) -> str:
     """The first reason that the pods themselves give."""
     pods = list(pods)
-    for look in (_unschedulable, _waiting, _crashed):
+    for look in (_unschedulable, _waiting, why_lost, _crashed):
         for pod in pods:
             if reason := look(pod):
                 return reason
@@ -98,6 +98,33 @@ def _waiting(pod: Json) -> str:
             said = _one_line(waiting.get("message", "")) or waiting["reason"]
             return f"{_WAITING[waiting['reason']]}: {said}"
     return ""
+
+
+def why_lost(pod: Json) -> str:
+    """Why nothing is known of a pod that ran: its node does not answer, so that the node controller calls the pod not
+    ready though its container was, and later asks for a deletion that nobody confirms."""
+    metadata, status = pod["metadata"], pod.get("status") or {}
+    conditions = {each["type"]: each for each in status.get("conditions") or ()}
+    disrupted = conditions.get("DisruptionTarget", {}) if status.get("phase") == "Running" else {}
+    is_silent = status.get("phase") == "Running" and [
+        conditions.get(kind, {}).get("status") for kind in ("ContainersReady", "Ready")
+    ] == ["True", "False"]
+    node = (pod.get("spec") or {}).get("nodeName", "")
+    if disrupted.get("status") == "True" and disrupted.get("reason") == "DeletionByTaintManager":
+        return f"node {node} does not answer: {metadata['name']} is to be deleted there, and may run on"
+    if is_silent:
+        return f"node {node} does not answer: {metadata['name']} ran there when it last did"
+    return ""
+
+
+def phase_of(pod: Json) -> str:
+    """What the pod is doing; its own phase stays Running when its node is gone."""
+    phase = str((pod.get("status") or {}).get("phase", ""))
+    if phase in ("Pending", "Running") and why_lost(pod):
+        return "Lost"
+    if phase in ("Pending", "Running") and pod["metadata"].get("deletionTimestamp"):
+        return "Terminating"
+    return phase
 
 
 def _crashed(pod: Json) -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from datascaler import storage
-from datascaler.errors import ConfigError
+from datascaler.errors import ConfigError, DatascalerError, NotFoundError
+from datascaler.storage.log_copy import CODE_SUFFIX, CODES
 
 _NAME = re.compile(r"(?P<pod>.+)\.(?P<start>\d{8}T\d{6}Z)(\.(?P<part>\d+))?\.log")
 _INDEX = re.compile(r"worker-(\d+)|(\d+)-[a-z0-9]{5}")
@@ -48,6 +49,21 @@ def print_saved_logs(
     return len(files)
 
 
+def saved_success(folder: str, wanted: int, *, is_shared: bool) -> bool | None:
+    """Whether the pods that saved logs there did all that was to be done; None where the folder can't be read.
+
+    wanted: the number of indexes, each of which must have ended with 0; of other runs one pod does.
+    """
+    try:
+        files = [_file(info.url) for info in storage.list_files(storage.join(folder, CODES), CODE_SUFFIX)]
+        done = [file for file in files if storage.read_text(file.url).strip() == "0"]
+    except NotFoundError:
+        return False
+    except DatascalerError:
+        return None
+    return len({file.index for file in done}) == wanted if is_shared else bool(done)
+
+
 def _print_log(parts: list[_File], write: Callable[[str], None], tail: int | None) -> None:
     if tail is None:
         for part in parts:
@@ -78,7 +94,7 @@ def _lines(part: _File) -> list[str]:
 
 def _file(url: str) -> _File:
     """Files of other names come first, by their names."""
-    name = storage.basename(url)
+    name = storage.basename(url).replace(CODE_SUFFIX, ".log")
     match = _NAME.fullmatch(name)
     if not match:
         return _File("", name.removesuffix(".log"), 1, url)

@@ -1,10 +1,11 @@
 """What a Job or PyTorchJob says of itself: one state, and how far it is."""
 
+import json
 from dataclasses import dataclass
 from enum import StrEnum
 
 from datascaler.cluster.kube.api_paths import JOB, PYTORCHJOB, Json
-from datascaler.cluster.kube.names import INSTANCE, RUN, VERB
+from datascaler.cluster.kube.names import INSTANCE, RUN, VALUES, VERB
 from datascaler.spec.numbers import parse_indexes
 
 
@@ -19,15 +20,16 @@ class State(StrEnum):
     FAILED = "failed"
     PARTLY_FAILED = "partly failed"
     CANCELLED = "cancelled"
+    GONE = "gone"
 
     @property
     def is_final(self) -> bool:
-        return self in (State.SUCCEEDED, State.FAILED, State.PARTLY_FAILED, State.CANCELLED)
+        return self in (State.SUCCEEDED, State.FAILED, State.PARTLY_FAILED, State.CANCELLED, State.GONE)
 
     @property
     def exit_code(self) -> int:
-        """0 succeeded, 100 failed, 101 not finished, 103 cancelled, 104 partly failed."""
-        codes = {State.SUCCEEDED: 0, State.FAILED: 100, State.CANCELLED: 103, State.PARTLY_FAILED: 104}
+        """0 succeeded, 100 failed, 101 not finished, 102 gone, 103 cancelled, 104 partly failed."""
+        codes = {State.SUCCEEDED: 0, State.FAILED: 100, State.CANCELLED: 103, State.PARTLY_FAILED: 104, State.GONE: 102}
         return codes.get(self, 101)
 
 
@@ -50,6 +52,8 @@ class RunState:
     failed: int
     failed_indexes: str = ""
     """Indexes as Kubernetes writes them: 3,7-9."""
+    logs: str = ""
+    """The folder that its pods save their logs in."""
     created: str = ""
     started: str = ""
     finished: str = ""
@@ -78,6 +82,7 @@ def run_state(run: Json) -> RunState:
         # A pod that was lost and made anew is no failed part of the work.
         failed=len(expand_ranges(status.get("failedIndexes", ""))) if _is_shared(run) else counts.get("failed") or 0,
         failed_indexes=status.get("failedIndexes", ""),
+        logs=json.loads(metadata.get("annotations", {}).get(VALUES, "{}")).get("logs", ""),
         created=metadata.get("creationTimestamp", ""),
         started=status.get("startTime", ""),
         finished=status.get("completionTime") or _finished(status),
@@ -100,6 +105,12 @@ def missing_pods(run: Json) -> int:
     # One that is being stopped is replaced when it is gone.
     present = (status.get("active") or 0) + (status.get("terminating") or 0)
     return max(0, min(int(spec.get("parallelism", 1)), left) - present)
+
+
+def unready_pods(run: Json) -> int:
+    """How many of a Job's pods that have not ended are not ready, those that are to be deleted too."""
+    status = run.get("status") or {}
+    return (status.get("active") or 0) + (status.get("terminating") or 0) - (status.get("ready") or 0)
 
 
 def _is_shared(run: Json) -> bool:

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from datascaler.cluster.kube.api import PAGE, Api
 from datascaler.cluster.kube.api_paths import JOB, PYTORCHJOB, RUN_KINDS, Json, namespace_path, path_of
 from datascaler.cluster.kube.names import INSTANCE, PART_OF, PIPELINE, RUN, handle
-from datascaler.cluster.watch.reason import last_end, permanent_failure, why_events, why_pods, why_workload
-from datascaler.cluster.watch.state import RunState, State, missing_pods, run_label, run_state
+from datascaler.cluster.watch.reason import last_end, permanent_failure, why_events, why_lost, why_pods, why_workload
+from datascaler.cluster.watch.state import RunState, State, missing_pods, run_label, run_state, unready_pods
 from datascaler.errors import ClusterError, RefusedError, RunNotFoundError
 
 
@@ -63,20 +63,33 @@ def look(api: Api, runs: list[Json], now: datetime | None = None) -> list[RunSta
     for namespace, group in sorted({(state.namespace, state.group) for state in states}):
         members = [state for state in states if (state.namespace, state.group) == (namespace, group)]
         alone = members[0] if len(members) == 1 and members[0].kind == JOB else None
-        for pod in _telling_pods(api, alone) if alone else list_pods(api, namespace, group):
+        for pod in (
+            _telling_pods(api, alone, unready_pods(runs[states.index(alone)]))
+            if alone
+            else list_pods(api, namespace, group)
+        ):
             pods.setdefault(run_label(pod), []).append(pod)
     return [_explained(api, run, state, pods.get(state.name, []), now) for run, state in zip(runs, states, strict=True)]
 
 
-def _telling_pods(api: Api, job: RunState) -> list[Json]:
-    """Pods of a Job that don't run, up to the page on which one says why: ten thousand would not say more. (A container
-    of a Job is not restarted, so a pod that runs has nothing to tell.)"""
+def _telling_pods(api: Api, job: RunState, unready: int) -> list[Json]:
+    """Pods of a Job that don't run, up to the page on which one says why: ten thousand would not say more. Where that
+    leaves some that are not ready, those among the running whose node has gone silent. (A container of a Job is not
+    restarted, so other pods that run have nothing to tell.)"""
     pods: list[Json] = []
-    selector, phases = f"{PART_OF},{RUN}={job.name}", "status.phase!=Succeeded,status.phase!=Running"
-    for pod in api.items(path_of("Pod", job.namespace), labelSelector=selector, fieldSelector=phases):
+    path, selector = path_of("Pod", job.namespace), f"{PART_OF},{RUN}={job.name}"
+    for pod in api.items(path, labelSelector=selector, fieldSelector="status.phase!=Succeeded,status.phase!=Running"):
         pods.append(pod)
         if len(pods) % PAGE == 0 and why_pods(pods[-PAGE:]):
-            break
+            return pods
+    if unready > sum(pod["status"].get("phase") == "Pending" for pod in pods):
+        for number, pod in enumerate(
+            api.items(path, labelSelector=selector, fieldSelector="status.phase=Running"), start=1
+        ):
+            if why_lost(pod):
+                pods.append(pod)
+            if number % PAGE == 0 and why_pods(pods):
+                break
     return pods
 
 
@@ -128,7 +141,8 @@ def _part(down: int, up: int, reason: str) -> str:
 
 
 def _is_up(pod: Json) -> bool:
-    return pod["status"].get("phase") == "Running" and all(
+    is_there = pod["status"].get("phase") == "Running" and not why_lost(pod)
+    return is_there and all(
         "running" in (container.get("state") or {}) for container in pod["status"].get("containerStatuses") or ()
     )
 

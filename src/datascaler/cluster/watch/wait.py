@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from datascaler.cluster.kube.api import Api, is_passing
+from datascaler.cluster.watch.saved_logs import saved_success
 from datascaler.cluster.watch.state import RunState, State
 from datascaler.cluster.watch.status import find_cluster_runs, look
 from datascaler.errors import ClusterError, RefusedError, RunNotFoundError
@@ -87,8 +88,21 @@ def look_again(
     if states is None:
         return before
     here = {state.name for state in states}
-    gone = [each if each.state.is_final else replace(each, state=State.CANCELLED, reason="deleted") for each in before]
-    return states + [each for each in gone if each.name not in here]
+    return states + [_as_it_ended(each) for each in before if each.name not in here]
+
+
+def _as_it_ended(gone: RunState) -> RunState:
+    """A run that is there no longer: deleted before its end, or complete, and its time to live has passed unseen. What
+    its pods left in storage decides."""
+    if gone.state.is_final:
+        return gone
+    success = saved_success(gone.logs, gone.wanted, is_shared=gone.verb in ("score", "eval")) if gone.logs else False
+    if success:
+        return replace(gone, state=State.SUCCEEDED, reason="", active=0, succeeded=gone.wanted)
+    if success is None:
+        unknown = f"deleted, or its time to live has passed; what its pods left in {gone.logs} can't be read from here"
+        return replace(gone, state=State.GONE, reason=unknown)
+    return replace(gone, state=State.CANCELLED, reason="deleted")
 
 
 def patiently(ask: Callable[[], T], deadline: float | None) -> T | None:
