@@ -439,3 +439,17 @@ def test_only_one_place_opens_images() -> None:
         if isinstance(node, ast.Attribute) and ast.unparse(node) in ("Image.open", "PIL.Image.open")
     }
     assert calls == {"data/pool/images.py"}
+
+
+@pytest.mark.parametrize("behind", [False, True], ids=["before the pixels", "behind them"])
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt"])
+def test_a_png_with_a_large_text_is_sound(kind: bytes, *, behind: bool) -> None:
+    """As programs that draw pictures leave them: Pillow refuses more than 1 MB of text."""
+    plain = picture(3)
+    packed = zlib.compress(bytes(3 << 20))
+    content = b"Comment\0" + (b"\0" if kind == b"zTXt" else b"\1\0\0\0") + packed
+    chunk = len(content).to_bytes(4, "big") + kind + content + zlib.crc32(kind + content).to_bytes(4, "big")
+    at = len(plain) - 12 if behind else 33
+    encoded = plain[:at] + chunk + plain[at:]
+    assert np.array_equal(decode_pixels(encoded), decode_pixels(plain))
+    assert image_suffix(encoded) == "png"

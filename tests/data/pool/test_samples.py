@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 from collections.abc import Iterable
 
 import pytest
@@ -89,6 +90,12 @@ def test_a_sample_without_a_uid_gets_that_of_its_caption_and_url_or_of_its_place
 def test_half_a_character_in_an_address_is_none_of_the_samples_faults() -> None:
     (found,) = rows(shard_of([members_of(1) | {"json": b'{"url": "http://x/\\ud83d"}'}]))
     assert (found.status, found.uid_rule) == (status.OK, status.OF_CAPTION_AND_URL)
+
+
+def test_a_byte_order_mark_is_no_letter_of_a_caption() -> None:
+    text = {**members_of(1), "txt": "\ufeffa \ufeffcat".encode()}
+    json_only = {"png": b"x", "json": json.dumps({"uid": "0" * 32, "caption": "\ufeffa \ufeffcat"}).encode()}
+    assert [row.caption for row in rows(shard_of([text, json_only]))] == ["a \ufeffcat"] * 2
 
 
 def test_members_that_are_of_no_sample_by_their_names_are_passed_over() -> None:

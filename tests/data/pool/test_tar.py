@@ -1,6 +1,9 @@
 """The block walker against Python's tarfile, and against archives that are damaged."""
 
+import bz2
+import gzip
 import io
+import lzma
 import random
 import tarfile
 from itertools import pairwise
@@ -294,3 +297,42 @@ def test_what_would_take_minutes_or_gigabytes_is_damage(attack: bytes, reason: s
                 fault = str(error)
     assert names == ["a"]
     assert reason in fault
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (gzip.compress(tar_of([("a.jpg", b"x" * 900)])), "a gzip file in place of a tar: unpack it,"),
+        (bz2.compress(tar_of([("a.jpg", b"x")])), "a bzip2 file in place of a tar: unpack it,"),
+        (lzma.compress(tar_of([("a.jpg", b"x")])), "an xz file in place of a tar: unpack it,"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS in place of a tar"),
+        (b"<html>" + b"403" * 900, "a web page in place of a tar"),
+    ],
+)
+def test_what_is_no_tar_is_named(content: bytes, reason: str) -> None:
+    members, fault = damage(content)
+    assert members == []
+    assert fault is not None
+    assert str(fault).startswith(reason)
+    assert fault.offset == 0
+
+
+@pytest.mark.parametrize("kind", ["gnu", "pax"])
+def test_sparse_members_are_refused_by_name(kind: str) -> None:
+    """What `tar --sparse` makes of files with holes: a header of its own kind, or records that say where they are."""
+    first = tar_of([("a.jpg", b"x")])[: 2 * BLOCK_BYTES]
+    if kind == "gnu":
+        raw = tar_of([("b.jpg", b"y" * 512)], tarfile.GNU_FORMAT)
+        raw = signed(raw[:156] + b"S" + raw[157:BLOCK_BYTES]) + raw[BLOCK_BYTES:]
+    else:
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+            info = tarfile.TarInfo("GNUSparseFile.0/b.jpg")
+            info.size, info.pax_headers = 512, {"GNU.sparse.major": "1", "GNU.sparse.name": "b.jpg"}
+            tar.addfile(info, io.BytesIO(b"y" * 512))
+        raw = buffer.getvalue()
+    members, fault = damage(first + raw)
+    assert [member.name for member in members] == ["a.jpg"]
+    assert str(fault).startswith("a sparse member (of tar --sparse), which is not read")
+    assert fault is not None
+    assert fault.offset == 2 * BLOCK_BYTES

@@ -27,6 +27,9 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 _JPEG_FORMATS = ("JPEG", "MPO")
 """An MPO is a JPEG with more pictures after the first, which counts."""
 _WHITE = (255, 255, 255)
+_LARGE_TEXT = "MAX_TEXT"
+"""What Pillow says of a PNG with more than 1 MB in a text, which is sound: programs keep whole workflows there."""
+_PNG, _PNG_TEXTS = b"\x89PNG\r\n\x1a\n", (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 _COLORSPACES = ("YCbCr", "RGB", "Gray")
 """What both libraries turn into the same RGB. CMYK and YCCK are Pillow's."""
 
@@ -49,7 +52,24 @@ def decode_pixels(encoded: bytes | memoryview) -> NDArray[np.uint8]:
 
 def open_image(encoded: bytes | memoryview) -> Image.Image:
     """Read an image's header, by Pillow; its pixels are still to be decoded. Pillow's own errors pass."""
-    return Image.open(io.BytesIO(encoded), formats=_FORMATS)
+    try:
+        return Image.open(io.BytesIO(encoded), formats=_FORMATS)
+    except ValueError as error:
+        if _LARGE_TEXT not in str(error):
+            raise
+    return Image.open(io.BytesIO(_without_texts(encoded)), formats=_FORMATS)
+
+
+def _without_texts(encoded: bytes | memoryview) -> bytes:
+    """A PNG without its texts and its colour profile, which change no pixel here."""
+    content, at = bytes(encoded), len(_PNG)
+    parts = [content[:at]]
+    while at + 12 <= len(content):
+        end = at + 12 + int.from_bytes(content[at : at + 4], "big")
+        if content[at + 4 : at + 8] not in _PNG_TEXTS:
+            parts.append(content[at:end])
+        at = end
+    return b"".join(parts)
 
 
 def is_of_machine(error: Exception) -> bool:
@@ -101,7 +121,13 @@ def _try_to_decode(encoded: bytes | memoryview) -> Image.Image | NDArray[np.uint
                 pixels = jpeg_pixels(encoded, image.width, image.height)
                 if pixels is not None:
                     return pixels
-            image.load()
+            try:
+                image.load()
+            except ValueError as error:  # texts may stand behind the pixels
+                if _LARGE_TEXT not in str(error):
+                    raise
+                image = Image.open(io.BytesIO(_without_texts(encoded)), formats=_FORMATS)
+                image.load()
             flat = flatten(image)
             _refuse_wrong(image.format, warned)
             return flat

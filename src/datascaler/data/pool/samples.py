@@ -29,6 +29,7 @@ OF_CAPTION_AND_URL, OF_KEY_AND_SHARD = "md5(caption + url)", "md5(key + shard)"
 """Rules for the uid of a sample whose json has none."""
 
 _LARGEST_SIDE = 1 << 31
+_BYTE_ORDER_MARK = "\ufeff"
 
 
 @dataclass(slots=True)
@@ -141,6 +142,14 @@ def split_name(name: str) -> tuple[str, str]:
     return text_of(raw[:end]), text_of(raw[end + 1 :]).lower()
 
 
+def decode_caption(text: bytes | memoryview) -> str:
+    """The caption in a txt member, without the byte order mark that some editors put first.
+
+    Raises UnicodeDecodeError.
+    """
+    return str(text, "utf-8").removeprefix(_BYTE_ORDER_MARK)
+
+
 def sample_of(row: int, group: Group, shard: str = "") -> Sample:
     """A sample of the shard of this name, and its status; nothing is decoded."""
     members = list(group.members.values())
@@ -207,10 +216,10 @@ def _read_caption(sample: Sample, member: Member | None, record: dict[str, objec
         elif any("\ud800" <= letter <= "\udfff" for letter in caption):
             _fault(sample, BAD_CAPTION, "json escapes half a character")
         else:
-            sample.caption = caption
+            sample.caption = caption.removeprefix(_BYTE_ORDER_MARK)
         return
     try:
-        sample.caption = member.data.decode("utf-8")
+        sample.caption = decode_caption(member.data)
     except UnicodeDecodeError as error:
         _fault(sample, BAD_CAPTION, str(error))
 

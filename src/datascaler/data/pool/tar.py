@@ -29,6 +29,18 @@ _LINKS_AND_DEVICES = frozenset(b"12346")
 _EXTENSIONS = frozenset(b"LKxXg")
 _LARGE_EXTENSIONS = f"more than {LARGEST_EXTENSION_BYTES:,} bytes of extension headers before one file"
 _LENGTH_DIGITS = 19
+_SPARSE = "a sparse member (of tar --sparse), which is not read: pack the tar anew without that option,"
+_OTHER_FILES = (
+    (b"\x1f\x8b", "a gzip file in place of a tar: unpack it,"),
+    (b"BZh", "a bzip2 file in place of a tar: unpack it,"),
+    (b"\xfd7zXZ\0", "an xz file in place of a tar: unpack it,"),
+    (b"\x28\xb5\x2f\xfd", "a zstd file in place of a tar: unpack it,"),
+    (b"PK\3\4", "a zip file in place of a tar: unpack it, and pack it as a tar,"),
+    (b"version https://git-lfs", "a pointer of Git LFS in place of a tar: fetch it with git lfs pull,"),
+    (b"\0\5\x16\7", "a file of attributes of macOS in place of a tar"),
+    (b"<", "a web page in place of a tar: download it again,"),
+)
+"""What files named .tar turn out to be, by how they begin."""
 _TIME_RECORD = re.compile(rb"(\d\d) mtime=[-.0-9]+\n")
 
 
@@ -82,6 +94,8 @@ def scan_tar(content: bytes, base: int = 0) -> Scan:
             if adler32(header) & 0xFFFF != _adler_sum(header[148:156]):
                 raise TarDamageError("header checksum does not match", position + base)
             kind = header[156]
+            if kind == ord("S"):
+                raise TarDamageError(_SPARSE, member_start + base)
             size = 0 if kind in _LINKS_AND_DEVICES else _number(header[124:136])
             is_file = kind in _REGULAR
             if is_file and pax_size is not None:
@@ -103,6 +117,8 @@ def scan_tar(content: bytes, base: int = 0) -> Scan:
                 continue
             elif kind in b"xX":
                 records = _pax_records(content[start:stop], member_start + base)
+                if any(name.startswith(b"GNU.sparse.") for name in records):
+                    raise TarDamageError(_SPARSE, member_start + base)
                 # Of several such headers before a file the first counts, as in Python's tarfile.
                 long_name = long_name or records.get(b"path")
                 pax_size = _pax_size(records, member_start + base, pax_size)
@@ -158,6 +174,10 @@ def scan_pieces(file: IO[bytes], base: int = 0) -> Iterator[tuple[bytes, int, Sc
             if behind[:BLOCK_BYTES].strip(b"\0"):
                 raise TarDamageError("zeros in place of a header", base + scan.position)
             return
+        if (scan.fault or (scan.cut and not piece)) and not base + scan.position:
+            what = next((what for start, what in _OTHER_FILES if content.startswith(start)), "")
+            if what:
+                raise TarDamageError(what, 0)
         if scan.fault:
             raise scan.fault
         if not piece:

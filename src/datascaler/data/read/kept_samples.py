@@ -7,7 +7,16 @@ in memory, and touching new pages for every piece costs more time than the copy.
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from datascaler.data.pool.samples import IMAGE_SUFFIXES, OK, Group, Sample, is_of_sample, key_length_of, sample_of
+from datascaler.data.pool.samples import (
+    IMAGE_SUFFIXES,
+    OK,
+    Group,
+    Sample,
+    decode_caption,
+    is_of_sample,
+    key_length_of,
+    sample_of,
+)
 from datascaler.data.pool.tar import BLOCK_BYTES, Entry, Member, raw_of, scan_tar, text_of
 from datascaler.data.pool.ustar import UstarSamples, ustar_samples
 
@@ -133,7 +142,7 @@ def _sample(row: int, spans: Spans, base: int, content: bytes | memoryview) -> S
     start, stop = members.get(b"jpg") or next((members[each] for each in _IMAGE_SUFFIXES if each in members), (0, 0))
     try:
         text_start, text_stop = members[b"txt"]
-        caption = str(content[text_start:text_stop], "utf-8")
+        caption = decode_caption(content[text_start:text_stop])
     except (KeyError, UnicodeDecodeError):
         return judged(row, spans, base, content)
     if start == stop:

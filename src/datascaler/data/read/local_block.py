@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from datascaler import storage
 from datascaler.data.plan.plan import PLAN_BLOCK_BYTES
-from datascaler.data.pool.samples import Sample, is_of_sample, key_length_of
+from datascaler.data.pool.samples import Sample, decode_caption, is_of_sample, key_length_of
 from datascaler.data.pool.tar import BLOCK_BYTES, plain_header, says_time_only, text_of
 from datascaler.data.read.kept_samples import Piece, kept_samples
 
@@ -135,7 +135,7 @@ def _plain_sample(file: int, row: int, start: int, end: int) -> Sample | None:
     if stop + -stop % BLOCK_BYTES != end or not image or caption is None:
         return None
     try:
-        return Sample(row, text_of(key), start, end - start, (0, 0), image, caption.decode())
+        return Sample(row, text_of(key), start, end - start, (0, 0), image, decode_caption(caption))
     except UnicodeDecodeError:
         return None
 
