@@ -156,7 +156,10 @@ def agreement(one: Iterable[float], other: Iterable[float]) -> float:
 def test_it_orders_published_filters_at_a_larger_scale_no_worse(
     scale: str, larger: str, of_38: float, of_set: float
 ) -> None:
-    """The large models had no part in choosing it. Six filters at small scale are few: a pair is worth 0.13."""
+    """No blind test: of eight thresholds the 4 was kept after seeing these figures; 2 to 6 do no worse from small.
+
+    Six filters at small scale are few: a pair is worth 0.13.
+    """
     both = [which for which in FILTERS if released(scale, which) and released(larger, which)]
     small, large = ([summary_of(row) for which in both if (row := released(where, which))] for where in (scale, larger))
     target = [summary.average_38 or 0 for summary in large]
