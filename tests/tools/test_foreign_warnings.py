@@ -190,11 +190,15 @@ def test_what_loads_models_refuses_them(tmp_path: Path, monkeypatch: pytest.Monk
         tokenizer_for("hf-hub:some/model")
 
 
-@pytest.mark.parametrize("make", [icon_of_another_size, tiff_with_a_tag_beyond_its_end])
-def test_pictures_that_are_not_as_they_say_are_counted_rows(make: Callable[[], bytes]) -> None:
-    with pytest.raises(
-        ImageDecodeError, match=r"the picture is not as the header says|a tag that describes the picture"
-    ):
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (icon_of_another_size, "not an image format that Pillow knows"),  # of those that pools hold
+        (tiff_with_a_tag_beyond_its_end, "a tag that describes the picture"),
+    ],
+)
+def test_pictures_that_are_not_as_they_say_are_counted_rows(make: Callable[[], bytes], reason: str) -> None:
+    with pytest.raises(ImageDecodeError, match=reason):
         decode_rgb(make())
 
 

@@ -117,7 +117,7 @@ def test_the_rows_to_keep_become_a_subset(tmp_path: Path) -> None:
 
 def test_several_workers_are_refused(tmp_path: Path) -> None:
     pool = pool_with_duplicates(str(tmp_path))
-    raised, _ = fails(pool, "dedup", "--embeddings", SCORE_ID, "--count", "2")
+    raised, _ = fails(pool, "dedup", "--embeddings", SCORE_ID, "--count", "2", "--index", "0")
     assert isinstance(raised, ConfigError)
     assert "leave out --count 2" in str(raised)
 
