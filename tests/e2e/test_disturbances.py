@@ -1,4 +1,4 @@
-"""What goes wrong in a cluster under a run: its API server is restarted, its node is silent, its server refuses a step."""
+"""What goes wrong in a cluster under a run: its API server is restarted, its node is silent, a step is refused."""
 
 import json
 import os
