@@ -45,10 +45,8 @@ def test_the_api_server_is_restarted_under_those_who_watch(
         processes.stop(processes.recorded()["kube-apiserver"])
         processes.wait_for(control_plane.start_api_server(), "it is ready", control_plane.api_answers)
         time.sleep(5)
-    assert (following.wait(timeout=600), waiting.wait(timeout=600)) == (0, 0), (
-        heard.read_text(),
-        waiting.communicate(),
-    )
+    waited = waiting.communicate(timeout=600)
+    assert (following.wait(timeout=600), waiting.returncode) == (0, 0), (heard.read_text(), waited)
     said = [line for line in heard.read_text().splitlines() if line.startswith(f"[{name}-")]
     alive = launcher("logs", name).out.splitlines()
     assert sorted(said) == sorted(alive)
