@@ -12,7 +12,9 @@ WORKERS = {"score", "train", "evaluate", "sweep", "report"}
 
 LAYERS = [
     {"safe_text"},
-    {"errors", "progress", "datascaler"},
+    {"errors", "progress"},
+    {"extras"},
+    {"datascaler"},
     {"stop"},
     {"tools"},
     {"spec"},
@@ -45,7 +47,7 @@ SIDEWAYS = {
 }
 """Neighbours that may be imported: a sweep is training runs, and the demo is the whole line."""
 
-LIGHT = {"safe_text", "spec", "errors", "stop", "cli", "datascaler", "__main__"}
+LIGHT = {"safe_text", "spec", "errors", "extras", "stop", "cli", "datascaler", "__main__"}
 """What `datascaler --help` loads: the standard library, click and one another."""
 
 

@@ -35,7 +35,13 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    try:
+        home = import_module(_HOMES[name])
+    except ImportError as error:
+        from datascaler.extras import what_is_missing
+
+        raise what_is_missing(error) or error from error
+    return getattr(home, name)
 
 
 def __dir__() -> list[str]:

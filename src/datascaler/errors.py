@@ -1,7 +1,7 @@
 """All errors that a user can meet, as one tree. The exit code sits on the class.
 
     DatascalerError             1   something the user can mend; printed as one line
-    ├── ConfigError            78   a wrong flag, spec or input file: no retry will help (a pod fails its job)
+    ├── ConfigError            78   a wrong spec or input file: no retry will help (a pod fails its job)
     │   ├── DamagedError       78   a file is not as it was written: bits have changed, or a part is missing
     │   └── OtherResultError   78   a task has a result already, of another definition or of other data
     ├── BadInputError          65   some shards, evaluation sets or tables can't be used; the others are finished
@@ -28,7 +28,8 @@
     │                               those takes it for a failure of what was being done
     └── StoppedByUserError    130   the same for Ctrl-C
 
-Usage errors (unknown flag, missing argument) are click's and exit with 2. Bugs keep their traceback.
+Usage errors (unknown flag, missing argument, a value that can't be) are click's and exit with 2. Bugs keep their
+traceback.
 
 One bad item of many ends nothing: it becomes a line with its reason, the others are done, published and printed, and
 then the verb exits with 65 (items of data) or 104 (runs). What is wrong for all items stops at once.

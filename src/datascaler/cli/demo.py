@@ -4,12 +4,14 @@ from dataclasses import asdict
 
 import click
 
-from datascaler.cli.options import json_option
-from datascaler.cli.output import note, print_result, print_table
+from datascaler.cli.options import OUTPUT, json_option
+from datascaler.cli.output import begin_work, note, print_result, print_table
 
 
 @click.command()
-@click.option("--output-dir", default="demo-output", show_default=True, help="Folder or URL for everything it makes.")
+@click.option(
+    "--output-dir", type=OUTPUT, default="demo-output", show_default=True, help="Folder or URL for everything it makes."
+)
 @json_option
 def demo(output_dir: str, as_json: bool) -> None:
     """Watch datascaler choose better data, on this machine, in a few minutes.
@@ -20,6 +22,8 @@ def demo(output_dir: str, as_json: bool) -> None:
     \b
     datascaler demo --output-dir demo-output
     """
+    begin_work(None, output_dir)
+
     from datascaler import storage
     from datascaler.demo.make_data import Recipe
     from datascaler.demo.make_demo import run_demo

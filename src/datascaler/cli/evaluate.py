@@ -8,10 +8,9 @@ from typing import Any
 import click
 
 from datascaler.cli.compare import compare
-from datascaler.cli.options import given, index_options, json_option, spec_option, spec_options
-from datascaler.cli.output import note, print_result, print_table, show_finished
+from datascaler.cli.options import given, index_options, json_option, spec_option, spec_options, usage_errors_of
+from datascaler.cli.output import begin_work, note, print_result, print_table, show_finished
 from datascaler.cli.verb_group import VerbGroup
-from datascaler.errors import ConfigError
 from datascaler.spec.evaluate import EvalSpec
 
 _flag = partial(spec_option, EvalSpec)
@@ -52,6 +51,7 @@ def evaluate(as_json: bool, **options: Any) -> None:
     datascaler eval --model ViT-B-32 --pretrained openai --data-dir evalsets --output-dir results
     """
     spec = eval_spec(options)
+    begin_work(spec)
 
     from datascaler.evaluate.evaluate_clip import evaluate_clip
     from datascaler.models.freed_memory import keep_freed_memory_on_cpu
@@ -65,10 +65,8 @@ def evaluate(as_json: bool, **options: Any) -> None:
 
 def eval_spec(options: Mapping[str, Any]) -> EvalSpec:
     names = {each.name for each in fields(EvalSpec)}
-    try:
+    with usage_errors_of(EvalSpec):
         return EvalSpec(**given({name: value for name, value in options.items() if name in names}))
-    except ConfigError as error:
-        raise click.UsageError(str(error)) from error
 
 
 def _show_model(rows: list[dict[str, Any]], *, as_json: bool) -> None:

@@ -10,6 +10,7 @@ import click
 
 from datascaler import __version__
 from datascaler.errors import DatascalerError, StoppedError
+from datascaler.extras import what_is_missing
 
 
 class Verb(NamedTuple):
@@ -110,6 +111,12 @@ def main() -> None:
 
             sys.exit(run_with_log_copy(sys.argv[1:]))
         cli(prog_name="datascaler")
+    except ImportError as error:
+        missing = what_is_missing(error)
+        if missing is None:
+            raise
+        click.echo(f"datascaler: error: {missing}", err=True)
+        sys.exit(missing.exit_code)
     except (DatascalerError, StoppedError) as error:
         click.echo(f"datascaler: error: {error}", err=True)
         sys.exit(error.exit_code)

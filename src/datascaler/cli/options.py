@@ -1,7 +1,9 @@
 """Flags that several verbs share, and the number forms that they accept."""
 
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import MISSING
 from fractions import Fraction
 from functools import wraps
@@ -12,8 +14,23 @@ import click
 
 from datascaler.cli.output import note
 from datascaler.errors import ConfigError
-from datascaler.spec.field import field_named, flag_of
+from datascaler.spec.field import field_named, flag_of, flat_fields
 from datascaler.spec.numbers import parse_bool, parse_bytes, parse_count, parse_fraction, parse_indexes
+from datascaler.spec.paths import check_file_name, check_path
+
+
+@contextmanager
+def usage_errors_of(spec: type, ctx: click.Context | None = None) -> Iterator[None]:
+    """What a spec refuses of the flags that make it is a usage error, and names the flags in place of the fields."""
+    try:
+        yield
+    except ConfigError as error:
+        text = str(error)
+        for each in sorted(flat_fields(spec), key=lambda each: len(each.name), reverse=True):
+            # A name of one word may be a word of the sentence, but where that begins with it.
+            place = "" if "_" in each.name else "^"
+            text = re.sub(rf"{place}(?<![\w'\"/.-]){each.name}(?![\w'\"/.-])", flag_of(each), text)
+        raise click.UsageError(text, ctx or click.get_current_context(silent=True)) from error
 
 
 class _Parsed(click.ParamType[Any]):
@@ -34,6 +51,37 @@ def _fraction(value: str | Fraction) -> Fraction:
     return value if isinstance(value, Fraction) else parse_fraction(value)
 
 
+class _Path(click.ParamType[str]):
+    """A folder, file or URL, which is no empty text and no URL with a slash too few."""
+
+    name = "text"
+
+    def __init__(self, *, written: bool) -> None:
+        self._written = written
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        name = param.opts[0] if isinstance(param, click.Option) else (param and param.human_readable_name) or "path"
+        try:
+            check_path(name, value, written=self._written)
+        except ConfigError as error:
+            raise click.UsageError(str(error), ctx) from None
+        return str(value)
+
+
+class _Name(click.ParamType[str]):
+    """The name of a file that is written."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            check_file_name(param.opts[0] if param else "name", value)
+        except ConfigError as error:
+            raise click.UsageError(str(error), ctx) from None
+        return str(value)
+
+
+INPUT, OUTPUT, NAME = _Path(written=False), _Path(written=True), _Name()
 COUNT = _Parsed("integer", parse_count)
 """128_000_000, 128000000 or 128M."""
 BYTES = _Parsed("size", parse_bytes)
@@ -105,7 +153,10 @@ def given(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 data_dir_option = click.option(
-    "--data-dir", required=True, help="Folder or URL of the pool's tar shards; several as a::b; brace ranges work."
+    "--data-dir",
+    type=INPUT,
+    required=True,
+    help="Folder or URL of the pool's tar shards; several as a::b; brace ranges work.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
 

@@ -1,6 +1,8 @@
 """What goes where: results to stdout, everything else to stderr."""
 
 import json
+import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -42,6 +44,28 @@ def print_table(rows: Sequence[Mapping[str, Any]], best: int | None = None) -> N
     for number, line in enumerate(cells, start=-1):
         mark = "* " if best is not None and number == best else "  "
         click.echo((mark + "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))).rstrip())
+
+
+def begin_work(spec: Any, output_dir: str | None = None) -> None:
+    """What comes first, where a verb needs torch: is it installed, is there what is to be read? Only then it is loaded,
+    which takes seconds, and so it is said.
+    """
+    # One of torchrun's processes: the one that started them has done it.
+    if "LOCAL_RANK" in os.environ:
+        return
+    from datascaler.extras import require_worker
+
+    require_worker()
+    if spec is not None:
+        from datascaler.data.tables.inputs import require_inputs
+
+        require_inputs(spec)
+    if output_dir is not None:
+        from datascaler import storage
+
+        storage.check_writable(output_dir)
+    if "torch" not in sys.modules:
+        note("loading torch")
 
 
 def note(text: str) -> None:

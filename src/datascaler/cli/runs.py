@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from datascaler.cli.options import json_option
+from datascaler.cli.options import INPUT, json_option
 from datascaler.cli.output import note, print_result, print_table
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("output_dir", metavar="OUTPUT_DIR")
+@click.argument("output_dir", type=INPUT, metavar="OUTPUT_DIR")
 @click.option("--no-counts", is_flag=True, help="Count the rows of the 64 newest tables only: quick on huge pools.")
 @click.option("--watch", is_flag=True, help="Show it again and again, until all is done.")
 @click.option("--every", type=click.FloatRange(min=0.1), default=10.0, show_default=True, help="Seconds, for --watch.")

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from datascaler.cli.options import COUNT, json_option, list_of, spec_option
-from datascaler.cli.output import note, print_result, print_table, show_finished
+from datascaler.cli.options import COUNT, json_option, list_of, spec_option, usage_errors_of
+from datascaler.cli.output import begin_work, note, print_result, print_table, show_finished
 from datascaler.cli.train_options import train_options, train_spec
 from datascaler.errors import PartlyFailedError
 from datascaler.spec.sweep import AXES, SweepSpec
+from datascaler.spec.train import TrainSpec
 
 if TYPE_CHECKING:
     from datascaler.data.runs.sweep_results import SweepResult
@@ -45,6 +46,8 @@ def sweep(nproc_per_node: int, collect: bool, as_json: bool, **options: Any) -> 
 
         result = show_finished(lambda: collect_points(points), partial(_show, as_json=as_json))
     else:
+        begin_work(points[0])
+
         from datascaler.sweep.sweep_runs import sweep_runs
 
         result = show_finished(lambda: sweep_runs(points, nproc_per_node, note), partial(_show, as_json=as_json))
@@ -58,7 +61,9 @@ def sweep(nproc_per_node: int, collect: bool, as_json: bool, **options: Any) -> 
 def sweep_spec(options: Mapping[str, Any], *, offline: bool = False) -> SweepSpec:
     """What the flags describe; offline as in `train_spec`."""
     axes = {axis: tuple(options.get(axis) or ()) for axis in AXES.values()}
-    return SweepSpec(base=train_spec(options, offline=offline), **axes)
+    base = train_spec(options, offline=offline)
+    with usage_errors_of(TrainSpec):
+        return SweepSpec(base=base, **axes)
 
 
 def _show(result: "SweepResult", *, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from datascaler.cli.options import json_option
-from datascaler.cli.output import note, print_result
+from datascaler.cli.output import begin_work, note, print_result
 from datascaler.cli.train_options import point_options, train_options, train_spec
 
 
@@ -26,6 +26,7 @@ def train(nproc_per_node: int, as_json: bool, **options: Any) -> None:
         --subset-file s3://out/subsets/clip-f0.3.npy --use-mup --width-mult 0.1875
     """
     spec = train_spec(options)
+    begin_work(spec)
 
     from datascaler.train.launch_torchrun import needs_torchrun, own_arguments, take_place, train_under_torchrun
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from datascaler.cli.options import BYTES, COUNT, FRACTION, data_dir_option, spec_option, spec_options
+from datascaler.cli.options import BYTES, COUNT, FRACTION, data_dir_option, spec_option, spec_options, usage_errors_of
 from datascaler.spec.scales import SCALES
 from datascaler.spec.train import TrainSpec, datacomp_recipe
 
@@ -71,7 +71,9 @@ def train_spec(options: Mapping[str, Any], *, offline: bool = False) -> TrainSpe
     own = {each.name: options.get(each.name) for each in fields(TrainSpec)}
     if offline and own["subset_file"]:
         own |= {"method": own["method"] or "subset", "fraction": 1 if own["fraction"] is None else own["fraction"]}
-    return datacomp_recipe(**_with_recipe(own))
+    own = _with_recipe(own)
+    with usage_errors_of(TrainSpec):
+        return datacomp_recipe(**own)
 
 
 def _with_recipe(options: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from fractions import Fraction
 from datascaler.errors import ConfigError
 from datascaler.spec.field import about, arguments_of
 from datascaler.spec.numbers import format_fraction
+from datascaler.spec.paths import check_places
 from datascaler.spec.score_captions import METADATA_ARCHS
 
 Command = list[str]
@@ -24,7 +25,7 @@ class BaselineSpec:
 
     name: str
     from_metadata: str = field(metadata=about(place="url"))
-    output_dir: str = field(metadata=about(place="url"))
+    output_dir: str = field(metadata=about(place="url", written=True))
     language_model: str | None = field(default=None, metadata=about(place="model"))
     words: str | None = field(default=None, metadata=about(place="url"))
     wordnet: str | None = field(default=None, metadata=about(place="url"))
@@ -36,6 +37,7 @@ class BaselineSpec:
     threshold: float | None = None
 
     def __post_init__(self) -> None:
+        check_places(self)
         if self.name not in _RECIPES:
             raise ConfigError(f"unknown baseline {self.name!r}; known: {', '.join(_RECIPES)}")
         by_score = "clip_score" in self.name

@@ -6,6 +6,7 @@ from typing import Literal
 
 from datascaler.errors import ConfigError
 from datascaler.spec.field import about, arguments_of
+from datascaler.spec.paths import check_places
 
 _FILTERS = ("scale", "method", "fraction", "model_arch", "width_mult", "min_width_mult", "use_mup")
 
@@ -33,7 +34,7 @@ class EvalSpec:
     """Folder with a tasklist.yml; None is DataComp's tasks."""
     tasks: tuple[str, ...] = ()
     """Keys or names, with *; none is all."""
-    output_dir: str | None = field(default=None, metadata=about(place="url"))
+    output_dir: str | None = field(default=None, metadata=about(place="url", written=True))
     """None is `eval` in each run's folder."""
     scale: str | None = None
     """This and the next six are values that a run must have; None is any."""
@@ -57,6 +58,7 @@ class EvalSpec:
     """Replace results of other weights."""
 
     def __post_init__(self) -> None:
+        check_places(self)
         if (self.train_dir is None) == (self.pretrained is None and self.model is None):
             raise ConfigError("give either --train-dir, or --model and --pretrained")
         if self.train_dir is None and self.output_dir is None:

@@ -19,6 +19,8 @@ _KEY = "datascaler"
 class Facts:
     place: Place | None = None
     """What the value names; None is nothing outside the command."""
+    written: bool = False
+    """Results go there."""
     flag: str | None = None
     """The flag without dashes; None is the field's own name."""
     repeated: bool = False

@@ -6,6 +6,7 @@ from typing import Any
 
 from datascaler.spec.field import about, arguments_of
 from datascaler.spec.numbers import format_fraction
+from datascaler.spec.paths import check_places
 
 STEPS = ("score", "subset", "sweep", "train", "eval")
 
@@ -13,17 +14,18 @@ STEPS = ("score", "subset", "sweep", "train", "eval")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PipelineSpec:
     data_dir: str = field(metadata=about(place="url"))
-    output_dir: str = field(metadata=about(place="url"))
+    output_dir: str = field(metadata=about(place="url", written=True))
     """Scores and subsets lie here, runs in `runs/`."""
     method: str
     fraction: Fraction
     scale: str
     eval_data_dir: str | None = field(default=None, metadata=about(place="url"))
     """None leaves evaluation out."""
-    logs: str | None = field(default=None, metadata=about(place="url"))
+    logs: str | None = field(default=None, metadata=about(place="url", written=True))
     """Where the steps' logs go; None is `logs/` of output_dir."""
 
     def __post_init__(self) -> None:
+        check_places(self)
         object.__setattr__(self, "method", self.method.lower())
 
     @property

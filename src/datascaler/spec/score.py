@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from datascaler.errors import ConfigError
 from datascaler.spec.field import about, arguments_of, facts_of
+from datascaler.spec.paths import check_places
 
 IMAGE_METHODS = ("clip", "dfn", "tmars", "boxes")
 """They look at every image; `boxes` only finds the text in it, for T-MARS with any model later."""
@@ -39,7 +40,7 @@ class ScorePart:
     """The methods that this spec describes."""
 
     data_dir: str = field(default="", metadata=about(place="url"))
-    output_dir: str = field(metadata=about(place="url"))
+    output_dir: str = field(metadata=about(place="url", written=True))
     method: str
     """The method as tables spell it; given in any case."""
     from_metadata: str | None = field(default=None, metadata=about(place="url"))
@@ -59,6 +60,7 @@ class ScorePart:
         return self.num_workers or 4
 
     def __post_init__(self) -> None:
+        check_places(self)
         object.__setattr__(self, "method", check_method(self.method))
         if self.method not in self.FAMILY:
             raise ConfigError(

@@ -6,6 +6,7 @@ from fractions import Fraction
 from datascaler.errors import ConfigError
 from datascaler.spec.field import about, arguments_of
 from datascaler.spec.mix_rule import MixRule, parse_weights
+from datascaler.spec.paths import check_places
 from datascaler.spec.select_rule import SelectRule
 
 
@@ -13,7 +14,7 @@ from datascaler.spec.select_rule import SelectRule
 class SubsetSpec:
     """Rows by one `method`'s scores, or by a `mix` of the columns of several `score_names`."""
 
-    output_dir: str = field(metadata=about(place="url"))
+    output_dir: str = field(metadata=about(place="url", written=True))
     """The folder that was scored into; subsets go to `subsets` in it."""
     method: str | None = None
     fraction: Fraction | None = None
@@ -35,6 +36,7 @@ class SubsetSpec:
     """Replace a subset of that name which was chosen otherwise."""
 
     def __post_init__(self) -> None:
+        check_places(self)
         object.__setattr__(self, "method", self.method.lower() if self.method else None)
         if all(each is None for each in (self.fraction, self.top, self.threshold)):
             raise ConfigError("Missing option '--fraction', '--top' or '--threshold'.")

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from datascaler.errors import ConfigError
 from datascaler.spec.field import about, arguments_of, names_where
 from datascaler.spec.numbers import format_fraction, parse_fraction
+from datascaler.spec.paths import check_places
 from datascaler.spec.scales import DEMO, scale_named
 
 Decoder = Literal["bicubic", "fast"]
@@ -29,7 +30,7 @@ class TrainSpec:
     """
 
     data_dir: str = field(metadata=about(place="url"))
-    output_dir: str = field(metadata=about(place="url"))
+    output_dir: str = field(metadata=about(place="url", written=True))
     scale: str
     method: str = "none"
     """How the subset was chosen; names the run's folder and is checked against the subset's recipe."""
@@ -73,7 +74,7 @@ class TrainSpec:
     min_coverage: float = field(default=0.0, metadata=about(runtime=True))
     max_substituted: float = field(default=0.05, metadata=about(runtime=True))
     """Share of the draws that may be replaced because their sample can't be read or decoded; above it the run stops."""
-    cache_dir: str | None = field(default=None, metadata=about(place="node", runtime=True))
+    cache_dir: str | None = field(default=None, metadata=about(place="node", written=True, runtime=True))
     """A folder on each node for samples that were read, so that later passes need not fetch them."""
     cache_bytes: int = field(default=50 * 10**9, metadata=about(flag="cache-size", runtime=True))
     storage_client: StorageClient = field(default="fsspec", metadata=about(runtime=True))
@@ -81,6 +82,7 @@ class TrainSpec:
 
     def __post_init__(self) -> None:
         self._normalise()
+        check_places(self)
         for name in ("train_num_samples", "batch_size", "lr", "num_checkpoints", "log_every_steps", "cache_bytes"):
             if not 0 < getattr(self, name) < inf:
                 raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}")

@@ -15,6 +15,7 @@ from fsspec.spec import AbstractBufferedFile
 
 from datascaler.errors import StorageError
 from datascaler.safe_text import safe_message, without_secrets
+from datascaler.spec.paths import check_path
 from datascaler.storage.error_translation import answer_of
 from datascaler.storage.filesystem import filesystem
 from datascaler.storage.http_files import is_http
@@ -127,6 +128,7 @@ def check_writable(folder: str) -> None:
 
 
 def _require_writable(url: str) -> None:
+    check_path("the file to write", url)
     if is_http(url):
         raise StorageError(f"{url}: nothing can be written to a web server; give a folder or an object store")
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from datascaler.errors import ConfigError
+
 
 def is_local(url: str) -> bool:
     return "://" not in url or url.startswith("file://")
@@ -13,6 +15,9 @@ def local_path(url: str) -> str:
 
 
 def join(url: str, *parts: str) -> str:
+    """Raises ConfigError for an empty URL, below which lies the root of the file system."""
+    if not url:
+        raise ConfigError("an empty path: give a folder or a URL")
     return "/".join([url.rstrip("/"), *(part.strip("/") for part in parts)])
 
 

@@ -119,6 +119,14 @@ def fails(pool: Pool | str, method: str, *options: str) -> tuple[BaseException |
     return result.exception, result.stderr
 
 
+def is_usage_error(pool: Pool | str, method: str, *options: str) -> str:
+    """What a `score` command with a wrong flag prints."""
+    raised, printed = fails(pool, method, *options)
+    assert isinstance(raised, SystemExit)
+    assert raised.code == 2
+    return printed
+
+
 def scores_in(tables: str, columns: list[str] | None = None) -> dict[str, Any]:
     """Columns over all tables, in the order of the shards' names."""
     urls = [info.url for info in storage.list_files(tables, ".parquet", recursive=True)]

@@ -19,6 +19,7 @@ from tests.score.embeddings.pools import (
     SCORE_ID,
     fails,
     good_scores,
+    is_usage_error,
     random_units,
     run,
     save_npz,
@@ -215,16 +216,19 @@ def test_vectors_come_a_block_at_a_time(tmp_path: Path) -> None:
         ("negcliploss", [], "needs --embeddings SCORE_ID"),
         ("normsim", ["--embeddings", "x"], "--method normsim needs --target"),
         ("image_based", ["--embeddings", "x", "--target", "y"], "--method image_based needs --centroids"),
-        ("negcliploss", ["--embeddings", "x", "--temperature", "0"], "temperature must be above 0"),
-        ("dedup", ["--embeddings", "x", "--eps", "3"], "eps must be in 0..2"),
-        ("dedup", ["--embeddings", "x", "--clusters", "0"], "clusters must be at least 1"),
-        ("dedup", ["--embeddings", "x"], "no shards.parquet"),
+        ("negcliploss", ["--embeddings", "x", "--temperature", "0"], "--temperature must be above 0"),
+        ("dedup", ["--embeddings", "x", "--eps", "3"], "--eps must be in 0..2"),
+        ("dedup", ["--embeddings", "x", "--clusters", "0"], "--clusters must be at least 1"),
     ],
 )
 def test_wrong_options_are_refused(tmp_path: Path, method: str, options: list[str], words: str) -> None:
-    raised, _ = fails(str(tmp_path), method, *options)
+    assert words in is_usage_error(str(tmp_path), method, *options)
+
+
+def test_embeddings_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    raised, _ = fails(str(tmp_path), "dedup", "--embeddings", "x")
     assert isinstance(raised, ConfigError)
-    assert words in str(raised)
+    assert f"--embeddings x: there are no tables in {tmp_path}/scores/x" in str(raised)
 
 
 @pytest.mark.parametrize("option", ["--eps", "--target", "--model", "--words"])
@@ -234,12 +238,12 @@ def test_another_methods_options_are_usage_errors(tmp_path: Path, option: str) -
 
 
 def test_two_sources_are_refused(tmp_path: Path) -> None:
-    raised, _ = fails(str(tmp_path), "dedup", "--embeddings", "x", "--from-metadata", "y")
-    assert "only one of them" in str(raised)
-    raised, _ = fails(str(tmp_path), "dedup", "--data-dir", "x", "--from-metadata", "y")
-    assert "takes the place of --data-dir x" in str(raised)
-    _, printed = fails(str(tmp_path), "dedup", "--embeddings", "x", "--arch", "b32")
-    assert "--embeddings names its own" in printed
+    for options, words in (
+        (["--embeddings", "x", "--from-metadata", "y"], "only one of them"),
+        (["--data-dir", "x", "--from-metadata", "y"], "takes the place of --data-dir x"),
+        (["--embeddings", "x", "--arch", "b32"], "--embeddings names its own"),
+    ):
+        assert words in is_usage_error(str(tmp_path), "dedup", *options)
 
 
 def test_another_rule_under_the_same_name_is_refused(tmp_path: Path) -> None:

@@ -4,13 +4,15 @@ from dataclasses import asdict
 
 import click
 
-from datascaler.cli.options import COUNT, data_dir_option, index_options, json_option
+from datascaler.cli.options import COUNT, OUTPUT, data_dir_option, index_options, json_option
 from datascaler.cli.output import print_result, show_finished
 
 
 @click.command()
 @data_dir_option
-@click.option("--output-dir", required=True, help="Folder or URL for the index; give the same one to `train`.")
+@click.option(
+    "--output-dir", type=OUTPUT, required=True, help="Folder or URL for the index; give the same one to `train`."
+)
 @click.option("--num-workers", type=COUNT, default=4, show_default=True, help="Shards read at a time.")
 @index_options
 @json_option

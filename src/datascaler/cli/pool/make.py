@@ -4,17 +4,19 @@ from dataclasses import asdict
 
 import click
 
-from datascaler.cli.options import COUNT, json_option
+from datascaler.cli.options import COUNT, INPUT, NAME, OUTPUT, json_option
 from datascaler.cli.output import print_result
 
 
 @click.command()
-@click.option("--images-dir", required=True, help="Folder or URL with the images, subfolders included.")
-@click.option("--captions", required=True, help="Table with a row an image: .csv, .tsv, .jsonl or .parquet.")
-@click.option("--output-dir", required=True, help="Folder or URL of the pool.")
+@click.option("--images-dir", type=INPUT, required=True, help="Folder or URL with the images, subfolders included.")
+@click.option(
+    "--captions", type=INPUT, required=True, help="Table with a row an image: .csv, .tsv, .jsonl or .parquet."
+)
+@click.option("--output-dir", type=OUTPUT, required=True, help="Folder or URL of the pool.")
 @click.option("--samples-per-shard", type=COUNT, default=10_000, show_default=True, help="Rows of a tar.")
 @click.option("--max-side", type=COUNT, help="Re-encode as JPEG (quality 95), the longer side shrunk to this at most.")
-@click.option("--name", default="pool", show_default=True, help="Name of the table below metadata/.")
+@click.option("--name", type=NAME, default="pool", show_default=True, help="Name of the table below metadata/.")
 @click.option("--file-column", default="file", show_default=True, help="Path of the image below --images-dir.")
 @click.option("--caption-column", default="caption", show_default=True, help="What the image shows.")
 @click.option("--url-column", default="url", show_default=True, help="Where it is from; without it, its path.")

@@ -4,18 +4,20 @@ from dataclasses import asdict
 
 import click
 
-from datascaler.cli.options import COUNT, json_option
+from datascaler.cli.options import COUNT, INPUT, OUTPUT, json_option
 from datascaler.cli.output import print_result
 
 
 @click.command("make-evalset")
-@click.option("--images-dir", required=True, help="Folder or URL with CLASS/image files, or with captioned images.")
-@click.option("--output-dir", required=True, help="Folder or URL of the evaluation set.")
-@click.option("--captions", help="Make a retrieval set: .csv, .tsv, .jsonl or .parquet, a row a caption.")
+@click.option(
+    "--images-dir", type=INPUT, required=True, help="Folder or URL with CLASS/image files, or with captioned images."
+)
+@click.option("--output-dir", type=OUTPUT, required=True, help="Folder or URL of the evaluation set.")
+@click.option("--captions", type=INPUT, help="Make a retrieval set: .csv, .tsv, .jsonl or .parquet, a row a caption.")
 @click.option("--file-column", default="file", show_default=True, help="In --captions: path below --images-dir.")
 @click.option("--caption-column", default="caption", show_default=True, help="In --captions: what the image shows.")
 @click.option("--delimiter", help="In --captions: between the fields of a .csv or .tsv; \\t for a tab.")
-@click.option("--classnames", help="File with a class name a line, in the order of the folders by name.")
+@click.option("--classnames", type=INPUT, help="File with a class name a line, in the order of the folders by name.")
 @click.option("--template", "templates", multiple=True, help="Prompt with {c} for the class name; repeatable.")
 @click.option("--images-per-shard", type=COUNT, default=10_000, show_default=True, help="Images of a tar.")
 @click.option("--overwrite", is_flag=True, help="Replace what is in --output-dir.")

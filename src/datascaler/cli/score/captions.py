@@ -4,11 +4,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from datascaler.cli.options import spec_option
 from datascaler.cli.output import note
-from datascaler.errors import ConfigError
 from datascaler.spec.score_captions import CaptionSpec
 
 if TYPE_CHECKING:
@@ -35,10 +32,7 @@ OTHERS: tuple[str, ...] = ()
 
 
 def spec_of(given: Mapping[str, Any]) -> CaptionSpec:
-    try:
-        return CaptionSpec(**given)
-    except ConfigError as error:
-        raise click.UsageError(str(error)) from error
+    return CaptionSpec(**given)
 
 
 def run(spec: CaptionSpec) -> "ScoreSummary":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datascaler.cli.options import spec_option
-from datascaler.cli.output import note
+from datascaler.cli.output import begin_work, note
 from datascaler.spec.score_embeddings import KEEP_RULES, EmbeddingSpec
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ def spec_of(given: Mapping[str, Any]) -> EmbeddingSpec:
 
 
 def run(spec: EmbeddingSpec) -> "ScoreSummary":
+    begin_work(spec)
+
     from datascaler.score.embeddings.score_embeddings import score_embeddings
 
     return score_embeddings(spec, note)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datascaler.cli.options import COUNT, spec_option
-from datascaler.cli.output import note
+from datascaler.cli.output import begin_work, note
 from datascaler.spec.score import ScoreSpec, TextOptions
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ def spec_of(given: Mapping[str, Any]) -> ScoreSpec:
 def run(
     spec: ScoreSpec, processes: int | None = None, verify: int | None = None, verify_seed: int = 0
 ) -> "ScoreSummary | VerifySummary":
+    begin_work(spec)
+
     from datascaler.models.freed_memory import keep_freed_memory_on_cpu
 
     keep_freed_memory_on_cpu()

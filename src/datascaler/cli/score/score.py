@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from datascaler.cli.options import given as given_of
-from datascaler.cli.options import index_options, json_option, spec_option, spec_options
+from datascaler.cli.options import index_options, json_option, spec_option, spec_options, usage_errors_of
 from datascaler.cli.output import print_result, show_finished
 from datascaler.cli.score import captions as score_captions
 from datascaler.cli.score import embeddings as score_embeddings
@@ -77,7 +77,8 @@ def score_spec(options: Mapping[str, Any]) -> ScorePart:
     for name in sorted(given):
         if name not in own:
             raise click.UsageError(f"--{name.replace('_', '-')} has no meaning for --method {given['method']}")
-    spec: ScorePart = family.spec_of({name: value for name, value in given.items() if name not in family.OTHERS})
+    with usage_errors_of(kind):
+        spec: ScorePart = family.spec_of({name: value for name, value in given.items() if name not in family.OTHERS})
     return spec
 
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import click
 
-from datascaler.cli.options import json_option, spec_option
+from datascaler.cli.options import json_option, spec_option, usage_errors_of
 from datascaler.cli.output import note, print_result
-from datascaler.errors import ConfigError
 from datascaler.spec.baselines import BASELINES, BaselineSpec, Command, baseline_commands, subset_url
 from datascaler.spec.score_captions import METADATA_ARCHS
 
@@ -46,11 +45,9 @@ def baseline(dry_run: bool, as_json: bool, **options: Any) -> None:
     datascaler subset baseline clip_score --from-metadata pool/metadata --output-dir out --arch l14 --fraction 0.3
     datascaler subset baseline laion2b --from-metadata pool/metadata --output-dir out
     """
-    try:
+    with usage_errors_of(BaselineSpec):
         spec = BaselineSpec(**options)
         commands = baseline_commands(spec)
-    except ConfigError as error:
-        raise click.UsageError(str(error)) from error
     lines = [f"datascaler {shlex.join(command)}" for command in commands]
     if dry_run:
         print_result({"commands": lines}, as_json=True) if as_json else click.echo("\n".join(lines))

@@ -4,14 +4,16 @@ from dataclasses import asdict
 
 import click
 
-from datascaler.cli.options import json_option
+from datascaler.cli.options import INPUT, OUTPUT, json_option
 from datascaler.cli.output import print_result
 
 
 @click.command()
 @click.argument("operation", type=click.Choice(["and", "or", "minus", "plus"]))
-@click.argument("files", nargs=-1, required=True, metavar="A B [C ...]")
-@click.option("--output", required=True, help="Subset to write, BASE.npy or another format; the recipe is BASE.json.")
+@click.argument("files", type=INPUT, nargs=-1, required=True, metavar="A B [C ...]")
+@click.option(
+    "--output", type=OUTPUT, required=True, help="Subset to write, BASE.npy or another format; the recipe is BASE.json."
+)
 @click.option("--overwrite", is_flag=True, help="Replace the output where its recipe is that of another subset.")
 @json_option
 def combine(operation: str, files: tuple[str, ...], output: str, overwrite: bool, as_json: bool) -> None:

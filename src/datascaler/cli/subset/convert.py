@@ -4,13 +4,13 @@ from dataclasses import asdict
 
 import click
 
-from datascaler.cli.options import json_option
+from datascaler.cli.options import INPUT, OUTPUT, json_option
 from datascaler.cli.output import print_result
 
 
 @click.command()
-@click.argument("source", metavar="IN")
-@click.argument("target", metavar="OUT")
+@click.argument("source", type=INPUT, metavar="IN")
+@click.argument("target", type=OUTPUT, metavar="OUT")
 @click.option("--drop-repeats", is_flag=True, help="Keep each uid once. Needed for .pkl and .trie where uids repeat.")
 @click.option("--overwrite", is_flag=True, help="Replace OUT where its recipe is that of another subset.")
 @json_option

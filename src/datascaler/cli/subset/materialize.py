@@ -4,15 +4,17 @@ from dataclasses import asdict
 
 import click
 
-from datascaler.cli.options import COUNT, data_dir_option, json_option
+from datascaler.cli.options import COUNT, INPUT, OUTPUT, data_dir_option, json_option
 from datascaler.cli.output import print_result
 
 
 @click.command()
-@click.argument("subset")
+@click.argument("subset", type=INPUT)
 @data_dir_option
-@click.option("--output-dir", required=True, help="Folder or URL for the new tars: a pool of its own.")
-@click.option("--plan", "plan_url", help="The subset's plan for this pool.  [default: beside SUBSET, else made]")
+@click.option("--output-dir", type=OUTPUT, required=True, help="Folder or URL for the new tars: a pool of its own.")
+@click.option(
+    "--plan", "plan_url", type=INPUT, help="The subset's plan for this pool.  [default: beside SUBSET, else made]"
+)
 @click.option("--samples-per-shard", type=COUNT, default=10_000, show_default=True, help="Less where that is 3 GB.")
 @click.option("--num-workers", type=COUNT, default=4, show_default=True, help="Shards written at a time.")
 @click.option("--overwrite", is_flag=True, help="Replace what another subset left in OUTPUT_DIR.")

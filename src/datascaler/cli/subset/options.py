@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
-from datascaler.cli.options import given, spec_option, spec_options
+from datascaler.cli.options import given, spec_option, spec_options, usage_errors_of
 from datascaler.cli.verb_group import VerbGroup
-from datascaler.errors import ConfigError
 from datascaler.spec.mix_rule import KINDS
 from datascaler.spec.select_rule import DATACOMP
 from datascaler.spec.subset import SubsetSpec
@@ -63,7 +62,5 @@ class SubsetGroup(VerbGroup):
 
 def subset_spec(options: Mapping[str, Any], ctx: click.Context | None = None) -> SubsetSpec:
     names = {each.name for each in fields(SubsetSpec)}
-    try:
+    with usage_errors_of(SubsetSpec, ctx):
         return SubsetSpec(**given({name: value for name, value in options.items() if name in names}))
-    except ConfigError as error:
-        raise click.UsageError(str(error), ctx) from error

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from datascaler.cli.options import given, json_option, spec_option
+from datascaler.cli.options import NAME, OUTPUT, given, json_option, spec_option
 from datascaler.cli.output import print_result
 from datascaler.cli.subset.result import coverage_lines
 from datascaler.spec.sampler import DEFAULT_PENALTY, Sampler
@@ -16,7 +16,7 @@ _flag = partial(spec_option, Sampler)
 
 
 @click.command()
-@click.option("--output-dir", required=True, help="The folder that `datascaler score` wrote into.")
+@click.option("--output-dir", type=OUTPUT, required=True, help="The folder that `datascaler score` wrote into.")
 @click.option("--method", required=True, help="Whose scores: clip, dfn.")
 @click.option("--score-name", help="Which tables, if the method has several.")
 @click.option("--sampler", type=click.Choice(["scs", "hcs"], case_sensitive=False), required=True)
@@ -26,7 +26,9 @@ _flag = partial(spec_option, Sampler)
 @_flag("batch", help="No uid is in a batch twice.")
 @_flag("temperature", help="Below 1: the best more often.")
 @_flag("seed")
-@click.option("--subset-name", help="Name of the files below OUTPUT_DIR/subsets.  [METHOD-SAMPLER-nDRAWS-sSEED]")
+@click.option(
+    "--subset-name", type=NAME, help="Name of the files below OUTPUT_DIR/subsets.  [METHOD-SAMPLER-nDRAWS-sSEED]"
+)
 @click.option("--overwrite", is_flag=True, help="Replace a subset of that name that holds something else.")
 @json_option
 def sample(

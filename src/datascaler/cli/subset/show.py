@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from datascaler.cli.options import json_option
+from datascaler.cli.options import INPUT, json_option
 from datascaler.cli.output import note, print_result, print_table
 
 if TYPE_CHECKING:
@@ -19,10 +19,12 @@ _OF_A_RECIPE = ("method", "fraction", "rule", "threshold")
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE ...")
-@click.option("--output-dir", help="What is in the pool that was scored or indexed into this folder?")
-@click.option("--data-dir", help="What is in this pool? It needs a plan, scores or parquet files beside its shards.")
-@click.option("--plan", "plan_url", help="What is in the pool that this plan of the FILE was made for?")
+@click.argument("files", type=INPUT, nargs=-1, required=True, metavar="FILE ...")
+@click.option("--output-dir", type=INPUT, help="What is in the pool that was scored or indexed into this folder?")
+@click.option(
+    "--data-dir", type=INPUT, help="What is in this pool? It needs a plan, scores or parquet files beside its shards."
+)
+@click.option("--plan", "plan_url", type=INPUT, help="What is in the pool that this plan of the FILE was made for?")
 @json_option
 def show(
     files: tuple[str, ...], output_dir: str | None, data_dir: str | None, plan_url: str | None, as_json: bool
