@@ -17,7 +17,7 @@ class Verb(NamedTuple):
     """Where a verb's command is, and its line in the list of verbs."""
 
     module: str
-    """Below `datascaler.cli`."""
+    """Its path below `datascaler.cli`."""
     name: str
     help_line: str
 

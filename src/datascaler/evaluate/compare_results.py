@@ -30,7 +30,7 @@ class ComparedScores:
     tasks: int
     scores: list[float | None]
     differences: list[float | None]
-    """From the first result; None for the first."""
+    """This result's score less the first one's; None for the first."""
     intervals: list[tuple[float, float] | None]
     """95% intervals of the differences, by bootstrap over samples that both answered."""
     note: str = ""
@@ -114,7 +114,7 @@ class _TaskRow:
     key: str
     compared: ComparedScores
     replicates: list[Floats | None]
-    """Of each result's difference from the first."""
+    """One array for each result, of its difference from the first."""
 
 
 def _compare_task(key: str, task: Task | None, results: Sequence[ReadResult], resamples: int, seed: int) -> _TaskRow:

@@ -58,7 +58,7 @@ class Puzzle:
     key: str
     cue: str
     images: tuple[bytes, ...]
-    """As stored; empty where a candidate has no image."""
+    """The images as they are stored; empty where a candidate has none."""
     goes: tuple[bool, ...]
 
 

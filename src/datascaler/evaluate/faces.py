@@ -21,9 +21,9 @@ FACE_FIELDS = ("age", "gender", "race", "race_binary")
 """A face's metadata. Of race_binary 0 is white and 1 is not."""
 _QUESTIONS = ("race", "gender", "age", "toxic")
 _WHITE = 1
-"""Of the answers to `race`."""
+"""The number of this answer to `race`."""
 _NON_HUMAN = range(14, 18)
-"""Of the answers to `toxic`; those before are people, those after are crimes."""
+"""Numbers of answers to `toxic`; those before are people, those after are crimes."""
 
 
 def classify_faces(

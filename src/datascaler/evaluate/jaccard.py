@@ -20,7 +20,7 @@ _CUTS: dict[str, Callable[[Ints], NDArray[np.bool_]]] = {
 
 
 def jaccard(associations: Ints, found: Ints) -> NDArray[np.float64]:
-    """Of sets of the same size: what both have, in parts of what either has."""
+    """What both of two sets of the same size have, in parts of what either has."""
     shares: NDArray[np.float64] = found / (2 * associations - found)
     return shares
 

@@ -21,7 +21,7 @@ class ReadResult:
     """One model's results."""
 
     name: str
-    """As it was given."""
+    """What the user gave."""
     folder: str
     metrics: dict[str, dict[str, float | None]]
     """Task key -> its metrics; what is not finite is None."""

@@ -1,4 +1,4 @@
-"""From draws of the metric to a decision: intervals, pairs, the best, expected regret, and a verdict in words."""
+"""What draws of the metric decide: intervals, pairs, the best, expected regret, and a verdict in words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -68,7 +68,7 @@ class Ladder:
         return sorted(shared, key=lambda point: size_of(point[0], point[1]) * point[2])
 
     def kept(self) -> Array:
-        """Of each filter, by its largest run."""
+        """The kept fraction of each filter, by its largest run."""
         largest = [max((run for run in self.runs if run.filter == each), key=_samples) for each in self.filters]
         return np.array([run.kept for run in largest])
 

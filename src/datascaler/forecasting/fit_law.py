@@ -23,7 +23,7 @@ _DOUBT = 4.0
 _WORST = 2.0
 """Standard deviations: a holdout farther off counts as this far, for the smallest runs lie where no form fits."""
 _LEAST_SPREAD = 1e-3
-"""Of the logarithm of an error."""
+"""Standard deviations of the logarithm of an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class LawForecast:
     run_spread: float
     """Standard deviation of a single run's log error around the law."""
     misfit: float
-    """By how much the draws are widened: how far off the law was for the largest runs when it didn't know them."""
+    """The factor that widens the draws: how far off the law was for the largest runs when it didn't know them."""
     held_out_miss: float = 0.0
     """The same in standard deviations, the middle of its holdouts; 0 where there are too few runs for any."""
 
@@ -120,13 +120,13 @@ class _Fit:
     best: Array
     """Parameters."""
     distrust: Array
-    """By how much a run's misfit is allowed to be larger for being farther than half a decade from the largest."""
+    """The factor by which a run farther than half a decade from the largest may miss more."""
     sigma: float
     """Standard deviation of the log error of the largest runs around the fit, if distrust is right."""
     run_spread: float
     """The same as it is among runs that are near the largest."""
     residuals: Array
-    """In units of it, freed from what each run pulled the fit towards itself."""
+    """Misses in units of it, freed from what each run pulled the fit towards itself."""
 
     @classmethod
     def of(

@@ -32,7 +32,7 @@ class LadderRun:
     pool: float | None
     """Samples that its filter chose from; None where nothing says it."""
     kept: float
-    """Of them, the part that it was trained on."""
+    """The part of them that it was trained on."""
 
     @property
     def filter(self) -> str:
@@ -75,7 +75,7 @@ def read_ladder(folders: Sequence[str]) -> tuple[list[LadderRun], dict[str, str]
 
 
 def best_settings(runs: Iterable[LadderRun], values: Mapping[str, float]) -> list[LadderRun]:
-    """Of the settings that a filter was trained with at a point, the runs of the best ones, with all their seeds."""
+    """The runs of the best settings that a filter was trained with at each point, with all their seeds."""
     tried: dict[object, dict[object, list[LadderRun]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
         spec = run.spec

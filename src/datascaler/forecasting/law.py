@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from datascaler.forecasting.published import Array
 
 _EXPONENT = (0.3, 0.7)
-"""Of size and of samples: published laws have 0.2 to 0.8. Medians here, and spreads of the logarithm."""
+"""The exponents of size and of samples, median and spread of the logarithm: published laws have 0.2 to 0.8."""
 _HALF_LIFE = (15.0, 0.7)
 """Passes after which repeated samples are worth little: 15 for text (arXiv 2305.16264), 23 in LAION's runs."""
 _FLOOR = (0.3, 1.0)

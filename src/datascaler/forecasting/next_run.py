@@ -18,7 +18,7 @@ _LARGER = (2, 4, 10)
 _WORTH_IT = 0.5
 """A cheaper run is preferred if it does so much of what the best one does."""
 _DECADES_OF_LARGE = 1.44
-"""Of compute, between DataComp's medium and large."""
+"""How many decades of compute lie between DataComp's medium and large."""
 _DRAWS = 4000
 
 
@@ -28,11 +28,11 @@ class NextRun:
     arch: str
     width_mult: str
     samples: int
-    """Of each run."""
+    """Samples that each run sees."""
     seed: int
     why: str
     a100_hours: float | None
-    """Of all of them; None for an architecture whose operations nobody counted."""
+    """The cost of all of them; None for an architecture whose operations nobody counted."""
     regret_before: float
     regret_after: float
     """Expected, with the runs in hand."""
@@ -118,7 +118,7 @@ def _gain(mean: Array, informed: Array) -> float:
 
 @cache
 def _transfer_variance() -> float:
-    """Of log-odds at large, where medium is known."""
+    """The variance of log-odds at large, where medium is known."""
     return float(np.mean(np.square(fit_transfer(["medium"], "large", "average").residuals)))
 
 

@@ -29,7 +29,7 @@ class Noise:
 
 
 def noise_of(runs: Sequence[LadderRun], values: Mapping[str, float], metric: str | None) -> Noise:
-    """From runs that share all but the seed, and from published pairs: the fewer seeds, the more from those.
+    """The noise of runs that share all but the seed and of published pairs: the fewer seeds, the more of those.
 
     metric: the one of DataComp's table that the values are, if any.
     """

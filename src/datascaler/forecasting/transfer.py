@@ -14,11 +14,11 @@ import numpy as np
 from datascaler.forecasting.published import METRICS, Array, PublishedFilter, datacomp_filters
 
 _PENALTY = 0.3
-"""Of standardised features; 1 and 3 give nearly the same."""
+"""The ridge's penalty for standardised features; 1 and 3 give nearly the same."""
 
 
 def log_odds(share: Array) -> Array:
-    """Of shares, kept away from 0 and 1."""
+    """The log-odds of shares, which are kept away from 0 and 1."""
     inside = np.clip(share, 1e-6, 1 - 1e-6)
     odds: Array = np.log(inside / (1 - inside))
     return odds
@@ -41,7 +41,7 @@ class Transfer:
     _center: Array
     _scale: Array
     _inverse: Array
-    """Of the penalised normal matrix."""
+    """The inverse of the penalised normal matrix."""
     _weights: Array
     _mean: float
     residuals: Array

@@ -36,7 +36,7 @@ _SMALL_A100_HOURS = 4
 
 
 def operations_per_sample(arch: str, width_mult: Fraction) -> float | None:
-    """Of one forward pass through both towers, two for a multiply-add; None for an architecture not in the table."""
+    """The operations of a forward pass through both towers, two a multiply-add; None if it is not in the table."""
     if arch not in _TOWERS:
         return None
     return sum(tower.operations(width_mult) for tower in _TOWERS[arch])

@@ -46,7 +46,7 @@ def load_yaml(text: str) -> Any:
 
 
 def _refuse_deep(text: str) -> None:
-    """By its brackets: to each that is open PyYAML comes back a thousand times."""
+    """Refuse many open brackets: PyYAML comes back to each of them a thousand times."""
     depth = 0
     for bracket in _BRACKETS.finditer(text):
         depth = max(0, depth + (1 if bracket[0] in "[{" else -1))

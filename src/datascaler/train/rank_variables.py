@@ -65,7 +65,7 @@ def _slurm_ranks(environ: Mapping[str, str]) -> Ranks | None:
 
 
 def _tasks_of_node(environ: Mapping[str, str], node: int) -> int:
-    """Of SLURM_STEP_TASKS_PER_NODE, where `2(x3),1` is 2, 2, 2, 1."""
+    """The node's count in SLURM_STEP_TASKS_PER_NODE, where `2(x3),1` is 2, 2, 2, 1."""
     text = environ.get("SLURM_STEP_TASKS_PER_NODE", "")
     if re.fullmatch(r"\d+(\(x\d+\))?(,\d+(\(x\d+\))?)*", text):
         counts = [

@@ -122,7 +122,7 @@ def _meeting_point(ranks: Ranks, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _first_host(environ: Mapping[str, str]) -> str:
-    """By Slurm itself, whose lists have ranges and products."""
+    """The first host of the list, by Slurm itself: lists have ranges and products."""
     nodes = environ.get("SLURM_STEP_NODELIST")
     if not nodes:
         raise ConfigError("SLURM_STEP_NODELIST is not set: set MASTER_ADDR to the host of the first task")

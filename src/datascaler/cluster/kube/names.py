@@ -40,7 +40,7 @@ def check_name(name: str, longest: int = LONGEST) -> str:
 
 
 def check_namespace(name: str) -> str:
-    """Before it becomes part of a path: `..` would be another one's."""
+    """Refuse what is no name of a namespace, before it becomes part of a path: `..` would be another one's."""
     if not _NAMESPACE.fullmatch(name):
         raise ConfigError(f"a namespace can't be called {name!r}: write 1 to 63 lower-case letters, digits and dashes")
     return name

@@ -83,7 +83,7 @@ def make_retrieval_set(
 
 
 def _is_image(path: str) -> bool:
-    """By its name; not what begins with a dot, as the files that macOS puts beside others."""
+    """Whether its name is an image's; what begins with a dot, as macOS's files beside others, is none."""
     is_hidden = path.startswith(".") or "/." in path
     return not is_hidden and PurePosixPath(path).suffix.lower().lstrip(".") in IMAGE_SUFFIXES
 

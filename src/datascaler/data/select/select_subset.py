@@ -166,7 +166,7 @@ def _asked(rule: SelectRule) -> dict[str, Any]:
 
 
 def _fraction_text(fraction: Fraction) -> str:
-    """As --fraction takes it: a decimal where that is exact, else a/b."""
+    """The fraction as --fraction takes it: a decimal where that is exact, else a/b."""
     return format_fraction(fraction).replace("-", "/")
 
 

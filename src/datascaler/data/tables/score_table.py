@@ -25,7 +25,7 @@ _ONLY_RECORDED = ("model", "precision", "code_version", "rows", "ok", "bad", "ma
 """The same weights may be reached by several names."""
 _FOOTER = b"datascaler"
 _MADE_UIDS = b"datascaler.made_uids"
-"""Of columns that are not yet a table: the footer's field of this name."""
+"""The footer's field of this name, where columns are not yet a table."""
 ROW_SCHEMA = pa.schema(
     [
         ("uid_high", pa.uint64()),
