@@ -99,10 +99,11 @@ def test_the_documentations_example(data: tuple[str, str]) -> None:
         "global_batch_size=4096": "global_batch_size=10",
         "num_workers=8": "num_workers=0",
         "range(dataset.epoch, 10)": "range(dataset.epoch, 1)",
+        "def main():\n": "def main():\n    global dataset, features\n",
     }.items():
         assert theirs in example
         example = example.replace(theirs, ours)
-    names: dict[str, Any] = {}
+    names: dict[str, Any] = {"__name__": "__main__"}
     exec(compile(example, DOCS, "exec"), names)
     assert names["dataset"].epoch == 1
     assert names["features"]["image_features"].shape == (10, 96)
