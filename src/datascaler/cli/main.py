@@ -51,7 +51,7 @@ IN_THE_CLUSTER = {
         "cluster.doctor", "doctor", "Check what runs need: the API server, your rights, the operator, helm."
     ),
 }
-"""In the order in which a user meets them."""
+"""The verbs stand in the order in which a user meets them."""
 
 
 class _Commands(MutableMapping[str, click.Command]):
