@@ -4,6 +4,8 @@ import argparse
 import math
 import re
 from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -82,6 +84,42 @@ def test_open_clips_own_training_loop(data: tuple[str, str], num_workers: int) -
         assert seen == Counter({number: times * (epoch + 1) for number, times in WANTED.items()})
     assert len(losses.found) == 10
     assert all(math.isfinite(loss) for loss in losses.found)
+
+
+def test_a_loop_that_takes_batches_by_name(data: tuple[str, str]) -> None:
+    """As the main branch of open_clip wants them: its tasks move each value of a dict to the device, and then ask for
+    "image" and "text" (`TrainingTask.prepare_batch` of commit 1add3bd). Two loaders of the same plan train alike.
+    """
+    options: dict[str, Any] = {
+        "global_batch_size": BATCH,
+        "transform": open_clip.image_transform(IMAGE_SIZE, is_train=True),
+        "tokenizer": open_clip.SimpleTokenizer(context_length=CONTEXT_LENGTH),
+    }
+    by_name, pairs = (PlanDataset(*data, as_dict=named, **options) for named in (True, False))
+    runs = {"named": by_name.loader(0), "pairs": ({"image": i, "text": t} for i, t in _epochs(pairs.loader(0)))}
+    losses: dict[str, list[float]] = {}
+    for name, batches in runs.items():
+        torch.manual_seed(0)
+        model = open_clip.CLIP(**CONFIG, output_dict=True)
+        optimizer, loss = torch.optim.AdamW(model.parameters(), lr=1e-3), open_clip.ClipLoss()
+        losses[name] = []
+        for batch in islice(_epochs(batches), 20):
+            prepared = {
+                key: value.to(device="cpu", dtype=torch.float32 if value.is_floating_point() else None)
+                for key, value in batch.items()
+            }
+            optimizer.zero_grad()
+            total = loss(**model(prepared["image"], prepared["text"]))
+            total.backward()
+            optimizer.step()
+            losses[name].append(total.item())
+    assert len(losses["named"]) == 20
+    assert losses["named"] == losses["pairs"]
+
+
+def _epochs(batches: Any) -> Iterator[Any]:
+    while True:
+        yield from batches
 
 
 def captions() -> list[str]:

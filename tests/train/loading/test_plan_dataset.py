@@ -158,8 +158,48 @@ def test_single_samples_for_a_dataloader_that_makes_the_batches(data: tuple[str,
         dataset.loader(0)
 
 
+def test_a_draw_by_its_number_is_that_of_the_stream(data: tuple[str, str]) -> None:
+    """Of any epoch, in any order of asking; a stand-in too."""
+    dataset = open_dataset(data, drop_last=False)
+    for epoch in range(2):
+        dataset.set_epoch(epoch)
+        for number, batch in enumerate(dataset):
+            first = number * BATCH
+            alone = [dataset[at] for at in reversed(range(first, min(first + BATCH, dataset.epoch_samples)))]
+            (streamed,) = sets_of([batch])
+            assert Counter((text, image.numpy().tobytes()) for image, text in alone) == streamed
+    dataset.set_epoch(0)
+    assert torch.equal(dataset[-1][0], dataset[dataset.epoch_samples - 1][0])
+    for beyond in (dataset.epoch_samples, -dataset.epoch_samples - 1):
+        with pytest.raises(IndexError, match=f"{beyond} of {dataset.epoch_samples} samples"):
+            dataset[beyond]
+
+
+def test_a_stand_in_by_its_number_is_that_of_the_stream(tmp_path: Path) -> None:
+    broken = local_pool(tmp_path, broken=True)
+    dataset = open_dataset(broken, drop_last=False)
+    streamed = captions_of(dataset)
+    dataset.set_epoch(0)
+    before = dataset.substituted
+    assert Counter(dataset[at][1] for at in range(dataset.epoch_samples)) == streamed
+    assert dataset.substituted == 2 * before > 0
+
+
+def test_samples_and_batches_by_name(data: tuple[str, str], alone: Batches) -> None:
+    named = open_dataset(data, as_dict=True)
+    for batches in (named.loader(0), named):
+        named.move_to(0, 0)
+        assert sets_of((batch["image"], batch["text"]) for batch in batches) == alone[:FULL]
+    singles = open_dataset(data, as_dict=True, batched=False)
+    assert next(iter(DataLoader(singles, batch_size=BATCH)))["image"].shape == (BATCH, 3, 8, 8)
+    assert list(named[3]) == ["image", "text"]
+
+
 def test_it_travels_by_pickle(data: tuple[str, str], alone: Batches) -> None:
-    copy = pickle.loads(pickle.dumps(open_dataset(data, drop_last=False)))
+    dataset = open_dataset(data, drop_last=False)
+    first = dataset[0]
+    copy = pickle.loads(pickle.dumps(dataset))
+    assert torch.equal(copy[0][0], first[0])
     assert sets_of(copy) == alone[: FULL + 1]
 
 

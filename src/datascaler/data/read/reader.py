@@ -102,6 +102,13 @@ class Reader:
             held.stand_ins = StandIns(self._order, draw.epoch, draw.stream, held.window, self._blocks.samples)
         yield from held.stand_ins.from_number(usable.count(_NO, 0, position), draw.number)
 
+    def alone(self, draw: Draw) -> Sample:
+        """The sample of a draw, read without what lies around it where its place is known."""
+        window = next(self._order.windows(draw.epoch, draw.stream, draw.position))
+        at = window.first + int(window.shuffle[draw.position - window.start])
+        (sample,) = self._blocks.samples(window.block, at, at + 1)
+        return sample
+
     def close(self) -> None:
         self._threads.shutdown(cancel_futures=True)
         self._blocks.close()

@@ -25,7 +25,7 @@ from datascaler.spec.train import Decoder, StorageClient
 from datascaler.tools.philox import uniforms
 from datascaler.train.loading.augment import decode_crop
 from datascaler.train.loading.plan_loader import PlanLoader
-from datascaler.train.loading.plan_source import Planned
+from datascaler.train.loading.plan_source import Planned, PlannedFeed
 from datascaler.train.loading.sample_source import first_decoded
 from datascaler.train.loading.substitutions import JUDGED_DRAWS, Replaced
 
@@ -37,8 +37,10 @@ _PURPOSE = 1
 """Purpose 0 of (seed, draw) is the random crop."""
 
 
-class PlanDataset(IterableDataset[tuple[Tensor, Any]]):
+class PlanDataset(IterableDataset[Any]):
     """Yields this process's part of every global batch, for one epoch from where it stands: (images, texts).
+
+    `dataset[i]` is draw i of the epoch, whichever process would have it: what the stream gives there, read alone.
 
     The global batches are those that `datascaler train` would see up to the end of an epoch: they depend on the plan,
     the seed and the global batch size, and not on the number of processes or workers. An epoch draws each kept sample
@@ -55,6 +57,7 @@ class PlanDataset(IterableDataset[tuple[Tensor, Any]]):
             Otherwise the last batch is short, and may be empty in some processes: all take the same number of steps.
         batched: False yields (image, text) one by one, for a DataLoader that makes batches of
             global_batch_size / world_size.
+        as_dict: {"image": images, "text": texts} in place of the pair, for loops that look things up by name.
         rank, world_size: by default torch.distributed's, if it is initialised now, or else those of torchrun.
         max_substituted: the share of this process's draws that may be replaced so; above it, BadInputError is raised.
             `datascaler train` stops at 0.05; here it is the loop's to decide, and there is a warning at 0.01.
@@ -85,6 +88,7 @@ class PlanDataset(IterableDataset[tuple[Tensor, Any]]):
         decode: Decoder = "bicubic",
         drop_last: bool = True,
         batched: bool = True,
+        as_dict: bool = False,
         rank: int | None = None,
         world_size: int | None = None,
         max_substituted: float = 1.0,
@@ -96,7 +100,8 @@ class PlanDataset(IterableDataset[tuple[Tensor, Any]]):
             raise ConfigError(f"global_batch_size must be at least 1, got {global_batch_size}")
         if not 0 <= max_substituted <= 1:
             raise ConfigError(f"max_substituted must be at least 0 and at most 1, got {max_substituted}")
-        self.global_batch_size, self._seed, self._batched = global_batch_size, seed, batched
+        self.global_batch_size, self._seed = global_batch_size, seed
+        self._batched, self._as_dict = batched, as_dict
         self._transform, self._tokenizer = transform, tokenizer
         self._image_side, self._decode, self._storage_client = image_side, decode, storage_client
         self.rank, self.world_size = _place(rank, world_size)
@@ -126,6 +131,8 @@ class PlanDataset(IterableDataset[tuple[Tensor, Any]]):
         self._counts = counts.share_memory_()  # type: ignore[no-untyped-call]
         judged = max(1, min(JUDGED_DRAWS, self.epoch_samples) // self.world_size)
         self._replaced = Replaced(max_substituted, judged, flag="max_substituted")
+        self._looked_up: tuple[int, PlannedFeed] | None = None
+        """What `dataset[i]` reads with, and the process that it belongs to."""
 
     # ---- where it stands ---------------------------------------------------------------------------------------
 
@@ -178,7 +185,7 @@ class PlanDataset(IterableDataset[tuple[Tensor, Any]]):
             raise ConfigError("loader() yields batches: leave out batched=False")
         return PlanLoader(self, num_workers)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Any]]:
+    def __iter__(self) -> Iterator[Any]:
         worker, epoch, first = get_worker_info(), self.epoch, self.step
         steps = range(first, self.num_batches)
         mine = steps[worker.id :: worker.num_workers] if worker else steps
@@ -186,19 +193,33 @@ class PlanDataset(IterableDataset[tuple[Tensor, Any]]):
             if worker is None:
                 # Before it is handed out: a state that is saved in the loop's body has this batch behind it.
                 self.move_to(epoch, step + 1)
-            yield from [part] if self._batched else zip(*part, strict=True)
+            if self._batched:
+                yield self.form(*part)
+            else:
+                yield from (self.form(*sample) for sample in zip(*part, strict=True))
         if worker is None:
             self.move_to(epoch + 1, 0)
 
+    def __getitem__(self, index: int) -> Any:
+        """Draw `index` of the epoch at hand, from the end if it is negative: an image and a text.
+
+        One that stands in for a bad image is counted in `substituted`. Raises IndexError from epoch_samples on.
+        """
+        if not -self.epoch_samples <= index < self.epoch_samples:
+            raise IndexError(f"{index} of {self.epoch_samples} samples")
+        number = self.epoch * self.epoch_samples + index % self.epoch_samples
+        images, texts = self._batch(iter([(number, self._feed_to_look_up().at(number))]))
+        return self.form(images[0], texts[0])
+
+    def form(self, images: Tensor, texts: Any) -> Any:
+        """Images and texts as the loop wants them."""
+        return {"image": images, "text": texts} if self._as_dict else (images, texts)
+
     def parts(self, epoch: int, steps: Sequence[int], worker: int, workers: int) -> Iterator[tuple[Tensor, Texts]]:
         """Part `worker` of `workers` of this process's batches."""
-        if get_worker_info():
-            storage.use_client(self._storage_client)
-        elif self._storage_client != "fsspec":
-            raise ConfigError(f"storage_client {self._storage_client} works in workers only: use one or more")
         start, end = epoch * self.epoch_samples, (epoch + 1) * self.epoch_samples
         last = start + (max(steps, default=0) + 1) * self.global_batch_size
-        feed = self._source.open(seed=self._seed, batch_size=self.global_batch_size, end=min(last, end))
+        feed = self._open_feed(min(last, end))
         index, of = self.rank * workers + worker, self.world_size * workers
         try:
             for step in steps:
@@ -206,6 +227,23 @@ class PlanDataset(IterableDataset[tuple[Tensor, Any]]):
                 yield self._batch(feed.part(first, min(self.global_batch_size, end - first), index, of))
         finally:
             feed.close()
+
+    def _open_feed(self, end: int) -> PlannedFeed:
+        if get_worker_info():
+            storage.use_client(self._storage_client)
+        elif self._storage_client != "fsspec":
+            raise ConfigError(f"storage_client {self._storage_client} works in workers only: use one or more")
+        return self._source.open(seed=self._seed, batch_size=self.global_batch_size, end=end)
+
+    def _feed_to_look_up(self) -> PlannedFeed:
+        if self._looked_up is None or self._looked_up[0] != os.getpid():
+            feed = self._open_feed(end=0)
+            weakref.finalize(self, _close_in_its_process, feed, os.getpid())
+            self._looked_up = os.getpid(), feed
+        return self._looked_up[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_looked_up": None}
 
     def _batch(self, part: Iterator[tuple[int, Iterator[Sample]]]) -> tuple[Tensor, Texts]:
         images, captions, faults = [], [], []
@@ -259,10 +297,10 @@ def _place(rank: int | None, world_size: int | None) -> tuple[int, int]:
     return rank, world_size
 
 
-def _close_in_its_process(copy: ExitStack, pid: int) -> None:
+def _close_in_its_process(opened: ExitStack | PlannedFeed, pid: int) -> None:
     """A worker that was forked has the dataset too, and its end must not take the plan away."""
     if os.getpid() == pid:
-        copy.close()
+        opened.close()
 
 
 @contextmanager

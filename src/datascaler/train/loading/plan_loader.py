@@ -36,12 +36,12 @@ class PlanLoader:
     def set_epoch(self, epoch: int) -> None:
         self.dataset.set_epoch(epoch)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Any]]:
+    def __iter__(self) -> Iterator[Any]:
         epoch, first = self.dataset.epoch, self.dataset.step
         make = partial(self.dataset.parts, epoch, range(first, self.num_batches))
         for step, parts in enumerate(iterate_parts(make, self.num_workers), start=first):
             self.dataset.move_to(epoch, step + 1)
             images, texts = zip(*parts, strict=True)
             joined = torch.cat(texts) if isinstance(texts[0], Tensor) else list(chain(*texts))
-            yield torch.cat(images), joined
+            yield self.dataset.form(torch.cat(images), joined)
         self.dataset.move_to(epoch + 1, 0)

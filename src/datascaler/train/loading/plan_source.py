@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from datascaler import storage
@@ -44,6 +45,12 @@ class PlannedFeed:
         self._reader.start(draws)
         for draw in draws:
             yield draw.number, self._reader.candidates(draw)
+
+    def at(self, number: int) -> Iterator[Sample]:
+        """The sample of one draw and those that stand in for it; its window is read only for a stand-in."""
+        draw = self._order.draw(number)
+        yield self._reader.alone(draw)
+        yield from islice(self._reader.candidates(draw), 1, None)
 
     def close(self) -> None:
         self._reader.close()
