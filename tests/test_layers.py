@@ -12,7 +12,7 @@ WORKERS = {"score", "train", "evaluate", "sweep", "report"}
 
 LAYERS = [
     {"safe_text"},
-    {"errors", "progress"},
+    {"errors", "output_streams", "progress"},
     {"extras"},
     {"datascaler"},
     {"stop"},
@@ -47,7 +47,7 @@ SIDEWAYS = {
 }
 """Neighbours that may be imported: a sweep is training runs, and the demo is the whole line."""
 
-LIGHT = {"safe_text", "spec", "errors", "extras", "stop", "cli", "datascaler", "__main__"}
+LIGHT = {"safe_text", "output_streams", "spec", "errors", "extras", "stop", "cli", "datascaler", "__main__"}
 """What `datascaler --help` loads: the standard library, click and one another."""
 
 

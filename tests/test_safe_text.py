@@ -12,7 +12,8 @@ import pytest
 from datascaler import safe_text
 from datascaler.cli.output import print_result
 from datascaler.errors import ConfigError
-from datascaler.safe_text import guard_output, has_userinfo, printable, redacted, safe_message, shown, without_secrets
+from datascaler.output_streams import guard_output
+from datascaler.safe_text import has_userinfo, printable, redacted, safe_message, shown, without_secrets
 from tests.limits import within
 
 SECRET = "s3cr3t/KEY+of=40letters"

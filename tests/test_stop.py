@@ -1,13 +1,19 @@
 """SIGTERM and Ctrl-C: a command ends with 143 or 130, whatever becomes of the exception that is raised in it."""
 
+import errno
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+
+from datascaler.output_streams import guard_output
 
 COMMAND = """
 import atexit, os, signal, sys, threading, time, types, weakref
@@ -91,10 +97,17 @@ send()
 }
 
 
-def run(body: str, name: str = "SIGTERM", *arguments: str) -> "subprocess.CompletedProcess[str]":
+def run(
+    body: str,
+    name: str = "SIGTERM",
+    *arguments: str,
+    stderr: int | None = subprocess.PIPE,
+    before: Callable[[], object] | None = None,
+) -> "subprocess.CompletedProcess[str]":
     script = COMMAND.format(name=name, body="".join(f"    {line}\n" for line in body.strip().splitlines()))
     command = [sys.executable, "-c", script, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+    streams = {"stdout": subprocess.PIPE, "stderr": stderr}
+    return subprocess.run(command, **streams, text=True, timeout=50, check=False, preexec_fn=before)
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
@@ -105,6 +118,61 @@ def test_a_request_that_is_taken_still_ends_the_command(taken: str, name: str, t
     done = run(TAKEN[taken], name, str(tmp_path))
     assert done.returncode == {"SIGTERM": 143, "SIGINT": 130}[name]
     assert (done.stdout, done.stderr) == ("", "datascaler: error: stopped on request; the same command goes on\n")
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR1", "SIGUSR2"])
+def test_what_a_job_manager_or_a_lost_terminal_sends(name: str) -> None:
+    done = run(TAKEN["by nobody"], name)
+    assert (done.returncode, done.stderr) == (143, "datascaler: error: stopped on request; the same command goes on\n")
+
+
+def test_nohup_keeps_what_it_promises() -> None:
+    done = run("send()\nprint('went on')", "SIGHUP", before=partial(signal.signal, signal.SIGHUP, signal.SIG_IGN))
+    assert (done.returncode, done.stdout) == (0, "went on\n")
+
+
+SAYING = """
+for number in range(3):
+    print("progress", number, file=sys.stderr, flush=True)
+with open(sys.argv[1], "w") as file:
+    file.write("a table")
+    print("more progress", file=sys.stderr, flush=True)
+send()
+"""
+
+
+@pytest.mark.parametrize("name", ["full", "closed", "gone"])
+def test_a_display_that_fails_does_not_end_the_work(name: str, tmp_path: Path) -> None:
+    """Nor is what it was to show written into a file that was opened in its place."""
+    made = tmp_path / "made"
+    reader, writer = os.pipe()
+    os.close(reader)
+    with Path("/dev/full").open("w") as full:
+        errors = {"full": full.fileno(), "closed": None, "gone": writer}[name]
+        before = partial(os.close, 2) if name == "closed" else None
+        done = run(SAYING, "SIGTERM", str(made), stderr=errors, before=before)
+    os.close(writer)
+    assert (done.returncode, made.read_text()) == (143, "a table")
+
+
+def test_what_a_display_could_not_show_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    class Disk(io.StringIO):
+        is_full = True
+
+        def write(self, text: str) -> int:
+            if self.is_full:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(text)
+
+    disk = Disk()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stderr", disk)
+        guard_output()
+        sys.stderr.write("lost\n")
+        disk.is_full = False
+        sys.stderr.write("shown\n")
+    assert disk.getvalue() == "datascaler: warning: up to 5 letters could not be shown here\nshown\n"
+    assert capsys.readouterr().err == ""
 
 
 def test_cleaning_up_is_not_cut_short() -> None:

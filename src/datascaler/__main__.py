@@ -5,15 +5,15 @@ import sys
 from typing import NoReturn
 
 from datascaler import stop
-from datascaler.safe_text import guard_output
+from datascaler.output_streams import guard_output, write_error
 
 
 def main() -> NoReturn:
     exit_code = 0
     try:
         try:
-            stop.listen()
             guard_output()
+            stop.listen()
             _run()
         finally:
             stop.only_remember()
@@ -48,11 +48,11 @@ def _leave(exit_code: int) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (OSError, ValueError):  # a full disk, or a reader that is gone
+        except (OSError, ValueError):  # a result that nobody has: a full disk, or a reader that is gone
             exit_code = exit_code or 1
     request = stop.the_request()
     if request and exit_code != request.exit_code:
-        os.write(2, f"datascaler: error: {request}\n".encode())
+        write_error(f"datascaler: error: {request}\n")
     os._exit(request.exit_code if request else exit_code)
 
 

@@ -6,8 +6,7 @@ signature, and the names and texts in somebody else's files may hold anything.
 
 import os
 import re
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 SECRET_MARK = "***"
@@ -104,34 +103,6 @@ def safe_message(text: str) -> str:
     cut = text[:LONGEST_MESSAGE]
     left = f"... ({len(text) - len(cut):,} letters more)" * (len(text) > len(cut))
     return printable(redacted(cut)) + left
-
-
-def guard_output() -> None:
-    """Let all that this process prints from now on pass through here: results, logs, warnings, tracebacks."""
-    sys.stdout, sys.stderr = _guarded(sys.stdout), _guarded(sys.stderr)
-
-
-class _Guarded:
-    """A text stream whose texts are made safe, and lines stay lines."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        self._stream.write(printable_lines(redacted(text)))
-        return len(text)
-
-    def writelines(self, lines: Iterable[str]) -> None:
-        for line in lines:
-            self.write(line)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
-def _guarded(stream: Any) -> Any:
-    """A process may have no such stream."""
-    return stream if stream is None or isinstance(stream, _Guarded) else _Guarded(stream)
 
 
 def _escape(match: re.Match[str]) -> str:

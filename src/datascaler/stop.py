@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: a command that is told to stop ends with 143 or 130, whatever it was doing.
+"""SIGTERM, Ctrl-C and their like: a command that is told to stop ends with 143 or 130, whatever it was doing.
 
 The handler raises StoppedError in the main thread, in the middle of anything, and so it may be lost: in a bare `except`
 of a library, or in a finalizer, of whose errors the interpreter prints a line and goes on. Therefore the request is
@@ -16,9 +16,14 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from datascaler.errors import StoppedByUserError, StoppedError
+from datascaler.output_streams import write_error
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_ERRORS = {signal.SIGTERM: StoppedError, signal.SIGINT: StoppedByUserError}
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""What tells a command to stop. Job managers send SIGUSR1 or SIGUSR2 before a time limit; SIGHUP comes of a terminal
+that is gone.
+"""
+_IN_A_PROGRAM = (signal.SIGTERM, signal.SIGINT)
+"""What stops our loops in a program that is not our command: the others may mean something to it."""
 _AGAIN_SECONDS = 1.0
 _MOST_TIMES = 5
 """StoppedError is raised so often; whoever takes it that many times will always, and the process ends at once."""
@@ -41,7 +46,9 @@ class _State:
 def listen(signals: Iterable[signal.Signals] = SIGNALS) -> None:
     """Let these signals stop this process, a command's own, from now on; they may have been blocked before."""
     for number in signals:
-        signal.signal(number, _on_signal)
+        # nohup has SIGHUP ignored.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _on_signal)
     signal.signal(signal.SIGALRM, _on_alarm)
     sys.unraisablehook = _on_unraisable
     _State.listening = True
@@ -76,7 +83,7 @@ def deferred() -> Iterator[None]:
     before: dict[signal.Signals, Any] = {}
     if not _State.listening:
         with suppress(ValueError):  # not the main thread, which alone may catch signals
-            before = {number: signal.signal(number, _on_signal) for number in SIGNALS}
+            before = {number: signal.signal(number, _on_signal) for number in _IN_A_PROGRAM}
     _State.deferred = True
     try:
         yield
@@ -94,7 +101,7 @@ def deferred() -> Iterator[None]:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Processes that are started inside have both signals blocked until they listen: a terminal sends Ctrl-C to all
+    """Processes that are started inside have the signals blocked until they listen: a terminal sends Ctrl-C to all
     processes at once, also to those that are still importing. This process gets the signals afterwards.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -120,7 +127,8 @@ def ctrl_c_interrupts() -> Iterator[None]:
 def _on_signal(number: int, _frame: FrameType | None) -> None:
     name = signal.Signals(number)
     if _State.request is None:
-        _State.request = _ERRORS[name]("stopped on request; the same command goes on")
+        error = StoppedByUserError if name == signal.SIGINT else StoppedError
+        _State.request = error("stopped on request; the same command goes on")
         _State.requested = time.monotonic()
         if not _State.deferred:
             _raise_again_in_time()
@@ -130,7 +138,7 @@ def _on_signal(number: int, _frame: FrameType | None) -> None:
 
 
 def _end_at_once(error: StoppedError) -> NoReturn:
-    os.write(2, f"datascaler: error: {error}\n".encode())
+    write_error(f"datascaler: error: {error}\n")
     os._exit(error.exit_code)
 
 

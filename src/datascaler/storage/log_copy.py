@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import IO
 
+from datascaler.stop import SIGNALS
 from datascaler.tools.child_processes import own_pid
 
 LOG_DIR, POD = "DATASCALER_LOG_DIR", "DATASCALER_POD"
@@ -48,8 +49,9 @@ def run_with_log_copy(arguments: Sequence[str]) -> int:
         for child in children:
             child.send_signal(number)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, pass_on)
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, pass_on)
     # The child, and its own children, are not to copy once more.
     environment = {name: value for name, value in os.environ.items() if name != LOG_DIR}
     child = subprocess.Popen(

@@ -16,7 +16,7 @@ from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext
 
-from datascaler.safe_text import guard_output
+from datascaler.output_streams import guard_output
 from datascaler.stop import SIGNALS, held_back
 from datascaler.tools.foreign_warnings import listening
 
@@ -54,13 +54,13 @@ def begin_worker() -> None:
 
 
 def fork_server(preload: Sequence[str]) -> ForkServerContext:
-    """A context whose processes are forked from one that has imported `preload`, with SIGTERM and Ctrl-C blocked.
+    """A context whose processes are forked from one that has imported `preload`, and hear no signal to stop.
 
     Object store clients do not survive a plain fork, and to import torch anew takes each process seconds.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(preload))
-    # Some versions of Python start this helper on demand and then let both signals through again.
+    # Some versions of Python start this helper on demand and then let SIGTERM and Ctrl-C through again.
     resource_tracker.ensure_running()
     with held_back():
         forkserver.ensure_running()

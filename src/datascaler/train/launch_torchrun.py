@@ -78,8 +78,8 @@ def run_under_torchrun(arguments: Sequence[str], nproc_per_node: int, name: str 
         options += ["--rdzv-id", run_id]
     parsed = parse_args([*options, "-m", "datascaler", *arguments])  # type: ignore[no-untyped-call]
     # torchrun's handler raises an Exception, which its own code takes in places. Ours is in force; one must be named.
-    os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGHUP"
-    hang_up = signal.getsignal(signal.SIGHUP)
+    os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGQUIT"
+    quit_handler = signal.getsignal(signal.SIGQUIT)
     try:
         result = run_agent(parsed)
     except SignalException:
@@ -89,7 +89,7 @@ def run_under_torchrun(arguments: Sequence[str], nproc_per_node: int, name: str 
         reason = _REASONS.get(type(error).__name__, first_line(error))
         raise TryAgainError(f"{reason}; the same command goes on") from error
     finally:
-        signal.signal(signal.SIGHUP, hang_up)
+        signal.signal(signal.SIGQUIT, quit_handler)
     if result is None:
         raise TryAgainError("the run ended before this node had a part in it")
     if result.failures:
