@@ -106,8 +106,9 @@ def run(
 ) -> "subprocess.CompletedProcess[str]":
     script = COMMAND.format(name=name, body="".join(f"    {line}\n" for line in body.strip().splitlines()))
     command = [sys.executable, "-c", script, *arguments]
-    streams = {"stdout": subprocess.PIPE, "stderr": stderr}
-    return subprocess.run(command, **streams, text=True, timeout=50, check=False, preexec_fn=before)
+    return subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=stderr, text=True, timeout=50, check=False, preexec_fn=before
+    )
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
