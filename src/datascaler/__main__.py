@@ -28,6 +28,8 @@ def main() -> NoReturn:
 
 
 def _run() -> None:
+    # Processes that are started by whatever library look for modules where this one does: not in the working folder.
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
     if "DATASCALER_PARENT_PID" in os.environ:
         from datascaler.tools.child_processes import end_with_parent
 

@@ -14,7 +14,7 @@ from tests.stopping import marked
 
 PROGRAMS = {
     "command line": """
-child = subprocess.Popen([sys.executable, "-c", CHILD], env={**os.environ, **children.own_pid()})
+child = subprocess.Popen([sys.executable, "-c", CHILD], env={**os.environ, **children.child_environment()})
 child.wait()
 """,
     "fork server": """
@@ -81,6 +81,28 @@ def test_a_child_whose_parent_is_gone_before_it_looks_ends_too() -> None:
     """Nobody has the number of a process that has ended and was waited for."""
     ended = subprocess.Popen(["true"])
     ended.wait()
-    code = "from datascaler import children; import time; children.end_with_parent(); time.sleep(600)"
+    code = "from datascaler.tools.child_processes import *; end_with_parent(); time.sleep(600)"
     environment = {**os.environ, "DATASCALER_PARENT_PID": str(ended.pid)}
-    assert subprocess.run([sys.executable, "-c", code], env=environment, timeout=50, check=False).returncode == 1
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, timeout=50, check=False, capture_output=True)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("kind", ["command line", "fork server"])
+def test_children_start_in_any_folder_and_with_any_folder_for_temporary_files(kind: str, tmp_path: Path) -> None:
+    """The working folder has modules of the standard library's names; a socket's path can't be so long."""
+    program, up, shadows = tmp_path / "program.py", tmp_path / "up", tmp_path / "shadows"
+    temporary = tmp_path / ("long" * 40)
+    program.write_text(HEAD + "".join(f"    {line}\n" for line in PROGRAMS[kind].strip().splitlines()))
+    for folder in (temporary, shadows):
+        folder.mkdir()
+    for name in ("types", "socket", "pickle", "torch", "signal"):
+        (shadows / f"{name}.py").write_text("raise SystemExit('not this one')")
+    environment = {**os.environ, "UP": str(up), "TMPDIR": str(temporary)}
+    process = subprocess.Popen([sys.executable, str(program)], env=environment, cwd=shadows)
+    try:
+        assert within(60, lambda: up.exists() and bool(up.read_text()))
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert within(10, lambda: not marked(f"UP={up}"))

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import IO
 
 from datascaler.stop import SIGNALS
-from datascaler.tools.child_processes import own_pid
+from datascaler.tools.child_processes import child_environment
 
 LOG_DIR, POD = "DATASCALER_LOG_DIR", "DATASCALER_POD"
 CODES, CODE_SUFFIX = "codes", ".code"
@@ -56,7 +56,7 @@ def run_with_log_copy(arguments: Sequence[str]) -> int:
     environment = {name: value for name, value in os.environ.items() if name != LOG_DIR}
     child = subprocess.Popen(
         [sys.executable, "-m", "datascaler", *arguments],
-        env=environment | {"PYTHONUNBUFFERED": "1"} | own_pid(),
+        env=environment | {"PYTHONUNBUFFERED": "1"} | child_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         bufsize=0,

@@ -8,13 +8,15 @@ import atexit
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext
+from multiprocessing.util import get_temp_dir
 
 from datascaler.output_streams import guard_output
 from datascaler.stop import SIGNALS, held_back
@@ -23,11 +25,16 @@ from datascaler.tools.foreign_warnings import listening
 PARENT_VARIABLE = "DATASCALER_PARENT_PID"
 """Tells a process that is started by its command line its parent's pid."""
 _LOOK_SECONDS = 0.5
+_SAFE_PATH = {"PYTHONSAFEPATH": "1"}
+_LONGEST_TMPDIR_BYTES = 70
+_SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 
 
-def own_pid() -> dict[str, str]:
-    """What `end_with_parent` needs in the environment of a child that is started by its command line."""
-    return {PARENT_VARIABLE: str(os.getpid())}
+def child_environment() -> dict[str, str]:
+    """What a child that is started by its command line needs in its environment: what `end_with_parent` asks for, and
+    that it imports nothing from the working folder, where this process does not look either.
+    """
+    return {PARENT_VARIABLE: str(os.getpid()), **_SAFE_PATH}
 
 
 def end_with_parent() -> None:
@@ -61,12 +68,40 @@ def fork_server(preload: Sequence[str]) -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(preload))
     # Some versions of Python start this helper on demand and then let SIGTERM and Ctrl-C through again.
-    resource_tracker.ensure_running()
-    with held_back():
+    with _imports_from_elsewhere():
+        resource_tracker.ensure_running()
+    with held_back(), _imports_from_elsewhere(), _room_for_sockets():
         forkserver.ensure_running()
     atexit.unregister(_end_fork_server)
     atexit.register(_end_fork_server, os.getpid())
     return context
+
+
+@contextmanager
+def _imports_from_elsewhere() -> Iterator[None]:
+    """Processes that multiprocessing starts inside import nothing from the working folder before they are told where
+    this one looks.
+    """
+    before = os.environ.copy()
+    os.environ.update(_SAFE_PATH)
+    try:
+        yield
+    finally:
+        if "PYTHONSAFEPATH" not in before:
+            del os.environ["PYTHONSAFEPATH"]
+
+
+@contextmanager
+def _room_for_sockets() -> Iterator[None]:
+    """Inside, multiprocessing makes its folder for sockets, whose whole path must not be longer than 107 bytes."""
+    before = tempfile.tempdir
+    if len(os.fsencode(tempfile.gettempdir())) > _LONGEST_TMPDIR_BYTES:
+        tempfile.tempdir = next((each for each in _SHORT_FOLDERS if os.access(each, os.W_OK | os.X_OK)), before)
+    try:
+        get_temp_dir()
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def _end_fork_server(of: int) -> None:

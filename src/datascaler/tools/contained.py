@@ -21,7 +21,7 @@ from typing import IO
 from datascaler.errors import ConfigError
 from datascaler.safe_text import safe_message
 from datascaler.stop import held_back
-from datascaler.tools.child_processes import end_with_parent, own_pid
+from datascaler.tools.child_processes import child_environment, end_with_parent
 
 _REFUSED, _NO_MEMORY, _TOO_LONG = 3, 4, 5
 """Exit codes of the child."""
@@ -54,7 +54,7 @@ def run_contained(function: str, path: str, output: IO[bytes], limits: Limits) -
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=said,
-                env=os.environ | own_pid(),
+                env=os.environ | child_environment(),
             )
         try:
             exit_code = child.wait(limits.cpu_seconds * _WALL_SECONDS_EACH)

@@ -21,7 +21,7 @@ from torch.distributed.run import config_from_args
 
 from datascaler.errors import BadInputError, ConfigError, DivergedError, StoppedByUserError, StoppedError
 from datascaler.stop import held_back
-from datascaler.tools.child_processes import own_pid
+from datascaler.tools.child_processes import child_environment
 
 _PERMANENT = {2, ConfigError.exit_code, BadInputError.exit_code, DivergedError.exit_code}
 _STOPPED = {StoppedError.exit_code, StoppedByUserError.exit_code}
@@ -57,7 +57,7 @@ class Agent(LocalElasticAgent):
 
     def _start_workers(self, worker_group: WorkerGroup) -> dict[int, Any]:
         self._group_started = time.monotonic()
-        os.environ.update(own_pid())
+        os.environ.update(child_environment())
         with held_back():
             started: dict[int, Any] = super()._start_workers(worker_group)
         return started

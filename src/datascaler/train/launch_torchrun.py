@@ -71,7 +71,8 @@ def run_under_torchrun(arguments: Sequence[str], nproc_per_node: int, name: str 
 
     options = ["--nproc-per-node", str(nproc_per_node)] if nproc_per_node > 1 else []
     if not any(variable in os.environ for variable in ("PET_NNODES", "PET_MASTER_ADDR", "PET_RDZV_ENDPOINT")):
-        options.append("--standalone")
+        # Processes of one node need not find it by its name, which may not resolve.
+        options += ["--standalone", "--local-addr", os.environ.get("PET_LOCAL_ADDR", "127.0.0.1")]
     elif name:
         # torchrun names a folder after the id.
         run_id = f"{os.environ.get('PET_RDZV_ID', 'datascaler')}.{name}".replace("/", ".")

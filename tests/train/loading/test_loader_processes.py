@@ -3,12 +3,17 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import torch
 
 from datascaler.errors import BadInputError, TryAgainError
+from datascaler.train.loading import hand_over
 from datascaler.train.loading.loader_processes import iterate_parts
 
 
@@ -67,5 +72,47 @@ def test_a_worker_that_is_killed_is_a_reason_to_try_again() -> None:
     time.sleep(0.2)
     assert worker.is_alive()
     os.kill(worker.pid, signal.SIGKILL)
-    with pytest.raises(TryAgainError, match="a loader worker was killed, most likely for memory"):
+    with pytest.raises(TryAgainError, match="a loader worker ended, most likely killed for memory"):
         next(parts)
+
+
+def large(worker: int, _: int) -> Iterator[torch.Tensor]:
+    for batch in range(3):
+        yield torch.full((1 << 16,), worker + batch, dtype=torch.int32)
+
+
+def test_parts_that_shared_memory_has_no_room_for_go_through_the_pipe(tmp_path: Path) -> None:
+    """And what can't be handed over is an end with a reason, not a wait for ever."""
+    program = """
+from datascaler.train.loading.loader_processes import iterate_parts
+from tests.train.loading.test_loader_processes import large, unmeasured
+if __name__ == "__main__":
+    for make in (large, unmeasured):
+        print([int(part[-1]) for parts in iterate_parts(make, 2) for part in parts])
+"""
+    script = tmp_path / "program.py"
+    script.write_text(program)
+    mounted = 'mount -t tmpfs -o size=64k none /dev/shm && exec "$@"'
+    command = [
+        "unshare",
+        *([] if os.getuid() == 0 else ["-r"]),
+        "-m",
+        "sh",
+        "-c",
+        mounted,
+        "sh",
+        sys.executable,
+        str(script),
+    ]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
+    assert done.stdout == "[0, 1, 1, 2, 2, 3]\n"
+    assert done.returncode == 1
+    assert "give /dev/shm more room (docker run --shm-size), or set --num-workers 0" in done.stderr
+    assert "TryAgainError: a loader worker ended" in done.stderr.splitlines()[-1]
+
+
+def unmeasured(worker: int, workers: int) -> Iterator[torch.Tensor]:
+    """As if others had taken the room since it was measured."""
+    hand_over._AMPLE_BYTES = 0
+    yield from large(worker, workers)

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from datascaler.errors import DatascalerError, TryAgainError
 from datascaler.tools.child_processes import begin_worker, fork_server
+from datascaler.train.loading.hand_over import end_where_handing_over_fails, handed_over, received
 
 Part = TypeVar("Part")
 
@@ -30,7 +31,7 @@ def iterate_parts(make: Callable[[int, int], Iterator[Part]], num_workers: int) 
     started = _started(make, num_workers)
     workers = set(multiprocessing.active_children()) - before
     try:
-        for part in started:
+        for part in map(received, started):
             if isinstance(part, DatascalerError):
                 raise part
             parts.append(part)
@@ -42,7 +43,7 @@ def iterate_parts(make: Callable[[int, int], Iterator[Part]], num_workers: int) 
         if not str(error).startswith("DataLoader worker"):
             raise
         raise TryAgainError(
-            "a loader worker was killed, most likely for memory: lower --num-workers or give more memory"
+            "a loader worker ended, most likely killed for memory: lower --num-workers or give more memory"
         ) from error
     finally:
         # torch asks them to end, and later sends SIGTERM, which they hold back: one that waits for storage would go on.
@@ -70,8 +71,13 @@ class _Parts(IterableDataset["Part | DatascalerError"], Generic[Part]):
         worker = get_worker_info()
         if worker:
             begin_worker()
+            end_where_handing_over_fails()
         try:
-            yield from self._make(worker.id, worker.num_workers) if worker else self._make(0, 1)
+            if worker:
+                for part in self._make(worker.id, worker.num_workers):
+                    yield handed_over(part, worker.num_workers)
+            else:
+                yield from self._make(0, 1)
         except DatascalerError as error:
             yield error
 
