@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from multiprocessing import forkserver
@@ -83,18 +83,23 @@ def end_fork_server() -> None:
     forkserver._forkserver._stop()  # type: ignore[attr-defined]
 
 
-def run_cli(*arguments: str, env: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
-    """`datascaler ARGUMENTS` to its end, one computing thread a process."""
-    process = start_cli(*arguments, env=env)
+def run_cli(
+    *arguments: str, env: Mapping[str, str] | None = None, under: Sequence[str] = ()
+) -> "subprocess.CompletedProcess[str]":
+    """`datascaler ARGUMENTS` to its end, one computing thread a process; `under` is a command that runs it."""
+    process = start_cli(*arguments, env=env, under=under)
     out, err = process.communicate(timeout=240)
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
 
 def start_cli(
-    *arguments: str, env: Mapping[str, str] | None = None, start_new_session: bool = False
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    start_new_session: bool = False,
+    under: Sequence[str] = (),
 ) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "datascaler", *arguments],
+        [*under, sys.executable, "-m", "datascaler", *arguments],
         env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
         start_new_session=start_new_session,
         stdout=subprocess.PIPE,
