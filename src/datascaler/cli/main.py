@@ -33,6 +33,9 @@ HERE = {
     "train": Verb("train", "train", "Train CLIP on a pool restricted to a subset."),
     "sweep": Verb("sweep", "sweep", "Train a grid of learning rates and rank its points by final loss."),
     "eval": Verb("evaluate", "evaluate", "Evaluate models zero-shot on DataComp's tasks."),
+    "export": Verb(
+        "export", "export", "Export a run as an ordinary CLIP, for open_clip and for DataComp's evaluate.py."
+    ),
     "forecast": Verb("forecast", "forecast_command", "Predict from small runs which filter wins at full size."),
     "runs": Verb("runs", "runs", "Show how far the scoring runs of an output folder are."),
     "demo": Verb("demo", "demo", "Watch datascaler choose better data, on this machine, in a few minutes."),

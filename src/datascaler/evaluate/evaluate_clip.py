@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from datascaler import storage
+from datascaler.data.runs.datacomp_info import read_datacomp_run
 from datascaler.data.runs.select_runs import select_runs
 from datascaler.errors import (
     BadInputError,
@@ -130,7 +131,8 @@ def evaluate_model(
 ) -> dict[str, Any]:
     """Evaluate one model. Raises as `evaluate` does, with what this returns as `finished`."""
     try:
-        loaded = replace(load_clip(model, pretrained), chosen_precision=_PRECISIONS[precision])
+        theirs = read_datacomp_run(pretrained) if pretrained and not model else None
+        loaded = replace(load_clip(*(theirs or (model, pretrained))), chosen_precision=_PRECISIONS[precision])
         summary = evaluate_tasks(loaded, output_dir=output_dir, say=say, **options)
     except DatascalerError as error:
         if isinstance(error.finished, EvalSummary):

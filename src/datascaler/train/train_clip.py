@@ -190,7 +190,7 @@ def _outlook(
             yield "          what was read of the pool up to there is read again, and not decoded"
     reason = no_datacomp_info(spec)
     if reason:
-        yield f"info.pkl  none for DataComp's evaluate.py: {reason}; `datascaler eval` takes the run as it is"
+        yield f"info.pkl  none for DataComp's evaluate.py ({reason}); `datascaler export` makes a folder with one"
     yield f"estimate  {timedelta(seconds=round(seconds))} of computing, from one timed step"
 
 

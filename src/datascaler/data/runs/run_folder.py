@@ -1,11 +1,10 @@
 """A run's folder: `run.json` first, `summary.json` last, and `info.pkl` where DataComp's own evaluate can use it."""
 
-import pickle
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any
 
 from datascaler import __version__, storage
+from datascaler.data.runs.datacomp_info import publish_datacomp_info
 from datascaler.errors import ConfigError, DivergedError
 from datascaler.safe_text import shown
 from datascaler.spec.train import RUNTIME_FIELDS, TrainSpec
@@ -129,7 +128,7 @@ def find_runs(train_dir: str) -> list[str]:
 def finish_run(spec: TrainSpec, summary: RunSummary) -> None:
     """Publish the summary, last: its existence says that the run is complete."""
     if no_datacomp_info(spec) is None:
-        _write_datacomp_info(spec, summary.checkpoint)
+        publish_datacomp_info(run_url(spec), spec, model=spec.model_arch, checkpoint=summary.checkpoint)
     storage.publish_record(storage.join(run_url(spec), "summary.json"), asdict(summary))
 
 
@@ -167,22 +166,3 @@ def no_datacomp_info(spec: TrainSpec) -> str | None:
     if spec.use_mup and spec.min_width_mult != 1:
         return f"a muP {spec.model_arch} of base width {spec.min_width_mult} gives other features in stock open_clip"
     return None
-
-
-def _write_datacomp_info(spec: TrainSpec, checkpoint: str) -> None:
-    """`info.pkl` as DataComp's evaluate.py reads it."""
-    scale_config: dict[str, Any] = {
-        "batch_size": spec.batch_size,
-        "learning_rate": spec.lr,
-        "train_num_samples": spec.train_num_samples,
-        "warmup": spec.warmup_steps,
-        "model": spec.model_arch,
-        "beta2": spec.beta2,
-    }
-    info = {
-        "scale": spec.scale,
-        "checkpoint": Path(checkpoint),
-        "scale_config": scale_config,
-        "data_dir": Path(spec.data_dir),
-    }
-    storage.publish_bytes(storage.join(run_url(spec), "info.pkl"), pickle.dumps(info))

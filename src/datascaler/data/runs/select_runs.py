@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from datascaler import storage
+from datascaler.data.runs.datacomp_info import INFO
 from datascaler.data.runs.run_folder import RunSummary, divergence, find_runs, finished, read_run
 from datascaler.errors import ConfigError, StorageError
 from datascaler.spec.train import TrainSpec
@@ -34,6 +35,8 @@ def select_runs(train_dir: str, wanted: Mapping[str, object], failures: dict[str
     given = {name: value for name, value in wanted.items() if value is not None}
     urls = find_runs(train_dir)
     if not urls:
+        if storage.exists(storage.join(train_dir, INFO)):
+            raise ConfigError(f"{train_dir} is a run of DataComp's or an export: give it as --pretrained")
         raise ConfigError(f"no runs (run.json) in {train_dir}")
     usable = []
     for url in urls:

@@ -10,6 +10,7 @@ addresses the buffer holds. So arrays are taken apart by inert stand-ins, and on
 
 import pickle
 from collections.abc import Callable
+from pathlib import PurePosixPath
 from typing import IO, Any, ClassVar
 
 import numpy as np
@@ -77,6 +78,16 @@ class _Bytes(bytes):
         raise TypeError("bytes have no state")
 
 
+class _Path(str):
+    """Stands in for pathlib's paths, which are named with their parts: one text, that opens nothing."""
+
+    def __new__(cls, *parts: str) -> "_Path":
+        return super().__new__(cls, PurePosixPath(*parts))
+
+    def __setstate__(self, state: Any) -> None:
+        raise TypeError("paths have no state")
+
+
 class _FrozenSet(list[Any]):
     """Stands in for `frozenset(items)`."""
 
@@ -88,6 +99,11 @@ _ALLOWED: dict[tuple[str, str], type] = {
     ("builtins", "set"): set,
     ("builtins", "frozenset"): _FrozenSet,
     ("_codecs", "encode"): _Bytes,
+    **{
+        (module, f"{kind}Path"): _Path
+        for module in ("pathlib", "pathlib._local")
+        for kind in ("Posix", "PurePosix", "Windows", "PureWindows")
+    },
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,
     ("numpy.core.multiarray", "_reconstruct"): _Array,
@@ -122,7 +138,7 @@ class _DataOnly(_Unpickler):  # type: ignore[misc]
         module = {"__builtin__": "builtins"}.get(module, module)  # protocols 0 to 2 use Python 2's name
         if (module, name) not in _ALLOWED:
             named = printable(f"{module}.{name}"[:_LONGEST_NAME])
-            raise ConfigError(f"refused: the pickle names {named}, and a subset needs only sets and arrays")
+            raise ConfigError(f"refused: the pickle names {named}, which is no plain data")
         return _ALLOWED[module, name]
 
     def _last(self, count: int) -> None:
