@@ -1,6 +1,7 @@
 """Models side by side: paired intervals against resampling by hand, what can't be paired, and the command."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from click.testing import CliRunner
 
 from datascaler import storage
 from datascaler.cli.main import cli
+from datascaler.data.runs.run_folder import run_url, start_run
 from datascaler.errors import ConfigError
 from datascaler.evaluate.compare_results import Comparison, compare_results
 from datascaler.evaluate.evaluate_tasks import evaluate_tasks
+from datascaler.spec.train import datacomp_recipe
 from tests.evaluate.sets import captioned, labelled, task_of, write_set
 from tests.tiny_clip import tiny_loaded_clip
 
@@ -165,6 +168,24 @@ def test_samples_that_do_not_pair_give_no_interval(tmp_path: Path, change: Any, 
     assert note in found.note
 
 
+def test_seeds_of_a_run_tell_how_much_of_a_difference_is_chance(tmp_path: Path) -> None:
+    scores = {"clip": (0.30, 0.34), "none": (0.20, 0.22, 0.24)}
+    for method, accuracies in scores.items():
+        for seed, accuracy in enumerate(accuracies):
+            spec = datacomp_recipe("small", data_dir="pool", output_dir=str(tmp_path), method=method, seed=seed)
+            start_run(spec, {}, "")
+            write_result(Path(run_url(spec), "eval"), "imagenet1k", {"acc1": accuracy})
+    results = [storage.parent(info.url) for info in storage.list_files(str(tmp_path), "/run.json", recursive=True)]
+    found = {each.name: each for each in compare_results(results).seeds}
+    noise = np.sqrt((2 * 0.02**2 + 2 * 0.02**2) / 3)
+    for name in ("imagenet1k", "ImageNet", "average"):
+        assert (found[name].runs, found[name].configurations) == (5, 2)
+        assert (found[name].signal, found[name].noise) == pytest.approx((0.1, noise))
+    shown = CliRunner().invoke(cli, ["eval", "compare", *results]).stdout
+    assert re.search(rf"imagenet1k +{0.1 / noise:.1f} +0\.1000 +{noise:.4f} +5 runs of 2 configuration", shown)
+    assert compare_results([results[0], results[-1]]).seeds == []
+
+
 @pytest.mark.parametrize(
     ("results", "options", "message"),
     [
@@ -193,7 +214,7 @@ def test_the_command_prints_standings_differences_and_a_picture(folder: Path, tm
     assert result.exception is None, result.output
     lines = result.stdout.splitlines()
     assert "(3 of 38)" in lines[1]
-    assert "published, small: CLIP score (L/14 30%) (3.8M)" in result.stdout
+    assert re.search(r"published, small: CLIP score \(L/14 30%\) \(3\.8M\) +0\.173 \(38 of 38\)", result.stdout)
     assert f"{tmp_path}/run less {folder}/first" in lines
     assert sum(line.split()[0] in ("average", "imagenet1k", "cifar10") for line in lines if line.strip()) == 3
     picture = (tmp_path / "c.svg").read_text()

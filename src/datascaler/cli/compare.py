@@ -8,7 +8,11 @@ from datascaler.cli.options import COUNT, json_option
 from datascaler.cli.output import print_result, print_table
 
 if TYPE_CHECKING:
+    from datascaler.data.runs.seed_noise import SeedNoise
     from datascaler.evaluate.compare_results import ComparedScores, Comparison
+
+_SIZES = {"average": 38, "ImageNet": 1, "IN shifts": 6, "VTAB": 13, "Retrieval": 3}
+"""Tasks that a published average is over."""
 
 
 @click.command()
@@ -24,7 +28,8 @@ def compare(
     """Compare evaluated models with the first one, over the same samples.
 
     RESULTS are folders of results, runs that were evaluated, or eval_results.jsonl files. The intervals (95%) are those
-    of the difference, by bootstrap over the samples that both answered; a * marks one without 0 in it.
+    of the difference, by bootstrap over the samples that both answered; a * marks one without 0 in it. Of several runs
+    that differ in their seed alone it also says how far that moves each score.
 
     \b
     datascaler eval compare s3://runs/a s3://runs/b
@@ -40,6 +45,9 @@ def compare(
     for number, name in enumerate(found.results[1:], 1):
         click.echo(f"\n{name} less {found.results[0]}")
         print_table([_difference(row, number) for row in (*found.averages, *found.tasks)])
+    if found.seeds:
+        click.echo("\nover seeds: how far configurations differ (signal), and runs of one configuration (noise)")
+        print_table(list(map(_seeds, found.seeds)))
 
 
 def _standings(found: "Comparison") -> list[dict[str, Any]]:
@@ -50,7 +58,12 @@ def _standings(found: "Comparison") -> list[dict[str, Any]]:
     ]
     for baseline in found.published:
         averages = {"average": baseline.averages["average_38"], **baseline.averages}
-        cells = {each.name: f"{averages[each.name]:.3f}" if each.name in averages else "-" for each in found.averages}
+        cells = {
+            each.name: f"{averages[each.name]:.3f} ({_SIZES[each.name]} of {_SIZES[each.name]})"
+            if each.name in averages
+            else "-"
+            for each in found.averages
+        }
         rows.append({"result": f"published, {baseline.scale}: {baseline.strategy} ({baseline.subset_size})"} | cells)
     return rows
 
@@ -66,6 +79,16 @@ def _difference(row: "ComparedScores", number: int) -> dict[str, Any]:
         "difference": "-" if difference is None else f"{difference:+.4f}",
         "95% interval": f"{interval[0]:+.4f} to {interval[1]:+.4f}{' *' * beyond}" if interval else "-",
         "note": row.note,
+    }
+
+
+def _seeds(row: "SeedNoise") -> dict[str, Any]:
+    return {
+        "": row.name,
+        "signal/noise": "-" if row.ratio is None else f"{row.ratio:.1f}",
+        "signal": _score(row.signal),
+        "noise": _score(row.noise),
+        "of": f"{row.runs} runs of {row.configurations} configuration(s)",
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from datascaler import storage
+from datascaler.data.runs.seed_noise import SeedNoise, configuration_of, seed_noise
 from datascaler.errors import ConfigError
 from datascaler.evaluate.published_baselines import PublishedBaseline, published_baselines
 from datascaler.evaluate.read_result import ReadResult, read_result, same_samples
@@ -46,6 +47,8 @@ class Comparison:
     """Over all tasks, DataComp's four groups, and the decision set."""
     tasks: list[ComparedScores]
     published: list[PublishedBaseline] = field(default_factory=list)
+    seeds: list[SeedNoise] = field(default_factory=list)
+    """Where several results are runs that differ in their seed alone: how far that moves each average and task."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -63,7 +66,7 @@ def compare_results(
 
     The interval of a difference comes from replicates that draw the task's samples with replacement, the same for both
     models: what both find easy or hard cancels out. It says how far the difference would go on other images of the same
-    kind; that of another training seed is not in it.
+    kind; that of another training seed is not in it. Give several seeds of a run, and `seeds` has that.
 
     Args:
         results: folders of results, runs that were evaluated, or eval_results.jsonl files, DataComp's own too (without
@@ -96,11 +99,17 @@ def compare_results(
     listed = {task.key: task for task in load_tasks()}
     keys = list(dict.fromkeys([*listed, *(key for result in read for key in result.metrics)]))
     rows = [_compare_task(key, listed.get(key), read, resamples, seed) for key in keys]
+    averages = _averages(rows, listed)
+    tasks = [row.compared for row in rows if any(row.key in result.metrics for result in read)]
     found = Comparison(
         results=[result.name for result in read],
-        averages=_averages(rows, listed),
-        tasks=[row.compared for row in rows if any(row.key in result.metrics for result in read)],
+        averages=averages,
+        tasks=tasks,
         published=baselines,
+        seeds=seed_noise(
+            [configuration_of(result.folder) for result in read],
+            [(each.name, each.scores) for each in (*averages, *tasks)],
+        ),
     )
     if picture:
         from datascaler.evaluate.comparison_picture import draw_comparison
