@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -443,9 +444,13 @@ def test_broken_sets_are_told_of_before_the_others_are_evaluated(
     with pytest.raises(BadInputError, match=r"cifar10/classnames\.txt: not found"):
         evaluate_tasks(tiny_loaded_clip(0), data_dir=data_dir, output_dir=output_dir, tasks=TASKS, say=said.append)
     assert done == ["imagenet1k", "vtab/pets", "wilds/fmow"]
-    assert [line.partition(" can't be evaluated, the others go on: ")[0] for line in said] == [
-        *("retrieval/flickr", "cifar10", "vtab/pets"),
-    ]
+    broken = [line for line in said if " can't be evaluated, the others go on: " in line]
+    assert [line.split()[0] for line in broken] == ["retrieval/flickr", "cifar10", "vtab/pets"]
+    assert said[:2] == broken[:2]
+    for number, line in enumerate((line for line in said if line not in broken), 1):
+        score = "" if done[number - 1] == "vtab/pets" else r": acc\w+ [01]\.\d{4}"
+        to_go = "" if number == 3 else r", about \d:\d\d:\d\d to go"
+        assert re.fullmatch(rf"{done[number - 1]}{score} \({number} of 3 tasks{to_go}\)", line)
     assert [line["key"] for line in _lines(output_dir)] == ["imagenet1k", "wilds/fmow"]
     failed = _summary(output_dir)["failed"]
     assert "label 5, but classnames.txt has 2 classes" in failed["vtab/pets"]

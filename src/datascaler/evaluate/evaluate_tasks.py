@@ -1,8 +1,10 @@
 """Evaluate a model on a list of tasks: the part of one worker, and the common files once every part is there."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 
 from datascaler import storage
@@ -87,18 +89,47 @@ def evaluate_tasks(
             job = _open(task, folder)
             if not _is_done(job, done, overwrite=overwrite):
                 jobs.append(job)
-    for job in jobs:
-        outcome = None
-        with failures.noted(job.task):
-            outcome = _evaluate_task(model, job, batch_size, num_workers)
-        if outcome:
-            publish_task(output_dir, job.task, model, job.evalset, outcome)
+    with progress(sum(job.task.size for job in jobs), "eval", unit="image") as bar:
+        course = _Course(jobs, say, bar.update)
+        for job in jobs:
+            outcome = None
+            with failures.noted(job.task):
+                outcome = _evaluate_task(model, job, batch_size, num_workers, course.advance)
+            if outcome:
+                publish_task(output_dir, job.task, model, job.evalset, outcome)
+            course.ended(job, outcome)
     summary = _assemble(
         model, output_dir, tasks, missing, listed or tasks, overwrite=overwrite, paper_compatible=paper_compatible
     )
     failures.add_unreadable(summary, tasks[index::count])
     failures.raise_any(summary)
     return summary
+
+
+class _Course:
+    """How far this worker is in its tasks: a bar over their images, and a line a task where nobody sees a bar."""
+
+    def __init__(self, jobs: Sequence[_Job], say: Callable[[str], None], update: Callable[[int], object]) -> None:
+        self._jobs, self._say, self._update = jobs, say, update
+        self._started = time.monotonic()
+        self._ended = self._images = 0
+        """Tasks, and the images that the list gives them."""
+        self._shown = 0
+
+    def advance(self, images: int) -> None:
+        self._shown += images
+        self._update(images)
+
+    def ended(self, job: _Job, outcome: Outcome | None) -> None:
+        self._ended, self._images = self._ended + 1, self._images + job.task.size
+        # A set may have more or fewer images than the list says.
+        self.advance(self._images - self._shown)
+        left = sum(each.task.size for each in self._jobs) - self._images
+        seconds = (time.monotonic() - self._started) * left / self._images
+        score = outcome.metrics.get(job.task.main_metric or "") if outcome else None
+        told = "" if score is None else f": {job.task.main_metric} {score:.4f}"
+        to_go = f", about {timedelta(seconds=round(seconds))} to go" if left else ""
+        self._say(f"{job.task.key}{told} ({self._ended} of {len(self._jobs)} tasks{to_go})")
 
 
 @dataclass(slots=True)
@@ -178,17 +209,18 @@ def _is_done(job: _Job, done: Results, *, overwrite: bool) -> bool:
     return done.is_done(job.task)
 
 
-def _evaluate_task(model: LoadedClip, job: _Job, batch_size: int, num_workers: int) -> Outcome:
+def _evaluate_task(
+    model: LoadedClip, job: _Job, batch_size: int, num_workers: int, advance: Callable[[int], object]
+) -> Outcome:
     measures: dict[str, Callable[..., Outcome]] = {
         CLASSIFICATION: partial(classify, key=job.task.key),
         RETRIEVAL: retrieve,
         ASSOCIATION: associate,
         FACES: classify_faces,
     }
-    with progress(job.task.size, job.task.name, unit="image") as bar:
-        outcome = measures[job.evalset.kind](
-            model, job.evalset, batch_size=batch_size, num_workers=num_workers, advance=bar.update
-        )
+    outcome = measures[job.evalset.kind](
+        model, job.evalset, batch_size=batch_size, num_workers=num_workers, advance=advance
+    )
     wanted = job.task.main_metric
     if wanted and outcome.images and wanted not in outcome.metrics:
         raise ConfigError(f"its main metric {wanted} is none that is computed: {', '.join(outcome.metrics)}")
