@@ -103,6 +103,9 @@ FIELDS: dict[str, Draw] = {
     "cache_dir": maybe(text),
     "cache_bytes": whole(1, 1 << 62),
     "storage_client": one_of("fsspec", "obstore"),
+    "eval_every": one_of(0, 1, 1 << 60),
+    "eval_data_dir": text,
+    "eval_tasks": lambda draw: tuple(draw.choices(["imagenet*", "vtab/*", "-x", "a b"], k=draw.randint(0, 3))),
 }
 """How to draw each field; a spec with a field more fails here until it has its row."""
 
@@ -115,6 +118,8 @@ def random_spec(seed: int) -> TrainSpec:
     if values["no_plan"]:
         values |= {"plan_file": None, "cache_dir": None, "min_coverage": 0.0}
         values["subset_file"] = values["subset_file"] or "x.npy"
+    if not values["eval_every"]:
+        values["eval_data_dir"] = None
     return TrainSpec(**values)
 
 
@@ -140,6 +145,8 @@ def test_every_field_alone_survives(name: str) -> None:
         if (name, value) == ("no_plan", True) or (name == "train_num_samples" and value < base.batch_size):
             continue
         changes = {name: value} | ({"train_num_samples": 1 << 60} if name == "batch_size" else {})
+        if name in ("eval_every", "eval_data_dir"):  # which go together
+            changes = {"eval_every": 1, "eval_data_dir": "sets"} | {name: value or 2}
         spec = replace(base, **changes)
         assert parsed(spec.arguments()) == spec
 

@@ -119,6 +119,7 @@ EVAL: dict[str, Draw] = {
     "overwrite": one_of(True, False),
     "precision": one_of("fp32", "bf16"),
     "paper_compatible": one_of(True, False),
+    "eval_every": lambda draw: draw.choice([0, draw.randint(1, 1 << 60)]),
 }
 PIPELINE: dict[str, Draw] = {
     **dict.fromkeys(("data_dir", "output_dir"), text),

@@ -25,6 +25,7 @@ _flag = partial(spec_option, EvalSpec)
     _flag("task_dir", default="DataComp's 40 tasks", help="Folder with a tasklist.yml."),
     _flag("tasks", default="", help="Only these, by key or name, with *: imagenet*,vtab/*."),
     _flag("output_dir", default="RUN/eval", help="Where results go."),
+    _flag("eval_every", default="", help="Follow runs that still train: a checkpoint every so many samples, say 1M."),
     _flag("scale", help="Only runs of this scale."),
     _flag("method", help="Only runs on subsets chosen by this method."),
     _flag("fraction", help="Only runs on this fraction."),
@@ -48,6 +49,7 @@ def evaluate(as_json: bool, **options: Any) -> None:
 
     \b
     datascaler eval --train-dir s3://runs --scale small --method clip --data-dir s3://evalsets
+    datascaler eval --train-dir s3://runs/RUN --data-dir s3://evalsets --tasks imagenet1k --eval-every 1M
     datascaler eval --model ViT-B-32 --pretrained openai --data-dir evalsets --output-dir results
     """
     spec = eval_spec(options)

@@ -47,6 +47,9 @@ train_options = spec_options(
     _flag("num_checkpoints"),
     _flag("checkpoint_minutes", help="Save after so many minutes too, so that a killed run loses no more; 0: don't."),
     _flag("log_every_steps"),
+    _flag("eval_every", default="", help="Evaluate a checkpoint every so many samples (1M), beside the job."),
+    _flag("eval_data_dir", help="Folder or URL of the evaluation sets for that."),
+    _flag("eval_tasks", default="all", help="Only these, by key or name, with *: imagenet1k."),
     _flag("min_coverage", help="Stop if less of the subset is in the pool."),
     _flag(
         "max_substituted", help="Stop if a larger share of the draws can't be read or decoded, so that others stand in."

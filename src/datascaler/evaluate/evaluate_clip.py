@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 from datascaler import storage
 from datascaler.data.runs.datacomp_info import read_datacomp_run
+from datascaler.data.runs.follow_runs import follow_runs
 from datascaler.data.runs.select_runs import select_runs
 from datascaler.errors import (
     BadInputError,
@@ -31,6 +33,7 @@ def evaluate_clip(spec: EvalSpec, say: _Say = lambda _: None) -> list[dict[str, 
 
     Tasks that are done are skipped. Results go to `<output_dir>/eval_results.jsonl` (DataComp's format),
     `eval_summary.json` and `eval_samples/`; those of a run to its own folder `eval` where no `output_dir` is given.
+    With `eval_every`, checkpoints of runs that still train are evaluated first, as they come, to `checkpoints/` there.
 
     Args:
         spec: the models, the evaluation sets, and which of the tasks.
@@ -70,6 +73,13 @@ def evaluate_clip(spec: EvalSpec, say: _Say = lambda _: None) -> list[dict[str, 
         "overwrite": spec.overwrite,
     }
     if spec.train_dir is not None:
+        if spec.eval_every:
+
+            def evaluate(checkpoint: str, folder: str) -> dict[str, Any]:
+                return evaluate_model(None, checkpoint, output_dir=folder, say=say, **options)
+
+            results_of = partial(_results_of, spec.train_dir, spec.output_dir)
+            follow_runs(spec.train_dir, spec.wanted, spec.eval_every, results_of, evaluate, say)
         return evaluate_runs(spec.train_dir, spec.wanted, output_dir=spec.output_dir, say=say, **options)
     assert spec.output_dir is not None
     try:
@@ -102,10 +112,10 @@ def evaluate_runs(
     for number, run in enumerate(runs):
         mark = ", best train loss" if number == 0 and len(runs) > 1 else ""
         say(f"--- run {number + 1} of {len(runs)}{mark}: {run.url}")
-        own = storage.join(output_dir, storage.relative_to(run.url, train_dir)) if output_dir else None
+        own = _results_of(train_dir, output_dir, run.url)
         row = {"run": run.url, "train_loss": run.train_loss, "best_train_loss": number == 0}
         try:
-            scores = evaluate_model(None, run.url, output_dir=own or storage.join(run.url, "eval"), say=say, **options)
+            scores = evaluate_model(None, run.url, output_dir=own, say=say, **options)
             row |= {**scores, "failure": "" if run.summary else _NOT_COMPLETE}
         except TryAgainError:
             raise
@@ -118,6 +128,11 @@ def evaluate_runs(
         rows.append({"run": url, "train_loss": None, "best_train_loss": False, **_NO_SCORES, "failure": reason})
     _raise_for_failures(rows, errors)
     return rows
+
+
+def _results_of(train_dir: str, output_dir: str | None, run: str) -> str:
+    """The folder of a run's results."""
+    return storage.join(output_dir, storage.relative_to(run, train_dir)) if output_dir else storage.join(run, "eval")
 
 
 def evaluate_model(

@@ -56,6 +56,9 @@ class EvalSpec:
     """This worker does the tasks index, index + count, ..."""
     overwrite: bool = False
     """Replace results of other weights."""
+    eval_every: int = 0
+    """Follow the runs of `train_dir` that still train, and evaluate a checkpoint whenever so many samples more were
+    seen; 0 takes the runs as they are."""
 
     def __post_init__(self) -> None:
         check_places(self)
@@ -63,6 +66,10 @@ class EvalSpec:
             raise ConfigError("give either --train-dir, or --model and --pretrained")
         if self.train_dir is None and self.output_dir is None:
             raise ConfigError("evaluating a model that is not a run needs --output-dir")
+        if self.eval_every < 0:
+            raise ConfigError(f"eval_every must not be negative, got {self.eval_every}")
+        if self.eval_every and self.train_dir is None:
+            raise ConfigError(f"eval_every {self.eval_every} follows runs that train: give --train-dir")
         for name in ("batch_size", "num_workers", "count"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")

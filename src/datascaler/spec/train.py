@@ -79,6 +79,12 @@ class TrainSpec:
     cache_bytes: int = field(default=50 * 10**9, metadata=about(flag="cache-size", runtime=True))
     storage_client: StorageClient = field(default="fsspec", metadata=about(runtime=True))
     """What the loader processes read object stores with."""
+    eval_every: int = field(default=0, metadata=about(runtime=True))
+    """Evaluate a checkpoint whenever so many samples more were seen, in a process beside the job; 0 doesn't."""
+    eval_data_dir: str | None = field(default=None, metadata=about(place="url", runtime=True))
+    """Evaluation sets for that."""
+    eval_tasks: tuple[str, ...] = field(default=(), metadata=about(runtime=True))
+    """Keys or names, with *; none is all."""
 
     def __post_init__(self) -> None:
         self._normalise()
@@ -94,6 +100,7 @@ class TrainSpec:
             "num_workers",
             "eps",
             "checkpoint_minutes",
+            "eval_every",
         ):
             if not 0 <= getattr(self, name) < inf:
                 raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
@@ -123,6 +130,8 @@ class TrainSpec:
                 raise ConfigError(f"{name} must be {text}, got {getattr(self, name)!r}")
         if self.storage_client == "obstore" and self.num_workers == 0:
             raise ConfigError("storage_client obstore works in loader processes only: set num_workers to 1 or more")
+        if (self.eval_every > 0) != (self.eval_data_dir is not None):
+            raise ConfigError("eval_every and eval_data_dir go together: how often, and on which evaluation sets")
         if self.no_plan:
             self._refuse_what_needs_a_plan()
         if self.batch_size > self.train_num_samples:
@@ -141,6 +150,8 @@ class TrainSpec:
             value = getattr(self, each.name)
             if each.type is Fraction:
                 object.__setattr__(self, each.name, parse_fraction(value))
+            elif each.type == tuple[str, ...]:
+                object.__setattr__(self, each.name, tuple(value))
             elif each.type is float:
                 object.__setattr__(self, each.name, float(value))
             elif each.type is int:

@@ -20,6 +20,7 @@ from datascaler.spec.train import TrainSpec
 from datascaler.stop import deferred, stopped
 from datascaler.train.checkpoint import Checkpoints, Progress
 from datascaler.train.distributed import World, joined_world, on_main, wait_to_leave
+from datascaler.train.evaluated_beside import evaluated_beside
 from datascaler.train.lease import Lease
 from datascaler.train.loading.batches import BatchSource, iterate_batches
 from datascaler.train.loading.substitutions import JUDGED_DRAWS, JUDGED_DRAWS_UNMIXED, Replaced
@@ -73,6 +74,9 @@ def train_clip(spec: TrainSpec, command: str = "", say: Callable[[str], None] = 
             say(data.coverage)
         if done:
             return done if world.is_main else None
+
+        if world.is_main:
+            stack.enter_context(evaluated_beside(spec, url, say))
 
         # ---- model, optimizer ----------------------------------------------------------------------------------
         clip = fresh_model(spec)

@@ -21,7 +21,7 @@ from tests.cli.submitting import refused, submit, verbs
 OUT = "--output-dir s3://out"
 POOL = f"--data-dir s3://pool {OUT}"
 META = f"--from-metadata s3://m {OUT}"
-TRAINED = f"{POOL} --scale small --subset-file s3://out/x.npy --plan s3://out/x.plan"
+TRAINED = f"{POOL} --scale small --subset-file s3://out/x.npy --plan s3://out/x.plan --eval-every 1M --eval-data-dir s3://sets"
 LINES: list[tuple[Any, str, str]] = [
     (
         ScoreSpec,
@@ -44,7 +44,7 @@ LINES: list[tuple[Any, str, str]] = [
 ]
 """Every flag that names something, with what pods can see."""
 
-SHOWN_AS = {"--eval-data-dir": "--data-dir"}
+SHOWN_AS = {("pipeline", "--eval-data-dir"): "--data-dir"}
 """The flag of the step, which is checked first."""
 
 LOCAL = {"url": ("pool", "file:///x", "s3://a::b"), "model": ("/m/w.pt", "weights.pt",
@@ -68,7 +68,7 @@ def cases() -> Iterator[tuple[str, list[str], str, str]]:
 @pytest.mark.parametrize(("verb", "words", "flag", "text"), list(cases()), ids=lambda each: str(each)[:16])
 def test_what_a_field_names_on_this_machine_is_refused(verb: str, words: list[str], flag: str, text: str) -> None:
     said = refused(verb, *with_value(words, flag, text), smallest=False)
-    assert said.startswith(f"{SHOWN_AS.get(flag, flag)} is {text.removeprefix('s3://a::')}, "), said
+    assert said.startswith(f"{SHOWN_AS.get((verb, flag), flag)} is {text.removeprefix('s3://a::')}, "), said
     assert "on this machine's disk, which pods don't see" in said or "give the name alone" in said
 
 
@@ -104,7 +104,18 @@ READ_HERE = {"--values", "--defaults", "--kubeconfig", "--env-file", "--pod-over
 ON_NODES = {"--cache-dir"}
 """A folder of each node is what they are for."""
 OTHERS = {
-    *("--method", "--scale", "--arch", "--model-arch", "--tasks", "--formats", "--name", "--namespace", "--context"),
+    *(
+        "--method",
+        "--scale",
+        "--arch",
+        "--model-arch",
+        "--tasks",
+        "--eval-tasks",
+        "--formats",
+        "--name",
+        "--namespace",
+        "--context",
+    ),
     *("--score", "--subset", "--sweep", "--train", "--eval"),  # of a pipeline: flags of its steps
     *("--image", "--image-pull-policy", "--image-pull-secret", "--launcher-image", "--gpu-resource", "--cpu"),
     *("--memory", "--shm-size", "--scratch-size", "--backend", "--queue", "--queue-system", "--priority"),
@@ -135,7 +146,7 @@ def test_every_path_of_every_verb_is_refused(verb: str) -> None:
         words = next(words for words in lines if flag in words)
         for text in ("./x/weights.pt", "/x/det.onnx"):
             said = refused(verb, *with_value(words, flag, text), smallest=False)
-            assert said.startswith(f"{SHOWN_AS.get(flag, flag)} is {text}, "), said
+            assert said.startswith(f"{SHOWN_AS.get((verb, flag), flag)} is {text}, "), said
 
 
 def test_folders_of_the_nodes_are_theirs() -> None:

@@ -1,6 +1,7 @@
 """Which runs below a folder are meant, by what their run.json says."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -32,7 +33,7 @@ def select_runs(train_dir: str, wanted: Mapping[str, object], failures: dict[str
     Raises ConfigError, listing what exists, if no run can be used.
     """
     failures = {} if failures is None else failures
-    given = {name: value for name, value in wanted.items() if value is not None}
+    given = _given(wanted)
     urls = find_runs(train_dir)
     if not urls:
         if storage.exists(storage.join(train_dir, INFO)):
@@ -42,7 +43,7 @@ def select_runs(train_dir: str, wanted: Mapping[str, object], failures: dict[str
     for url in urls:
         try:
             spec = read_run(url)
-            if not all(_same(getattr(spec, name), value) for name, value in given.items()):
+            if not _fits(spec, given):
                 continue
             run = FoundRun(url, spec, finished(url))
             failure = "" if run.summary else _why_unusable(url)
@@ -59,6 +60,27 @@ def select_runs(train_dir: str, wanted: Mapping[str, object], failures: dict[str
         ]
         raise ConfigError(f"no run{asked} has a checkpoint in {train_dir}; there are:", *there)
     return sorted(usable, key=lambda run: (run.train_loss is None, run.train_loss))
+
+
+def unfinished_runs(train_dir: str, wanted: Mapping[str, object]) -> list[FoundRun]:
+    """Runs at or below `train_dir` that have all the wanted values and still train, or may: neither complete nor
+    diverged. Those that can't be read are left to `select_runs`, which tells of them.
+    """
+    found = []
+    for url in find_runs(train_dir):
+        with suppress(ConfigError, StorageError):
+            spec = read_run(url)
+            if _fits(spec, _given(wanted)) and finished(url) is None and divergence(url) is None:
+                found.append(FoundRun(url, spec, None))
+    return found
+
+
+def _given(wanted: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
+def _fits(spec: TrainSpec, given: Mapping[str, object]) -> bool:
+    return all(_same(getattr(spec, name), value) for name, value in given.items())
 
 
 def _why_unusable(url: str) -> str:
