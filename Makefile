@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup check docs test test-slow test-gpu demo e2e images bench-client bench-forecast bench-plan bench-read bench-score bench-score-on-gpu bench-select lock clean
+.PHONY: setup check docs test test-slow test-gpu demo e2e images bench-client bench-eval bench-forecast bench-plan bench-read bench-score bench-score-on-gpu bench-select lock clean
 
 setup: $(STAMP)
 
@@ -52,6 +52,9 @@ images: setup
 # benchmarks/README.md says what they prove.
 bench-client: setup
 	$(BIN)/python -m benchmarks.client
+
+bench-eval: setup
+	$(BIN)/python -m benchmarks.evaluate
 
 bench-forecast: setup
 	$(BIN)/python -m benchmarks.forecast
