@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.evaluate.killed import check_killed_at, count_moments, write_data
 
 
+@pytest.mark.timeout(900)
 def test_a_killed_evaluation_goes_on_where_it_was(tmp_path: Path) -> None:
     data_dir, whole = write_data(tmp_path / "data"), tmp_path / "whole"
     moments = count_moments(data_dir, str(whole))

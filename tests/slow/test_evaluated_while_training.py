@@ -12,7 +12,7 @@ from tests.evaluate.sets import TEN_CLASSES, labelled, write_set
 from tests.train.runs import BATCH, checkpoint_of, differing_weights, make_pool, run_cli, start_cli, tiny_spec, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
-STEPS = 400
+STEPS = 1000
 
 
 def test_checkpoints_are_evaluated_while_the_run_goes_on(tmp_path: Path) -> None:
