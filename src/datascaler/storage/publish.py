@@ -26,6 +26,13 @@ from datascaler.storage.urls import is_local, join
 
 # Stores where a PUT shows nothing until it is complete; everywhere else a temporary name and a rename are needed.
 _ATOMIC_PUT = {"s3", "s3a", "gs", "gcs", "abfs", "az", "memory"}
+_SHOWN_AS = {
+    ".html": "text/html; charset=utf-8",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".pdf": "application/pdf",
+}
+"""What a browser shows, if the store says that it is that; it saves whatever else comes from a bucket."""
 _SPOOL_BYTES = 32 << 20
 _SETTLE_SECONDS = 1.0
 """The wait after a write without a condition: whoever found the name free has written then, and all see one winner."""
@@ -167,7 +174,8 @@ def _link_if_absent(fs: Any, path: str, content: bytes) -> bool:
 
 
 def _write(fs: Any, path: str, source: IO[bytes]) -> None:
-    target = fs.open(path, "wb")
+    content_type = _SHOWN_AS.get("." + path.rpartition(".")[2]) if "s3" in fs.protocol else None
+    target = fs.open(path, "wb", **({"ContentType": content_type} if content_type else {}))
     try:
         while chunk := source.read(8 << 20):
             target.write(chunk)
