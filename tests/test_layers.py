@@ -8,7 +8,7 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "datascaler"
 
-WORKERS = {"score", "train", "evaluate", "sweep", "report"}
+WORKERS = {"score", "train", "evaluate", "sweep"}
 
 LAYERS = [
     {"safe_text"},
@@ -21,8 +21,10 @@ LAYERS = [
     {"storage"},
     {"data"},
     {"models"},
-    WORKERS | {"demo", "cluster"},
+    WORKERS | {"cluster"},
     {"forecasting"},
+    {"report"},
+    {"demo"},
     {"cli"},
     {"__main__"},
 ]
@@ -41,11 +43,8 @@ INSIDE = {
 MAX_MODULES = 22
 """In a folder."""
 
-SIDEWAYS = {
-    ("sweep", "train"),
-    *(("demo", worker) for worker in WORKERS),
-}
-"""Neighbours that may be imported: a sweep is training runs, and the demo is the whole line."""
+SIDEWAYS = {("sweep", "train")}
+"""Neighbours that may be imported: a sweep is training runs."""
 
 LIGHT = {"safe_text", "output_streams", "spec", "errors", "extras", "stop", "cli", "datascaler", "__main__"}
 """What `datascaler --help` loads: the standard library, click and one another."""
@@ -170,8 +169,8 @@ def test_the_launcher_and_the_workers_do_not_know_each_other() -> None:
     for path in files():
         own = part_of(module_of(path))
         others = {part_of(name) for name in imports_of(path) if name.split(".")[0] == "datascaler"}
-        assert not (own == "cluster" and others & (WORKERS | {"models", "demo"})), module_of(path)
-        assert not (own in WORKERS | {"models", "demo"} and "cluster" in others), module_of(path)
+        assert not (own == "cluster" and others & (WORKERS | {"models", "demo", "report"})), module_of(path)
+        assert not (own in WORKERS | {"models", "demo", "report"} and "cluster" in others), module_of(path)
 
 
 def test_only_the_launcher_knows_kubernetes() -> None:

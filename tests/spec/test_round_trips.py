@@ -9,6 +9,7 @@ import pytest
 
 from datascaler.cli.evaluate import eval_spec, evaluate
 from datascaler.cli.forecast import forecast_command, forecast_spec
+from datascaler.cli.report import report_command, report_spec
 from datascaler.cli.score.score import score, score_spec
 from datascaler.cli.submit.pipeline import submit_pipeline
 from datascaler.cli.subset.baseline import baseline
@@ -22,6 +23,7 @@ from datascaler.spec.evaluate import EvalSpec
 from datascaler.spec.field import flat_fields, flat_items, names_read, words_of
 from datascaler.spec.forecast import EVIDENCE, ForecastSpec
 from datascaler.spec.pipeline import PipelineSpec
+from datascaler.spec.report import ReportSpec
 from datascaler.spec.sampler import Sampler
 from datascaler.spec.scales import SCALES
 from datascaler.spec.score import ScorePart, ScoreSpec, TextOptions
@@ -147,6 +149,13 @@ FORECAST: dict[str, Draw] = {
     "evidence": lambda draw: tuple(draw.choices(EVIDENCE, k=draw.randint(1, 3))),
     "seed": SEED,
 }
+REPORT: dict[str, Draw] = {
+    "runs": FORECAST["runs"],
+    "output": lambda draw: text(draw) + ".html",
+    **dict.fromkeys(("baseline", "published"), maybe(text)),
+    **{name: FORECAST[name] for name in ("target", "target_samples", "target_width", "metric", "seed")},
+    "pictures": whole(0, 100),
+}
 BASELINE: dict[str, Draw] = {
     "name": one_of(*BASELINES, "clip_score", "clip_score"),
     **dict.fromkeys(("from_metadata", "output_dir"), text),
@@ -196,6 +205,7 @@ CASES: dict[Any, tuple[dict[str, Draw], Callable[[list[str]], Any]]] = {
     PipelineSpec: (PIPELINE, from_fields(PipelineSpec, PIPELINE, submit_pipeline)),
     Sampler: (SAMPLER, lambda words: sampler_of(params(sample, [*words, "--output-dir=o", "--method=m"]))),
     ForecastSpec: (FORECAST, lambda words: forecast_spec(params(forecast_command, words))),
+    ReportSpec: (REPORT, lambda words: report_spec(params(report_command, words))),
     BaselineSpec: (BASELINE, from_fields(BaselineSpec, BASELINE, baseline)),
 }
 

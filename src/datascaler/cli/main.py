@@ -37,6 +37,9 @@ HERE = {
         "export", "export", "Export a run as an ordinary CLIP, for open_clip and for DataComp's evaluate.py."
     ),
     "forecast": Verb("forecast", "forecast_command", "Predict from small runs which filter wins at full size."),
+    "report": Verb(
+        "report", "report_command", "Make one page of any set of runs: what was found, and what it rests on."
+    ),
     "runs": Verb("runs", "runs", "Show how far the scoring runs of an output folder are."),
     "demo": Verb("demo", "demo", "Watch datascaler choose better data, on this machine, in a few minutes."),
 }

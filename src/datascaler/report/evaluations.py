@@ -1,0 +1,342 @@
+"""Evaluated models: averages with intervals, every task, and differences from one of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any
+
+from datascaler import storage
+from datascaler.errors import ConfigError, StorageError
+from datascaler.evaluate.compare_results import ComparedScores, Comparison, compare_results
+from datascaler.evaluate.published_baselines import PublishedBaseline, published_baselines
+from datascaler.evaluate.read_result import ReadResult, read_result
+from datascaler.evaluate.tasks import DECISION_SET, GROUPS, Task, load_tasks
+from datascaler.report.blocks import Bounds, Cell, PageBlock, Section, Table, Text, difference, share, words
+from datascaler.report.charts import Dot, dots
+from datascaler.report.training_runs import TrainRun, numbered, run_labels
+
+AVERAGES = ("average", *GROUPS, "decision set")
+_MOST_ROWS = 40
+"""Of a picture."""
+_MOST_COLUMNS = 8
+"""Models beside one another in the table of tasks; another table has all."""
+MOST_PAIRED = 4
+"""Models whose samples are paired with the baseline's: that takes seconds each at full size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Average:
+    value: float | None
+    scored: int
+    tasks: int
+    interval: Bounds = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluatedModel:
+    """A folder of results."""
+
+    url: str
+    label: str
+    run: TrainRun | None
+    """None for results that lie in no run that was found."""
+    scores: Mapping[str, float]
+    """Main metric of each task, by its key."""
+    intervals: Mapping[str, Bounds]
+    averages: Mapping[str, Average]
+    failed: Mapping[str, str] = field(default_factory=dict)
+    missing: Sequence[str] = ()
+    record: Mapping[str, Any] = field(default_factory=dict)
+    """Of eval_summary.json."""
+
+    @property
+    def average(self) -> float:
+        """-1 for none."""
+        value = self.averages["average"].value
+        return -1.0 if value is None else value
+
+
+def read_evaluations(folders: Sequence[str], runs: Sequence[TrainRun]) -> tuple[list[EvaluatedModel], dict[str, str]]:
+    """The results, best average first, and why each other folder can't be read."""
+    of_folder = {each: run for run in runs for each in (run.url, storage.join(run.url, "eval"))}
+    found, failures = [], {}
+    for folder in folders:
+        try:
+            found.append(_read(folder, of_folder.get(folder)))
+        except (ConfigError, StorageError) as error:
+            failures[folder] = str(error)
+    of_runs = iter(run_labels([each.run for each in found if each.run]))
+    labels = numbered([next(of_runs) if each.run else each.label for each in found])
+    named = [_named(each, label) for each, label in zip(found, labels, strict=True)]
+    return sorted(named, key=lambda each: -each.average), failures
+
+
+def baseline_of(models: Sequence[EvaluatedModel], given: str | None) -> EvaluatedModel | None:
+    """The model that others are compared with. Raises ConfigError where the given one is not among them."""
+    if given is not None:
+        wanted = {given.rstrip("/"), storage.join(given, "eval"), given.removesuffix("/eval_results.jsonl")}
+        for model in models:
+            if model.url in wanted:
+                return model
+        known = ", ".join(model.url for model in models[:_MOST_COLUMNS]) or "none"
+        raise ConfigError(f"baseline {given} is not among the results of these runs: {known}")
+    plain = [each for each in models if each.run and each.run.spec.method in ("none", "random")]
+    ordered = sorted(plain, key=lambda each: (each.run is not None and each.run.spec.method != "none", -each.average))
+    return ordered[0] if ordered and len(models) > 1 else None
+
+
+def evaluation_section(
+    models: Sequence[EvaluatedModel],
+    failures: Mapping[str, str],
+    unfinished: Sequence[str],
+    *,
+    baseline: EvaluatedModel | None,
+    published: str | None,
+    seed: int,
+    is_answer: bool,
+) -> Section | None:
+    """is_answer: whether the page begins with the picture of the averages."""
+    if not models and not failures and not unfinished:
+        return None
+    blocks: list[PageBlock] = [Text(text=f"{url} can't be read: {reason}") for url, reason in failures.items()]
+    blocks += [Text(text=f"{url} is not evaluated to the end: it is left out.") for url in unfinished]
+    if models:
+        if not is_answer:
+            blocks.append(averages_picture(models, "averages-picture"))
+        blocks.append(_averages_table(models, baseline))
+        blocks += _published(models, published)
+        if baseline is not None:
+            blocks += _differences(models, baseline, seed)
+        blocks += _task_tables(models)
+        blocks += _faults(models)
+    return Section(name="evaluation", title="Evaluation", blocks=blocks)
+
+
+def averages_picture(models: Sequence[EvaluatedModel], name: str) -> Any:
+    """Dots of the average, the best first."""
+    rows = [
+        Dot(label=each.label, value=average.value, outer=average.interval)
+        for each in models[:_MOST_ROWS]
+        if (average := each.averages["average"]).value is not None
+    ]
+    counts = sorted({(each.averages["average"].scored, each.averages["average"].tasks) for each in models})
+    of = " or ".join(f"{scored} of {tasks}" for scored, tasks in counts[:3]) + (", ..." if len(counts) > 3 else "")
+    says = f"The average over {of} tasks of each model, with its 95% interval over samples where there is one."
+    if len(models) > _MOST_ROWS:
+        says += f" The best {_MOST_ROWS} of {len(models):,} models."
+    return dots(name, "Average over tasks", says, rows, "average of the main metrics")
+
+
+def _read(folder: str, run: TrainRun | None) -> EvaluatedModel:
+    result = read_result(folder)
+    url = storage.join(result.folder, "eval_summary.json")
+    record = storage.read_json(url) if storage.exists(url) else {}
+    record = record if isinstance(record, dict) else {}
+    listed = {task.key: task for task in load_tasks()}
+    scores = {key: value for key in result.metrics if (value := _main_score(result, key, listed)) is not None}
+    by_task = record.get("by_task") if isinstance(record.get("by_task"), dict) else {}
+    intervals = {key: _interval(row.get("interval")) for key, row in (by_task or {}).items() if isinstance(row, dict)}
+    return EvaluatedModel(
+        url=result.folder,
+        label=run.label if run else storage.basename(folder.removesuffix("/eval")),
+        run=run,
+        scores=scores,
+        intervals=intervals,
+        averages=_averages(scores, record, listed),
+        failed=_texts(record.get("failed")),
+        missing=[str(each) for each in record.get("missing") or []],
+        record=record,
+    )
+
+
+def _named(model: EvaluatedModel, label: str) -> EvaluatedModel:
+    values = {name: getattr(model, name) for name in EvaluatedModel.__slots__}
+    return EvaluatedModel(**{**values, "label": label})
+
+
+def _main_score(result: ReadResult, key: str, listed: Mapping[str, Task]) -> float | None:
+    """By the summary, else DataComp's own column, else the task's main metric."""
+    metrics = result.metrics[key]
+    task = listed.get(key)
+    if task is not None and task.main_metric is None:
+        return None
+    for name in (result.main_metrics.get(key), "main_metric", task.main_metric if task else None):
+        if name is not None and metrics.get(name) is not None:
+            return metrics[name]
+    return None
+
+
+def _averages(scores: Mapping[str, float], record: Mapping[str, Any], listed: Mapping[str, Task]) -> dict[str, Average]:
+    """Over the tasks that have a score; intervals are the summary's, where it is of the same number of tasks."""
+    members = {
+        "average": [
+            *(key for key, task in listed.items() if task.main_metric),
+            *(k for k in scores if k not in listed),
+        ],
+        **{group: [key for key, task in listed.items() if task.group == group] for group in GROUPS},
+        "decision set": list(DECISION_SET),
+    }
+    groups = record.get("groups") if isinstance(record.get("groups"), dict) else {}
+    told = {
+        "average": {"interval": record.get("average_interval"), "scored": record.get("scored")},
+        **(groups or {}),
+        "decision set": record.get("decision_set"),
+    }
+    found = {}
+    for name, keys in members.items():
+        there = [scores[key] for key in keys if key in scores]
+        row = told.get(name)
+        same = isinstance(row, dict) and row.get("scored") == len(there)
+        interval = _interval(row.get("interval")) if isinstance(row, dict) and same else None
+        # A list of the user's own has other tasks than DataComp's.
+        listed_tasks = record.get("tasks") if name == "average" and same else None
+        tasks = listed_tasks if isinstance(listed_tasks, int) else len(keys)
+        found[name] = Average(fmean(there) if there else None, len(there), tasks, interval)
+    return found
+
+
+def _averages_table(models: Sequence[EvaluatedModel], baseline: EvaluatedModel | None) -> Table:
+    groups = [name for name in AVERAGES[1:] if any(each.averages[name].scored for each in models)]
+    rows = []
+    for model in models:
+        average = model.averages["average"]
+        cells = [words(model.label), share(average.value, average.interval), _of(average)]
+        cells += [_group(model.averages[name]) for name in groups]
+        if baseline is not None:
+            cells.append(_plain_difference(model, baseline))
+        rows.append(cells)
+    columns = ["model", "average (95%)", "tasks", *groups]
+    note = "A group's average is over as many of its tasks as the number behind it says."
+    if baseline is not None:
+        columns.append(f"less {baseline.label}")
+        note += " The difference is over the tasks that both models have a score of; its number is behind it."
+    return Table(name="averages", title="Averages", columns=columns, rows=rows, note=note)
+
+
+def _of(average: Average) -> Cell:
+    return Cell(f"{average.scored} of {average.tasks}", average.scored)
+
+
+def _group(average: Average) -> Cell:
+    told = share(average.value)
+    return Cell(f"{told.text} ({average.scored} of {average.tasks})", told.value)
+
+
+def _plain_difference(model: EvaluatedModel, baseline: EvaluatedModel) -> Cell:
+    common = [key for key in model.scores if key in baseline.scores]
+    if model is baseline or not common:
+        return Cell("-", "")
+    value = fmean(model.scores[key] for key in common) - fmean(baseline.scores[key] for key in common)
+    return Cell(f"{value:+.3f} ({len(common)})", value)
+
+
+def _published(models: Sequence[EvaluatedModel], scale: str | None) -> list[PageBlock]:
+    """DataComp's own results of the runs' scale beside the best of ours."""
+    scales = {each.run.spec.scale for each in models if each.run}
+    if scale is None:
+        if len(scales) != 1:
+            return []
+        scale = scales.pop()
+        try:
+            found = published_baselines(scale)
+        except ConfigError:  # a scale of the user's own
+            return []
+    else:
+        found = published_baselines(scale)
+    best = models[0]
+    rows = [[words(f"{best.label}, the best here"), *(_group(best.averages[name]) for name in AVERAGES[:-1])]]
+    rows += [
+        [
+            words(f"{each.strategy} ({each.subset_size})"),
+            *(share(_published_value(each, name)) for name in AVERAGES[:-1]),
+        ]
+        for each in found
+    ]
+    title = f"Beside published baselines of the {scale} scale"
+    note = "Published: DataComp (arXiv 2304.14108), table 3, single runs. Their average is over 38 tasks."
+    columns = ["model", *AVERAGES[:-1]]
+    return [Table(name="published", title=title, columns=columns, rows=rows, note=note, folded=True)]
+
+
+def _published_value(baseline: PublishedBaseline, name: str) -> float | None:
+    return baseline.averages.get("average_38" if name == "average" else name)
+
+
+def _differences(models: Sequence[EvaluatedModel], baseline: EvaluatedModel, seed: int) -> list[PageBlock]:
+    """The best models less the baseline, over the same samples."""
+    others = [each for each in models if each is not baseline][:MOST_PAIRED]
+    if not others:
+        return []
+    found = compare_results([baseline.url, *(each.url for each in others)], seed=seed)
+    rows = [
+        Dot(label=row.name, series=other.label, value=value, outer=row.intervals[place])
+        for row in found.averages
+        for place, other in enumerate(others, 1)
+        if (value := row.differences[place]) is not None
+    ]
+    of = f"the best {len(others)} of {len(models) - 1:,} others" if len(models) - 1 > len(others) else "the others"
+    says = (
+        f"Averages of {of} less those of {baseline.label}, over the tasks that all of them have, with 95% intervals "
+        "over paired samples where these are there. Another training seed is not in the interval."
+    )
+    picture = dots("differences", f"Differences from {baseline.label}", says, rows, "difference", zero=True)
+    return [*([picture] if rows else []), _difference_table(found, baseline, others)]
+
+
+def _difference_table(found: Comparison, baseline: EvaluatedModel, others: Sequence[EvaluatedModel]) -> Table:
+    def cells(row: ComparedScores) -> list[Cell]:
+        name = f"{row.name} ({row.scored} of {row.tasks})" if row.tasks > 1 else row.name
+        of_models = [difference(row.differences[at], row.intervals[at]) for at in range(1, len(others) + 1)]
+        return [words(name), share(row.scores[0]), *of_models, words(row.note.replace(baseline.url, baseline.label))]
+
+    return Table(
+        name="difference-table",
+        title=f"Differences from {baseline.label}, by task",
+        columns=["task", baseline.label, *(each.label for each in others), "note"],
+        rows=[cells(row) for row in (*found.averages, *found.tasks)],
+        note="In brackets the 95% interval over paired samples; a * marks one without 0 in it.",
+        folded=True,
+    )
+
+
+def _task_tables(models: Sequence[EvaluatedModel]) -> list[PageBlock]:
+    keys = list(dict.fromkeys(key for model in models for key in model.scores))
+    listed = [task.key for task in load_tasks()]
+    keys.sort(key=lambda key: listed.index(key) if key in listed else len(listed))
+    shown = models[:_MOST_COLUMNS]
+    rows = [[words(key), *(share(each.scores.get(key), each.intervals.get(key)) for each in shown)] for key in keys]
+    best = f", of the best {len(shown)} of {len(models):,} models" if len(models) > len(shown) else ""
+    note = "The main metric, with its 95% interval over samples where there is one."
+    made: list[PageBlock] = [
+        Table(
+            name="tasks",
+            title=f"Every task{best}",
+            columns=["task", *(each.label for each in shown)],
+            rows=rows,
+            note=note,
+        )
+    ]
+    if len(models) > len(shown):
+        all_rows = [[words(each.label), *(share(each.scores.get(key)) for key in keys)] for each in models]
+        title = f"Every task of all {len(models):,} models"
+        made.append(Table(name="all-tasks", title=title, columns=["model", *keys], rows=all_rows, folded=True))
+    return made
+
+
+def _faults(models: Sequence[EvaluatedModel]) -> list[PageBlock]:
+    failed = [(each.label, key, reason) for each in models for key, reason in each.failed.items()]
+    if not failed:
+        return []
+    rows = [[words(label), words(key), words(reason)] for label, key, reason in failed]
+    title = "Tasks that failed"
+    return [Table(name="failed-tasks", title=title, columns=["model", "task", "reason"], rows=rows)]
+
+
+def _interval(value: Any) -> Bounds:
+    if isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(each, int | float) for each in value):
+        return float(value[0]), float(value[1])
+    return None
+
+
+def _texts(value: Any) -> dict[str, str]:
+    return {str(key): str(reason) for key, reason in value.items()} if isinstance(value, dict) else {}
