@@ -17,7 +17,7 @@ def demo(output_dir: str, as_json: bool) -> None:
     """Watch datascaler choose better data, on this machine, in a few minutes.
 
     Draws a pool of captioned pictures of which 60% are wrong in known ways, trains a small filter, scores the pool,
-    keeps the best 40%, trains one model on that and one on a random 40%, and evaluates both.
+    keeps the best 40%, trains one model on that and one on a random 40%, evaluates both, and makes a page of it all.
 
     \b
     datascaler demo --output-dir demo-output
@@ -49,4 +49,5 @@ def demo(output_dir: str, as_json: bool) -> None:
     )
     click.echo()
     quality = {name: result[name] for name in ("filter_auc", "filter_precision", "bad_samples", "chance", "seconds")}
-    print_result(quality | {"summary": summary, "pictures": result["pictures"]}, as_json=False)
+    made = {"summary": summary, "pictures": result["pictures"], "report": result["report"]}
+    print_result(quality | made, as_json=False)

@@ -40,7 +40,8 @@ HERE = {
     "report": Verb(
         "report", "report_command", "Make one page of any set of runs: what was found, and what it rests on."
     ),
-    "runs": Verb("runs", "runs", "Show how far the scoring runs of an output folder are."),
+    "runs": Verb("runs", "runs", "Show how far the runs below a folder are."),
+    "watch": Verb("watch", "watch", "Watch a training run, or the runs below a folder."),
     "demo": Verb("demo", "demo", "Watch datascaler choose better data, on this machine, in a few minutes."),
 }
 IN_THE_CLUSTER = {
