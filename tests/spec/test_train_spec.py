@@ -89,6 +89,9 @@ def test_an_unknown_scale_names_the_known_ones() -> None:
         ({"no_plan": True, "cache_dir": "/tmp/c"}, "cache_dir /tmp/c needs a plan: leave out no_plan, or cache_dir"),
         ({"no_plan": True, "min_coverage": 0.5}, "min_coverage 0.5 needs a plan: leave out no_plan, or min_coverage"),
         ({"train_num_samples": 100, "batch_size": 101}, "not one step would be taken"),
+        ({"eval_every": -1}, "eval_every must not be negative, got -1"),
+        ({"eval_every": 1000}, "eval_every and eval_data_dir go together"),
+        ({"eval_data_dir": "sets"}, "eval_every and eval_data_dir go together"),
     ],
 )
 def test_refused_values(overrides: dict[str, object], message: str) -> None:

@@ -55,6 +55,11 @@ def test_shared_runs_have_an_index_for_each_part() -> None:
     [
         ({"train_dir": None}, "give either --train-dir, or --model and --pretrained"),
         ({"model": "ViT-B-32"}, "give either --train-dir, or --model and --pretrained"),
+        ({"eval_every": -1}, "eval_every must not be negative, got -1"),
+        (
+            {"train_dir": None, "pretrained": "openai", "output_dir": "s3://o", "eval_every": 5},
+            "eval_every 5 follows runs that train: give --train-dir",
+        ),
         ({"train_dir": None, "pretrained": "openai"}, "evaluating a model that is not a run needs --output-dir"),
     ],
 )
