@@ -29,6 +29,18 @@ def test_blocks(block: Block) -> None:
             signature.bind(*call.args, **{word.arg: word.value for word in call.keywords if word.arg})
 
 
+@pytest.mark.parametrize("block", blocks("python"), ids=str)
+def test_what_starts_processes_is_not_done_by_importing_it(block: Block) -> None:
+    """Loader workers import the script that starts them, so that has a function, and a guard around its call."""
+    tree = ast.parse(block.text)
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    inside = {id(node) for function in functions for node in ast.walk(function)}
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "loader":
+            assert id(call) in inside
+            assert 'if __name__ == "__main__":' in block.text
+
+
 def test_the_readme_is_short_and_has_a_picture() -> None:
     readme = (ROOT / "README.md").read_text()
     assert len(readme.splitlines()) <= 200

@@ -7,13 +7,11 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import open_clip
 import pytest
 import torch
-from open_clip_train.train import train_one_epoch  # type: ignore[import-untyped]
 
 from datascaler import PlanDataset
 from datascaler.models.arch import register_configs
@@ -21,6 +19,7 @@ from tests.tiny_clip import CONFIG, CONTEXT_LENGTH, IMAGE_SIZE
 from tests.train.planned_data import SAMPLES, WANTED, local_pool
 
 DOCS = Path(__file__).parents[3] / "docs" / "dataset.md"
+EXAMPLES = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
 BATCH = 10
 
 
@@ -78,9 +77,9 @@ def test_open_clips_own_training_loop(data: tuple[str, str], num_workers: int) -
         save_logs=False,
     )
     losses, optimizer = Losses(), torch.optim.AdamW(model.parameters(), lr=1e-3)
-    train = {"train": SimpleNamespace(dataloader=loader, set_epoch=loader.set_epoch)}
+    names = {"loader": loader, "model": model, "loss": losses, "optimizer": optimizer, "args": args}
     for epoch in range(2):
-        train_one_epoch(model, train, losses, epoch, optimizer, None, None, None, args)
+        exec(compile(EXAMPLES[1], DOCS, "exec"), {**names, "epoch": epoch, "scaler": None, "scheduler": None})
         assert seen == Counter({number: times * (epoch + 1) for number, times in WANTED.items()})
     assert len(losses.found) == 10
     assert all(math.isfinite(loss) for loss in losses.found)
@@ -129,7 +128,7 @@ def captions() -> list[str]:
 def test_the_documentations_example(data: tuple[str, str]) -> None:
     """With a small model, batches and an epoch for its big ones."""
     register_configs()
-    example = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)[0]
+    example = EXAMPLES[0]
     for theirs, ours in {
         "ViT-B-32": "ViT-Mini-8-48",
         "s3://out/subsets/clip-f0.3.plan": data[0],
