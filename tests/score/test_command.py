@@ -101,7 +101,7 @@ def test_cut_in_the_middle_and_run_again_gives_the_same_tables(
             assert process.poll() is None, process.communicate()[1]
             time.sleep(0.002)
         process.send_signal(cut)
-        assert process.wait(timeout=60) == code
+        assert process.wait(timeout=240) == code
     partly = tables_in(only_folder(tmp_path / "out"))
     assert 1 <= len(partly) < 8
     with command(*arguments) as process:
