@@ -137,6 +137,8 @@ def test_what_can_not_be_used_is_left_out_with_its_reason(tmp_path: Path) -> Non
     unevaluated = leave_run(run_of(out, "clip-f0.3", seed=9), {"cifar10": 0.3})
     storage.remove(storage.join(unevaluated, "eval", "eval_results.jsonl"))
     reasons[unevaluated] = "run `datascaler eval` on it"
+    unknown = run_of(out, "clip-f0.3", seed=10)
+    reasons[leave_run(replace(unknown, fraction=None), {"cifar10": 0.3})] = "nothing says which fraction of its pool"
     found, left_out = read_ladder([out])
     assert [run.url for run in found] == [good]
     assert left_out.keys() == reasons.keys()

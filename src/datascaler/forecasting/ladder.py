@@ -14,7 +14,6 @@ from datascaler.data.subset.subset import read_recipe
 from datascaler.errors import ConfigError, NotFoundError, StorageError
 from datascaler.evaluate.tasks import load_tasks
 from datascaler.forecasting.published import METRICS
-from datascaler.spec.numbers import format_fraction
 from datascaler.spec.scales import SCALES
 from datascaler.spec.train import TrainSpec
 
@@ -37,7 +36,7 @@ class LadderRun:
     @property
     def filter(self) -> str:
         """`clip-f0.3`, as in the run's folder."""
-        return f"{self.spec.method}-f{format_fraction(self.spec.fraction)}"
+        return self.spec.subset_name
 
     @property
     def point(self) -> tuple[str, Fraction, int]:
@@ -126,6 +125,8 @@ def _read(url: str) -> LadderRun:
     rows, kept = (recipe or {}).get("rows"), (recipe or {}).get("distinct_uids", (recipe or {}).get("kept_uids"))
     if isinstance(rows, int) and isinstance(kept, int) and 0 < kept <= rows:
         return LadderRun(url, spec, scores, float(rows), kept / rows)
+    if spec.fraction is None:
+        raise ConfigError("nothing says which fraction of its pool it was trained on: give --fraction to `train`")
     # DataComp's pools have as many samples as a run of their scale sees.
     row = SCALES.get(spec.scale)
     return LadderRun(url, spec, scores, float(row.train_num_samples) if row else None, float(spec.fraction))

@@ -34,7 +34,8 @@ class TrainSpec:
     scale: str
     method: str = "none"
     """How the subset was chosen; names the run's folder and is checked against the subset's recipe."""
-    fraction: Fraction = Fraction(1)
+    fraction: Fraction | None = None
+    """Of the pool, that the subset keeps; None is 1 for the whole pool, and unknown for a subset."""
     subset_file: str | None = field(default=None, metadata=about(place="url"))
     """None trains on the whole pool."""
     plan_file: str | None = field(default=None, metadata=about(place="url", flag="plan"))
@@ -113,9 +114,9 @@ class TrainSpec:
         for name in ("width_mult", "min_width_mult"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}")
-        if not 0 < self.fraction <= 1:
+        if self.fraction is not None and not 0 < self.fraction <= 1:
             raise ConfigError(f"fraction must be above 0 and at most 1, got {float(self.fraction):g}")
-        if self.fraction < 1 and self.subset_file is None and self.plan_file is None:
+        if self.fraction is not None and self.fraction < 1 and self.subset_file is None and self.plan_file is None:
             raise ConfigError(
                 f"fraction {float(self.fraction):g} needs the subset to train on: give --subset-file "
                 "(`datascaler subset` writes one), or --fraction 1.0 for the whole pool"
@@ -146,9 +147,11 @@ class TrainSpec:
             object.__setattr__(self, name, getattr(self, name).lower())
         if self.scale != DEMO:
             scale_named(self.scale)
+        if self.fraction is None and self.subset_file is None and self.plan_file is None:
+            object.__setattr__(self, "fraction", Fraction(1))
         for each in fields(self):
             value = getattr(self, each.name)
-            if each.type is Fraction:
+            if each.type is Fraction or (each.name == "fraction" and value is not None):
                 object.__setattr__(self, each.name, parse_fraction(value))
             elif each.type == tuple[str, ...]:
                 object.__setattr__(self, each.name, tuple(value))
@@ -170,6 +173,11 @@ class TrainSpec:
         return self.train_num_samples // self.batch_size
 
     @property
+    def subset_name(self) -> str:
+        """Names the subset in the run's path: `clip-f0.3`, or only the method where the fraction is not known."""
+        return self.method if self.fraction is None else f"{self.method}-f{format_fraction(self.fraction)}"
+
+    @property
     def folder(self) -> str:
         """Where the run lives below output_dir; everything that a person varies is in the path."""
         kind = "mup" if self.use_mup else "sp"
@@ -178,7 +186,7 @@ class TrainSpec:
         return "/".join(
             [
                 self.scale,
-                f"{self.method}-f{format_fraction(self.fraction)}",
+                self.subset_name,
                 f"{self.model_arch.replace('/', '_')}-w{width}-b{base}-{kind}",
                 f"{point}-wu{self.warmup_steps}-n{self.train_num_samples}-s{self.seed}",
             ]
@@ -201,7 +209,7 @@ class TrainSpec:
         known = {each.name: each.type for each in fields(cls)}
         values = {name: value for name, value in record.items() if name in known}
         for name in ("fraction", "width_mult", "min_width_mult"):
-            values[name] = parse_fraction(str(values[name]))
+            values[name] = None if values[name] is None else parse_fraction(str(values[name]))
         return cls(**values)  # type: ignore[arg-type]
 
 

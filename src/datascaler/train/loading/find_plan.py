@@ -79,11 +79,10 @@ def _make(
 
 def _check_recipe(spec: TrainSpec, recipe: dict[str, Any]) -> None:
     """--method and --fraction name the run; they must not say something else than the subset's own recipe."""
-    method, fraction = recipe.get("method", spec.method), recipe.get("fraction", spec.fraction)
+    method = recipe.get("method", spec.method)
     if spec.method != method:
         raise ConfigError(f"--method is {spec.method}, but {spec.subset_file} was chosen by {method}")
-    chosen = parse_fraction(fraction)
-    if spec.fraction != chosen:
-        raise ConfigError(
-            f"--fraction is {format_fraction(spec.fraction)}, but {spec.subset_file} holds {format_fraction(chosen)}"
-        )
+    chosen = parse_fraction(recipe["fraction"]) if "fraction" in recipe else spec.fraction
+    if chosen is not None and spec.fraction != chosen:
+        said = "not given" if spec.fraction is None else format_fraction(spec.fraction)
+        raise ConfigError(f"--fraction is {said}, but {spec.subset_file} holds {format_fraction(chosen)}")
