@@ -1,8 +1,11 @@
 """The role table against section 1.3 of the muP brief, written out here by hand, and against mup's own optimizer."""
 
+import ast
 import dataclasses
 import json
+import sys
 from fractions import Fraction
+from pathlib import Path
 
 import mup
 import open_clip
@@ -184,3 +187,17 @@ def test_json_and_hash_tell_tables_apart(table: dict[str, ParamRole]) -> None:
     assert read["visual.proj"] == dataclasses.asdict(table["visual.proj"])
     assert table_hash(table) == table_hash(role_table("ViT-B-32", FULL, BASE))
     assert table_hash(table) != table_hash(role_table("ViT-B-32", FULL, Fraction(3, 8)))
+
+
+def test_mups_plotting_libraries_are_not_loaded() -> None:
+    """It asks for pandas and seaborn (pyproject.toml); of what is loaded of it no module imports them."""
+    loaded = [module for name, module in sys.modules.items() if name.partition(".")[0] == "mup"]
+    imported = {
+        alias.name if isinstance(node, ast.Import) else str(node.module)
+        for module in loaded
+        for node in ast.walk(ast.parse(Path(str(module.__file__)).read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+    assert "mup.shape" in imported
+    assert not {name.partition(".")[0] for name in imported} & {"pandas", "seaborn", "matplotlib"}

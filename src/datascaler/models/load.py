@@ -13,6 +13,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from datascaler.models.quick_gelu import SUFFIX, config_of_tag, quick_gelu_confi
 from datascaler.models.run_weights import is_run_checkpoint, model_of_run, newest_checkpoint, read_checkpoint
 from datascaler.models.tokenize import Tokenize, tokenizer_for
 from datascaler.spec.train import TrainSpec
+from datascaler.tools.foreign_noise import said_once
 from datascaler.tools.foreign_warnings import refuse_wrong_results
 
 Preprocess = Callable[[Image.Image], Tensor]
@@ -41,6 +43,10 @@ _KEYS = re.compile(r"(Missing|Unexpected) key\(s\) in state_dict: (.+?)\.\s*$", 
 _SIZES = re.compile(r"size mismatch for (\S+): .*?torch\.Size\((\[.*?\])\).*?torch\.Size\((\[.*?\])\)")
 _EXAMPLES = 3
 _LONGEST_REASON = 600
+_NO_HUB = (
+    "the hub does not answer: asking again for about a minute (weights that are here need none: --pretrained FILE with "
+    "--model, or a run of yours)"
+)
 _log = logging.getLogger(__name__)
 
 
@@ -71,6 +77,7 @@ def load_clip(
         refuse_wrong_results(f"cannot load {' '.join(filter(None, (model, pretrained)))}"),
         # open_clip draws weights before it reads them: the caller's random numbers are to be as if it had not.
         torch.random.fork_rng(devices=[]),
+        said_once("huggingface_hub.utils._http", "thrown while requesting|Retrying in|Rate limited", _NO_HUB),
     ):
         return _load(model, pretrained, device)
 
@@ -111,12 +118,12 @@ def _from_url(model: str | None, url: str, device: torch.device) -> LoadedClip:
         )
     content = _run_content(checkpoint)
     if content is not None:
-        _warn_of_unfinished(checkpoint, content)
         clip = model_of_run(content)
         if model and model != clip.arch:
             raise ConfigError(f"{checkpoint} is of a run of {clip.arch}, not of {model}: leave out --model")
         preprocess = open_clip.image_transform(clip.config["vision_cfg"]["image_size"], is_train=False)
-        return _loaded(clip.model, preprocess, tokenizer_for(clip.arch), clip.arch, device)
+        loaded = _loaded(clip.model, preprocess, tokenizer_for(clip.arch), clip.arch, device)
+        return replace(loaded, unfinished=_unfinished(checkpoint, content))
     if not model:
         raise ConfigError(f"{checkpoint} does not say what architecture it is for: give --model")
     _check_name(model)
@@ -131,12 +138,14 @@ def _from_url(model: str | None, url: str, device: torch.device) -> LoadedClip:
         return _loaded(built, preprocess, tokenizer_for(config), model, device, config)
 
 
-def _warn_of_unfinished(checkpoint: str, content: dict[str, Any]) -> None:
-    """A filter, or a score, of a run that goes on is another one tomorrow."""
+def _unfinished(checkpoint: str, content: dict[str, Any]) -> str:
+    """How far a run is that has not ended, which is warned of; a filter, or a score, by it is another one tomorrow."""
     spec = TrainSpec.from_record(content["spec"])
     seen, wanted = content.get("samples_seen", 0), spec.steps * spec.batch_size
-    if seen < wanted:
-        _log.warning("%s is of a run that is not complete: it has seen %s of %s samples", checkpoint, seen, wanted)
+    if seen >= wanted:
+        return ""
+    _log.warning("%s is of a run that is not complete: it has seen %s of %s samples", checkpoint, seen, wanted)
+    return f"{seen:,} of {wanted:,} samples seen"
 
 
 def _run_content(checkpoint: str) -> dict[str, Any] | None:

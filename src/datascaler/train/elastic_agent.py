@@ -22,6 +22,7 @@ from torch.distributed.run import config_from_args
 from datascaler.errors import BadInputError, ConfigError, DivergedError, StoppedByUserError, StoppedError
 from datascaler.stop import held_back
 from datascaler.tools.child_processes import child_environment
+from datascaler.tools.foreign_noise import said_once
 
 _PERMANENT = {2, ConfigError.exit_code, BadInputError.exit_code, DivergedError.exit_code}
 _STOPPED = {StoppedError.exit_code, StoppedByUserError.exit_code}
@@ -99,7 +100,9 @@ def run_agent(options: argparse.Namespace) -> RunResult | None:
         # torch 2.15 keeps the address at which processes meet from the first round, although another node may be the
         # first of a later one; this makes the processes' meeting point anew in every round.
         os.environ.setdefault("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
-    config, entrypoint, arguments = config_from_args(options)
+    # Five lines on one thread a process, which is what it sets, and what is meant.
+    with said_once("torch.distributed.run", "OMP_NUM_THREADS"):
+        config, entrypoint, arguments = config_from_args(options)
     parameters = RendezvousParameters(
         backend=config.rdzv_backend,
         endpoint=config.rdzv_endpoint,

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from datascaler.errors import DatascalerError, TryAgainError
 from datascaler.tools.child_processes import begin_worker, fork_server
+from datascaler.tools.foreign_noise import without_warning
 from datascaler.train.loading.hand_over import end_where_handing_over_fails, handed_over, received
 
 Part = TypeVar("Part")
@@ -87,8 +88,14 @@ def _started(make: Callable[[int, int], Iterator[Part]], num_workers: int) -> It
     if num_workers == 0:
         return iter(DataLoader(_Parts(make), batch_size=None, pin_memory=pinned))
     context = fork_server(_PRELOAD)
-    return iter(
-        DataLoader(
-            _Parts(make), batch_size=None, pin_memory=pinned, num_workers=num_workers, multiprocessing_context=context
+    # More workers than cores are of use where they wait for storage.
+    with without_warning("This DataLoader will create"):
+        return iter(
+            DataLoader(
+                _Parts(make),
+                batch_size=None,
+                pin_memory=pinned,
+                num_workers=num_workers,
+                multiprocessing_context=context,
+            )
         )
-    )
