@@ -87,6 +87,21 @@ def test_help_has_an_example_that_parses(path: tuple[str, ...]) -> None:
     assert set(re.findall(r"(?<=\s)--[a-z-]+", unquoted)) <= known
 
 
+def test_the_help_of_score_has_a_section_for_each_family_of_methods() -> None:
+    shown = CliRunner().invoke(cli, ["score", "--help"]).stdout
+    titles = re.findall(r"^(\w[\w ]*)(?=:.*:$|:$)", shown, re.MULTILINE)
+    assert titles == ["Options", "Images", "Captions and metadata", "Embeddings"]
+    sections = dict(zip(titles, re.split(r"^\w[\w ]*:.*$", shown, flags=re.MULTILINE)[-4:], strict=True))
+    flags = {name: set(re.findall(r"^  (--[a-z-]+)", section, re.MULTILINE)) for name, section in sections.items()}
+    assert {"--data-dir", "--method", "--count", "--json"} <= flags["Options"]
+    assert {"--model", "--detector", "--verify"} <= flags["Images"]
+    assert {"--from-metadata", "--entries"} <= flags["Captions and metadata"]
+    assert {"--embeddings", "--eps"} <= flags["Embeddings"]
+    # None is left out, and none stands twice.
+    parameters = [parameter.opts[0] for parameter in COMMANDS[("score",)].params]
+    assert sorted(flag for section in flags.values() for flag in section) == sorted(parameters)
+
+
 def test_commands_are_listed_in_the_order_in_which_a_user_meets_them() -> None:
     assert [path[0] for path in COMMANDS if len(path) == 1][:6] == ["pool", "score", "subset", "train", "sweep", "eval"]
 
@@ -241,7 +256,10 @@ def test_method_and_fraction_come_from_the_recipe(trained: list[TrainSpec], tmp_
     storage.publish_json(str(tmp_path / "best.json"), recipe)
     invoke("train", *ORIGINAL, f"--subset-file={tmp_path}/best.npy")
     invoke("train", *ORIGINAL, f"--subset-file={tmp_path}/theirs.npy")
-    assert [(spec.method, spec.fraction) for spec in trained] == [("dfn", Fraction(3, 20)), ("subset", Fraction(1))]
+    assert [(spec.method, spec.fraction) for spec in trained] == [("dfn", Fraction(3, 20)), ("subset", None)]
+    # What is not known is neither in the run's path nor in its record.
+    assert [spec.folder.split("/")[1] for spec in trained] == ["dfn-f0.15", "subset"]
+    assert (trained[1].record()["fraction"], TrainSpec.from_record(trained[1].record())) == (None, trained[1])
 
 
 def test_a_fraction_needs_a_subset(trained: list[TrainSpec]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,16 @@ def test_non_finite_metrics_become_null() -> None:
     record = task_record(task_of("a", 3), tiny_loaded_clip(0), None, outcome)
     assert record["metrics"] == {"acc1": None, "acc5": None, "other": 0.5, "main_metric": None}
     assert "note" not in record
+
+
+def test_a_result_of_an_unfinished_runs_weights_says_so() -> None:
+    outcome = Outcome({"acc1": 0.5}, None, images=3, bad_images=0)
+    model = replace(tiny_loaded_clip(0), unfinished="736 of 9,600 samples seen")
+    record = task_record(task_of("a", 3), model, None, outcome)
+    assert record["warning"] == "the run of these weights has not ended: 736 of 9,600 samples seen"
+    assert record["model"]["unfinished"] == "736 of 9,600 samples seen"
+    plain = task_record(task_of("a", 3), tiny_loaded_clip(0), None, outcome)
+    assert ("warning" in plain, "unfinished" in plain["model"]) == (False, False)
 
 
 def test_averages_over_all_38() -> None:

@@ -14,7 +14,8 @@ from datascaler.data.pool.samples import DAMAGED_TAR, NOT_FINITE, OK, Sample
 from datascaler.data.pool.shard_list import require_pool_unchanged
 from datascaler.data.pool.shards import Shard
 from datascaler.data.pool.uids import join_uid, uid_of
-from datascaler.data.tables.score_table import read_footer, read_table
+from datascaler.data.select.score_source import one_source
+from datascaler.data.tables.score_table import read_footer, read_table, write_table
 from datascaler.errors import BadInputError, ConfigError, DatascalerError
 from datascaler.models.load import load_clip, weights_hash
 from datascaler.score import worker_shards as part_module
@@ -23,7 +24,10 @@ from datascaler.score.pipeline.prepare_samples import preparation_for
 from datascaler.score.pipeline.score_batches import score_samples
 from datascaler.score.score_id import score_id_of
 from datascaler.score.score_pool import score_pool
-from datascaler.spec.score import default_model
+from datascaler.score.scorer import Work
+from datascaler.score.verify_scores import verify_scores
+from datascaler.spec.score import ScorePart, ScoreSpec, TextOptions, default_model
+from datascaler.spec.score_captions import CaptionSpec
 from tests.data.tars import shard_of
 from tests.score.pools import (
     BAD,
@@ -81,6 +85,9 @@ def test_every_bad_sample_is_a_row_with_its_reason(tmp_path: Path, pool: str, lo
     assert uids[0] == uid_of("a picture of thing number 10", "10")
     assert uids[3] == uid_of("a picture of thing number 52", "52")
     assert table["offset"].to_pylist() == np.cumsum([0, *table["length"].to_pylist()])[:-1].tolist()
+    assert summary.bad_examples == {
+        state: f"shards/00000001.tar, sample {row:012d}" for row, state in enumerate(BAD, start=1)
+    }
     empty, footer = read_table(f"{summary.tables}/shards/00000002.parquet", COLUMNS)
     assert (empty.num_rows, footer.rows, footer.ok) == (0, 0, 0)
 
@@ -203,6 +210,39 @@ def test_another_model_under_the_same_name_is_refused(tmp_path: Path, pool: str,
     replaced = score_pool(spec_of(pool, tmp_path / "out", other, score_name="mine", overwrite=True))
     assert (replaced.shards, replaced.skipped) == (5, 0)
     assert read_footer(f"{first.tables}/shards/00000000.parquet").weights_hash == weights_hash(tiny_clip_model(1))
+
+
+def test_a_scorer_that_cannot_be_had_leaves_no_list_of_shards(tmp_path: Path, pool: str) -> None:
+    (tmp_path / "empty").touch()
+    common: dict[str, Any] = {"data_dir": pool, "output_dir": f"{tmp_path}/out"}
+    nothing: tuple[ScorePart, ...] = (
+        ScoreSpec(**common, method="clip", model="no such model"),
+        ScoreSpec(**common, method="boxes", text=TextOptions(detector=f"{tmp_path}/empty")),
+        CaptionSpec(**common, method="metaclip", entries=f"{tmp_path}/empty"),
+        CaptionSpec(**common, method="english", language_model=f"{tmp_path}/empty"),
+    )
+    for spec in nothing:
+        with pytest.raises(DatascalerError):
+            score_pool(spec)
+        assert storage.list_files(f"{tmp_path}/out", recursive=True) == [], spec.method
+    with pytest.raises(ConfigError, match=r"no shards\.parquet in .*: run `datascaler score`"):
+        verify_scores(spec_of(pool, tmp_path / "out", "any"), 5)
+    assert storage.list_files(f"{tmp_path}/out", recursive=True) == []
+
+
+def test_what_is_made_with_an_unfinished_runs_weights_says_so(tmp_path: Path) -> None:
+    clip = replace(tiny_loaded_clip(), unfinished="736 of 9,600 samples seen")
+    for loaded, said in ((clip, {"unfinished": clip.unfinished}), (tiny_loaded_clip(), {})):
+        out = tmp_path / str(len(said))
+        shard = Shard(url="a.tar", name="a.tar", size=1, etag="e")
+        folder = f"{out}/scores/clip-tiny"
+        footer = Work("clip", "clip-tiny", loaded, None).footer(shard)
+        written = write_table(f"{folder}/a.parquet", footer, [Sample(row=0, key="k", offset=0, length=0)], [0.5])
+        assert read_footer(f"{folder}/a.parquet").unfinished == written.unfinished == said.get("unfinished", "")
+        recipe = one_source(str(out), [shard], "clip", None, 0).recipe
+        assert {name: recipe[name] for name in recipe if name == "unfinished"} == said
+    # Scores of the same weights agree, whoever knows how far their run is.
+    assert footer.difference(Work("clip", "clip-tiny", clip, None).footer(shard)) == ""
 
 
 def test_a_pool_in_a_bucket_that_is_not_there(s3_url: str, tmp_path: Path, local_dir: str) -> None:

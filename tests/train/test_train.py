@@ -395,6 +395,8 @@ def test_a_run_that_is_not_complete_is_used_with_a_word_and_under_its_own_name(
     torch.save(content | {"samples_seen": 36}, tmp_path / "step_00000003.pt")
     load_clip(pretrained=f"{tmp_path}/step_00000003.pt")
     assert "is of a run that is not complete: it has seen 36 of 96 samples" in caplog.text
+    assert load_clip(pretrained=f"{tmp_path}/step_00000003.pt").unfinished == "36 of 96 samples seen"
+    assert load_clip(pretrained=summary.run).unfinished == ""
     with pytest.raises(ConfigError, match=rf"is of a run of {ARCH}, not of ViT-B-32: leave out --model"):
         load_clip("ViT-B-32", summary.run)
 

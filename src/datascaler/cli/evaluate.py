@@ -9,7 +9,7 @@ import click
 
 from datascaler.cli.compare import compare
 from datascaler.cli.options import given, index_options, json_option, spec_option, spec_options, usage_errors_of
-from datascaler.cli.output import begin_work, note, print_result, print_table, show_finished
+from datascaler.cli.output import begin_work, note, print_result, print_table, show_finished, suggest
 from datascaler.cli.verb_group import VerbGroup
 from datascaler.spec.evaluate import EvalSpec
 
@@ -55,14 +55,17 @@ def evaluate(as_json: bool, **options: Any) -> None:
     spec = eval_spec(options)
     begin_work(spec)
 
+    from datascaler import storage
     from datascaler.evaluate.evaluate_clip import evaluate_clip
     from datascaler.models.freed_memory import keep_freed_memory_on_cpu
 
     keep_freed_memory_on_cpu()
-    show_finished(
+    rows = show_finished(
         partial(evaluate_clip, spec, note),
         partial(_show_model if spec.train_dir is None else _show_runs, as_json=as_json),
     )
+    results = [storage.parent(row["results"]) for row in rows if row["scores"]]
+    suggest(["eval", "compare", *(results if len(results) > 1 else [*results, "OTHER_RESULTS"])], as_json=as_json)
 
 
 def eval_spec(options: Mapping[str, Any]) -> EvalSpec:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -66,6 +67,12 @@ def begin_work(spec: Any, output_dir: str | None = None) -> None:
         storage.check_writable(output_dir)
     if "torch" not in sys.modules:
         note("loading torch")
+
+
+def suggest(command: Sequence[str], *, as_json: bool) -> None:
+    """The command that usually comes next; what only the user knows stands in capitals. A program is told nothing."""
+    if not as_json:
+        note(f"next:  {shlex.join(['datascaler', *command])}")
 
 
 def note(text: str) -> None:

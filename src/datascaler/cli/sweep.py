@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datascaler.cli.options import COUNT, json_option, list_of, spec_option, usage_errors_of
-from datascaler.cli.output import begin_work, note, print_result, print_table, show_finished
+from datascaler.cli.output import begin_work, note, print_result, print_table, show_finished, suggest
 from datascaler.cli.train_options import train_options, train_spec
 from datascaler.errors import PartlyFailedError
 from datascaler.spec.sweep import AXES, SweepSpec
@@ -56,6 +56,7 @@ def sweep(nproc_per_node: int, collect: bool, as_json: bool, **options: Any) -> 
     if result.unfinished:
         note(f"{result.unfinished} of {len(result.points)} points are neither complete nor diverged")
         raise click.exceptions.Exit(PartlyFailedError.exit_code)
+    suggest(["eval", "--train-dir", result.best.run, "--data-dir", "EVALSETS"], as_json=as_json)
 
 
 def sweep_spec(options: Mapping[str, Any], *, offline: bool = False) -> SweepSpec:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from datascaler.cli.options import json_option
-from datascaler.cli.output import begin_work, note, print_result
+from datascaler.cli.output import begin_work, note, print_result, suggest
 from datascaler.cli.train_options import point_options, train_options, train_spec
 
 
@@ -41,3 +41,4 @@ def train(nproc_per_node: int, as_json: bool, **options: Any) -> None:
         summary = train_clip(spec, shlex.join(["datascaler", *own_arguments()]), note)
     if summary:
         print_result(asdict(summary), as_json=as_json)
+        suggest(["eval", "--train-dir", summary.run, "--data-dir", "EVALSETS"], as_json=as_json)

@@ -145,7 +145,7 @@ def task_record(task: Task, model: LoadedClip, evalset: EvalSet | None, outcome:
         "chance": _chance(task, evalset, outcome),
         **{name: _mean(outcome.samples, name) for name in CONTINUOUS},
     }
-    warning = _warning(task, evalset, outcome)
+    warning = _warning(task, model, evalset, outcome)
     if warning:
         record["warning"] = warning
     return record
@@ -176,6 +176,7 @@ def _failure_url(output_dir: str, task: Task) -> str:
 
 def model_fields(model: LoadedClip) -> dict[str, str]:
     return {
+        **({"unfinished": model.unfinished} if model.unfinished else {}),
         "arch": model.arch,
         "weights_hash": model.weights_hash,
         "preprocess_hash": model.preprocess_hash,
@@ -222,11 +223,11 @@ def _mean(samples: Any, name: str) -> float | None:
     return _finite(pc.mean(samples[name]).as_py()) if has_it else None
 
 
-def _warning(task: Task, evalset: EvalSet | None, outcome: Outcome) -> str:
+def _warning(task: Task, model: LoadedClip, evalset: EvalSet | None, outcome: Outcome) -> str:
     """What makes the score not comparable with others of this task. DataComp itself checks none of it."""
+    parts = [f"the run of these weights has not ended: {model.unfinished}"] if model.unfinished else []
     if evalset is None:
-        return ""
-    parts = []
+        return "; ".join(parts)
     if outcome.images != task.size:
         parts.append(f"{outcome.images} images were evaluated, the task has {task.size}")
     if outcome.bad_images:

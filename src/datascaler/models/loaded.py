@@ -41,6 +41,8 @@ class LoadedClip:
     """open_clip's name of what was built: not `arch` where the weights want QuickGELU and `arch` is without it."""
     compiled: tuple[Any, Any] | None = None
     """What stands in for the image and the text encoder after `compile`."""
+    unfinished: str = ""
+    """Of a run that has not ended: how much it had seen when its newest checkpoint was saved."""
     chosen_precision: Literal["float32", "bfloat16"] | None = None
     """What the towers compute in; None is what is quick on the device."""
 

@@ -18,6 +18,8 @@ class ScoreSummary:
     ok: int = 0
     bad: dict[str, int] = field(default_factory=dict)
     """Rows by status."""
+    bad_examples: dict[str, str] = field(default_factory=dict)
+    """The shard and the key of a row of each of these statuses."""
     unreadable: list[str] = field(default_factory=list)
     """Shards that are gone, damaged, or have a damaged table, each with the reason."""
     seconds: float = 0.0
@@ -39,6 +41,7 @@ def merged_summaries(parts: Sequence[ScoreSummary]) -> ScoreSummary:
             setattr(total, name, getattr(total, name) + getattr(part, name))
         for status, count in part.bad.items():
             total.bad[status] = total.bad.get(status, 0) + count
+        total.bad_examples = part.bad_examples | total.bad_examples
     # They ran side by side.
     total.seconds = max(part.seconds for part in parts)
     total.samples_per_second = round(sum(part.samples_per_second for part in parts), 1)

@@ -22,7 +22,7 @@ from datascaler.score.pipeline.publisher import FinishedShard, Publisher, has_ve
 from datascaler.score.pipeline.score_batches import ScoredBatch, StartedBatch, finish_batch, start_batch
 from datascaler.score.score_summary import ScoreSummary
 from datascaler.score.scorer import Work, load_work
-from datascaler.score.worker_shards import my_shards, raise_for_unreadable
+from datascaler.score.worker_shards import finish_summary, my_shards
 from datascaler.spec.score import ScoreSpec
 from datascaler.tools.prefetch import run_ahead
 
@@ -36,8 +36,9 @@ def score_with_model(spec: ScoreSpec, say: Callable[[str], None] = lambda _: Non
     Raises BadInputError, after all other shards are done, if some are gone since the list was frozen or have a damaged
     table, with the summary as `finished`; StorageError at once where the store fails, since the others would fail too.
     """
-    mine = my_shards(spec)
+    # The model first: where it can't be had, nothing is left that ties the folder to this pool.
     work = load_work(spec)
+    mine = my_shards(spec)
     run = _Run(spec, work, ScoreSummary(work.score_id, tables_folder(spec.output_dir, work.score_id)))
     device = work.clip.device.type if work.clip else "cpu"
     built = f", built as {work.clip.config}" if work.clip and work.clip.config != work.clip.arch else ""
@@ -53,7 +54,7 @@ def score_with_model(spec: ScoreSpec, say: Callable[[str], None] = lambda _: Non
             # The pool's size is known only at its end: extrapolate from the shards so far.
             bar.total = round(bar.n / (run.shards_scored + 0.5) * (len(mine) - run.summary.skipped))
     run.summary.took(run.seconds, run.rows)
-    raise_for_unreadable(run.summary, len(mine))
+    finish_summary(run.summary, len(mine))
     return run.summary
 
 

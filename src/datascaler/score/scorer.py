@@ -37,6 +37,7 @@ class Work:
             preprocess_hash=clip.preprocess_hash if clip else "",
             settings=dict(self.edit.settings) if self.edit else {},
             precision=clip.precision if clip else "",
+            unfinished=clip.unfinished if clip else "",
         )
 
 

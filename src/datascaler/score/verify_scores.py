@@ -9,6 +9,7 @@ import numpy as np
 
 from datascaler import storage
 from datascaler.data.pool.samples import DAMAGED_TAR, Sample, read_samples
+from datascaler.data.pool.shard_list import read_frozen_shards
 from datascaler.data.pool.shards import Shard, require_unchanged
 from datascaler.data.pool.uids import join_uid
 from datascaler.data.tables.score_table import Footer, read_listed_footer, read_table, table_url, tables_folder
@@ -59,7 +60,8 @@ def verify_scores(spec: ScoreSpec, rows: int, *, seed: int = 0, tolerance: float
     Raises BadInputError, naming shards and rows, where scores, statuses or uids differ; ConfigError where no table is
     there, or it holds other work.
     """
-    shards, work = my_shards(spec), load_work(spec)
+    read_frozen_shards(spec.output_dir)  # to verify is not to begin
+    work, shards = load_work(spec), my_shards(spec)
     with decoders(preparation_for(work.clip, work.edit), spec.num_workers, in_processes=False) as workers:
 
         def rescore(shard: Shard, samples: list[Sample]) -> list[float]:
@@ -70,6 +72,10 @@ def verify_scores(spec: ScoreSpec, rows: int, *, seed: int = 0, tolerance: float
 
         folder = tables_folder(spec.output_dir, work.score_id)
         summary = verify_tables(folder, shards, work.footer, rescore, rows, seed, tolerance)
+    if not summary.rows:
+        raise BadInputError(
+            f"0 rows of {summary.tables} could be compared: {summary.not_comparable:,} lie where a tar is damaged"
+        ).after(summary)
     if summary.wrong:
         raise BadInputError(
             f"{len(summary.wrong)} of {summary.rows} rows of {summary.tables} are not what scoring them again gives: "

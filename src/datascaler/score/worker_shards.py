@@ -13,6 +13,7 @@ from datascaler.data.tables.score_table import (
     Footer,
     count_table,
     finished_footer,
+    name_bad_rows,
     publish_table,
     table_url,
     tables_folder,
@@ -71,11 +72,13 @@ def score_shards(
                 count_table(summary, footer)
                 summary.skipped += was_there
             bar.update()
-    raise_for_unreadable(summary, len(shards))
+    finish_summary(summary, len(shards))
     return summary
 
 
-def raise_for_unreadable(summary: ScoreSummary, shards: int) -> None:
+def finish_summary(summary: ScoreSummary, shards: int) -> None:
+    """Name an example of each kind of bad row. Raises BadInputError where shards are gone or damaged."""
+    name_bad_rows(summary, summary.tables)
     if summary.unreadable:
         raise BadInputError(
             f"{len(summary.unreadable)} of {shards} shards are gone or damaged, the others are scored: "

@@ -77,9 +77,14 @@ def test_images_that_do_not_decode_are_left_out_and_counted(classes: Path, tmp_p
     written = make_classification_set(str(classes), str(tmp_path / "set"))
     assert written.images == 5
     assert written.failures == {"not jpg, png or webp": 2}
+    assert written.failure_examples == {"not jpg, png or webp": "apple/c.png (not jpg, png or webp: unknown format)"}
     cut = picture(1, size=(64, 64))[:-60]
     written = write_classification_set(str(tmp_path / "cut"), [(cut, "png", 0), (picture(), "png", 0)], ["a"])
     assert (written.images, written.failures) == (1, {"image does not decode": 1})
+    with pytest.raises(
+        ConfigError, match=r"no images to write to .*: left out are 1 like image 0 \(image does not dec"
+    ):
+        write_classification_set(str(tmp_path / "none"), [(cut, "png", 0)], ["a"])
 
 
 def test_folders_without_classes(classes: Path, tmp_path: Path) -> None:

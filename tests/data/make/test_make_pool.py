@@ -23,7 +23,7 @@ from datascaler.data.pool.pool_rows import PoolSample
 from datascaler.data.pool.samples import OK, Sample, read_samples
 from datascaler.data.pool.shards import find_shards
 from datascaler.data.pool.uids import split_uid, uid_of
-from datascaler.errors import ConfigError, StorageError
+from datascaler.errors import BadInputError, ConfigError, StorageError
 from tests.data.tars import picture, read_with_webdataset
 
 JSON_KEYS = ["uid", "caption", "url", "key", "status", "error_message", "width", "height"]
@@ -198,6 +198,13 @@ def test_rows_that_fail_are_counted_with_their_reason(images: Path, tmp_path: Pa
         "caption is not UTF-8": 1,
         "uid is not 32 hex digits": 1,
     }
+    examples = written.failure_examples
+    assert list(examples) == list(written.failures)
+    assert examples["image not found"] == "nowhere.png (image not found)"
+    assert examples["not jpg, png or webp"].startswith("moving.gif (not jpg, png or webp: gif")
+    assert examples["uid is not 32 hex digits"] == "sub/1.jpeg (uid is not 32 hex digits: 'not a uid')"
+    # A rerun, which reads nothing but the logs, names the same.
+    assert make(images, table, tmp_path / "pool").failure_examples == examples
     log = log_of(str(tmp_path / "pool"))
     assert [row["status"] for row in log] == (
         ["success"] + ["failed_to_resize"] * 4 + ["failed_to_download"] * 7 + ["success"]
@@ -211,6 +218,13 @@ def test_rows_that_fail_are_counted_with_their_reason(images: Path, tmp_path: Pa
     assert stats["count"] == 13
     assert stats["status_dict"] == written.failures | {"success": 2}
     assert read_parquet(f"{tmp_path}/pool/metadata/pool.parquet").num_rows == 2
+
+
+def test_a_pool_without_a_sample_is_no_success(images: Path, tmp_path: Path) -> None:
+    (images / "text.jpg").write_text("no picture")
+    table = write_csv(tmp_path / "c.csv", [{"file": "text.jpg", "caption": "x"}, {"file": "0.png", "caption": ""}])
+    with pytest.raises(BadInputError, match=r"0 of 2 rows could be stored \(image does not decode: 1, as text\.jpg \("):
+        make(images, table, tmp_path / "pool")
 
 
 def test_an_unreadable_file_is_a_failed_row(images: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from datascaler.cli.options import COUNT, data_dir_option, json_option
-from datascaler.cli.output import print_result
+from datascaler.cli.output import print_result, suggest
 from datascaler.errors import BadInputError
 
 _LONGEST_LIST = 10
@@ -46,6 +46,10 @@ def check(data_dir: str, decode: int | None, shards: int | None, num_workers: in
     print_result(result if as_json else {name: _shortened(value) for name, value in result.items()}, as_json=as_json)
     if report.faults:
         raise BadInputError(f"{data_dir}: {'; '.join(report.faults)}")
+    suggest(
+        ["score", "--data-dir", data_dir, "--output-dir", "SCORED", "--method", "clip", "--arch", "b32"],
+        as_json=as_json,
+    )
 
 
 def _shortened(value: Any) -> Any:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 import click
 
 from datascaler.cli.options import COUNT, OUTPUT, data_dir_option, index_options, json_option
-from datascaler.cli.output import print_result, show_finished
+from datascaler.cli.output import print_result, show_finished, suggest
 
 
 @click.command()
@@ -33,3 +33,4 @@ def index(data_dir: str, output_dir: str, num_workers: int, index: int, count: i
         lambda: index_part(data_dir, output_dir, index=index, count=count, num_workers=num_workers),
         lambda summary: print_result(asdict(summary), as_json=as_json),
     )
+    suggest(["train", "--data-dir", data_dir, "--output-dir", output_dir, "--scale", "small"], as_json=as_json)

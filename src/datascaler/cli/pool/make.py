@@ -5,7 +5,7 @@ from dataclasses import asdict
 import click
 
 from datascaler.cli.options import COUNT, INPUT, NAME, OUTPUT, json_option
-from datascaler.cli.output import print_result
+from datascaler.cli.output import print_result, show_finished, suggest
 
 
 @click.command()
@@ -53,16 +53,22 @@ def make(
     from datascaler.data.make.captions import CaptionColumns
     from datascaler.data.make.make_pool import make_pool
 
-    written = make_pool(
-        images_dir,
-        captions,
-        output_dir,
-        columns=CaptionColumns(file=file_column, caption=caption_column, url=url_column, uid=uid_column),
-        delimiter=delimiter,
-        samples_per_shard=samples_per_shard,
-        max_side=max_side,
-        name=name,
-        num_workers=num_workers,
-        overwrite=overwrite,
+    show_finished(
+        lambda: make_pool(
+            images_dir,
+            captions,
+            output_dir,
+            columns=CaptionColumns(file=file_column, caption=caption_column, url=url_column, uid=uid_column),
+            delimiter=delimiter,
+            samples_per_shard=samples_per_shard,
+            max_side=max_side,
+            name=name,
+            num_workers=num_workers,
+            overwrite=overwrite,
+        ),
+        lambda written: print_result(asdict(written), as_json=as_json),
     )
-    print_result(asdict(written), as_json=as_json)
+    suggest(
+        ["score", "--data-dir", output_dir, "--output-dir", "SCORED", "--method", "clip", "--arch", "b32"],
+        as_json=as_json,
+    )

@@ -5,7 +5,7 @@ from dataclasses import asdict
 import click
 
 from datascaler.cli.options import COUNT, INPUT, OUTPUT, json_option
-from datascaler.cli.output import print_result
+from datascaler.cli.output import print_result, suggest
 
 
 @click.command("make-evalset")
@@ -71,3 +71,4 @@ def make_evalset(
             overwrite=overwrite,
         )
     print_result(asdict(written), as_json=as_json)
+    suggest(["eval", "--train-dir", "RUNS", "--data-dir", output_dir], as_json=as_json)

@@ -36,6 +36,6 @@ def spec_of(given: Mapping[str, Any]) -> CaptionSpec:
 
 
 def run(spec: CaptionSpec) -> "ScoreSummary":
-    from datascaler.score.captions.score_captions import score_captions
+    from datascaler.score.score_pool import score_pool
 
-    return score_captions(spec, note)
+    return score_pool(spec, note)

@@ -46,6 +46,6 @@ def spec_of(given: Mapping[str, Any]) -> EmbeddingSpec:
 def run(spec: EmbeddingSpec) -> "ScoreSummary":
     begin_work(spec)
 
-    from datascaler.score.embeddings.score_embeddings import score_embeddings
+    from datascaler.score.score_pool import score_pool
 
-    return score_embeddings(spec, note)
+    return score_pool(spec, note)

@@ -1,6 +1,6 @@
 """`datascaler score`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -9,7 +9,7 @@ import click
 
 from datascaler.cli.options import given as given_of
 from datascaler.cli.options import index_options, json_option, spec_option, spec_options, usage_errors_of
-from datascaler.cli.output import print_result, show_finished
+from datascaler.cli.output import print_result, show_finished, suggest
 from datascaler.cli.score import captions as score_captions
 from datascaler.cli.score import embeddings as score_embeddings
 from datascaler.cli.score import image as score_image
@@ -26,6 +26,9 @@ _FAMILIES: tuple[tuple[type[ScorePart], Any], ...] = (
 )
 """Each spec, and the module that has its OPTIONS, the OTHERS among them that are not fields, `spec_of`, and `run`."""
 
+_YES_OR_NO = ("basic", "english", "text_based", "metaclip", "dedup", "image_based")
+"""Methods whose scores have a threshold of their own."""
+
 _flag = partial(spec_option, ScorePart)
 
 
@@ -36,7 +39,31 @@ def _method(_ctx: click.Context, _param: click.Parameter, value: str | None) -> 
         raise click.BadParameter(str(error)) from None
 
 
-@click.command()
+class _ScoreCommand(click.Command):
+    """Its help has the flags of each family of methods in a section of their own."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        records: dict[str, list[tuple[str, str]]] = {title: [] for title in ("Options", *_SECTIONS)}
+        for param in self.get_params(ctx):
+            title = next((title for title, names in _SECTIONS.items() if param.name in names), "Options")
+            records[title] += filter(None, [param.get_help_record(ctx)])
+        for title, lines in records.items():
+            with formatter.section(title):
+                formatter.write_dl(lines)
+
+
+def _names_of(options: Iterable[Callable[[Any], Any]]) -> set[str | None]:
+    """The parameters that these options make."""
+    return {param.name for param in click.command()(spec_options(*options)(lambda: None)).params}
+
+
+_SECTIONS = {
+    f"{what}: {', '.join(kind.FAMILY)}": _names_of(family.OPTIONS)
+    for what, (kind, family) in zip(("Images", "Captions and metadata", "Embeddings"), _FAMILIES, strict=True)
+}
+
+
+@click.command(cls=_ScoreCommand)
 @_flag("data_dir", help="Folder or URL of the pool's tar shards; several as a::b; brace ranges work.")
 @_flag("output_dir", required=True, help="Folder or URL for the score tables.")
 @click.option("--method", required=True, callback=_method, help=f"How to score: {', '.join(METHODS)} (any case).")
@@ -66,6 +93,23 @@ def score(method: str, as_json: bool, **options: Any) -> None:
     spec = score_spec(given)
     others = {name: given[name] for name in family.OTHERS if name in given}
     show_finished(lambda: family.run(spec, **others), lambda summary: print_result(asdict(summary), as_json=as_json))
+    if "verify" not in given:
+        suggest(_next_command(spec), as_json=as_json)
+
+
+def _next_command(spec: ScorePart) -> list[str]:
+    """What is made of the scores, once every worker has made its own."""
+    if spec.count > 1:
+        return ["runs", spec.output_dir]
+    if spec.method == "boxes":
+        return ["score", "--data-dir", spec.data_dir, "--output-dir", spec.output_dir, "--method", "tmars"]
+    named = ["--score-name", spec.score_name] if spec.score_name else []
+    cut = (
+        ["--threshold", "0" if spec.method == "metaclip" else "1"]
+        if spec.method in _YES_OR_NO
+        else ["--fraction", "0.3"]
+    )
+    return ["subset", "--output-dir", spec.output_dir, "--method", spec.method, *named, *cut]
 
 
 def score_spec(options: Mapping[str, Any]) -> ScorePart:

@@ -6,6 +6,7 @@ import click
 
 from datascaler.cli.options import INPUT, OUTPUT, json_option
 from datascaler.cli.output import print_result
+from datascaler.cli.subset.result import suggest_training
 
 
 @click.command()
@@ -37,4 +38,6 @@ def combine(operation: str, files: tuple[str, ...], output: str, overwrite: bool
 
     if len(files) < 2:
         raise click.UsageError(f"{operation} needs at least two subset files, got {len(files)}")
-    print_result(asdict(combine_subsets(operation, files, output, overwrite=overwrite)), as_json=as_json)
+    combined = combine_subsets(operation, files, output, overwrite=overwrite)
+    print_result(asdict(combined), as_json=as_json)
+    suggest_training(combined.file, as_json=as_json)

@@ -6,6 +6,7 @@ import click
 
 from datascaler.cli.options import INPUT, OUTPUT, json_option
 from datascaler.cli.output import print_result
+from datascaler.cli.subset.result import suggest_training
 
 
 @click.command()
@@ -29,3 +30,4 @@ def convert(source: str, target: str, drop_repeats: bool, overwrite: bool, as_js
 
     made = convert_subset(source, target, drop_repeats=drop_repeats, overwrite=overwrite)
     print_result(asdict(made), as_json=as_json)
+    suggest_training(made.file, as_json=as_json)

@@ -5,7 +5,7 @@ from dataclasses import asdict
 import click
 
 from datascaler.cli.options import COUNT, INPUT, OUTPUT, data_dir_option, json_option
-from datascaler.cli.output import print_result
+from datascaler.cli.output import print_result, suggest
 
 
 @click.command()
@@ -53,3 +53,4 @@ def materialize(
     result = asdict(made)
     result["coverage"] = f"{made.samples:,} of {result.pop('wanted'):,} uids present in this pool"
     print_result(result, as_json=as_json)
+    suggest(["train", "--data-dir", output_dir, "--output-dir", "RUNS", "--scale", "small"], as_json=as_json)

@@ -9,7 +9,7 @@ import click
 
 from datascaler.cli.options import NAME, OUTPUT, given, json_option, spec_option
 from datascaler.cli.output import print_result
-from datascaler.cli.subset.result import coverage_lines
+from datascaler.cli.subset.result import coverage_lines, suggest_training
 from datascaler.spec.sampler import DEFAULT_PENALTY, Sampler
 
 _flag = partial(spec_option, Sampler)
@@ -63,6 +63,7 @@ def sample(
     shown = ("usable_uids", "kept_uids", "distinct_uids", "most_repeated", "rule")
     result = {"files": made.files, "plan": made.plan, **{key: made.recipe[key] for key in shown}}
     print_result(result | coverage_lines(made), as_json=as_json)
+    suggest_training(made.files[0], as_json=as_json)
 
 
 def sampler_of(options: Mapping[str, Any]) -> Sampler:

@@ -11,7 +11,7 @@ from datascaler.cli.subset.combine import combine
 from datascaler.cli.subset.convert import convert
 from datascaler.cli.subset.materialize import materialize
 from datascaler.cli.subset.options import SubsetGroup, subset_options, subset_spec
-from datascaler.cli.subset.result import coverage_lines
+from datascaler.cli.subset.result import coverage_lines, suggest_training
 from datascaler.cli.subset.sample import sample
 from datascaler.cli.subset.show import show
 
@@ -60,6 +60,7 @@ def subset(as_json: bool, **options: Any) -> None:
     if made.coverage and made.coverage.duplicate_rows:
         lines["duplicate_rows"] = made.coverage.duplicate_rows
     print_result(result | lines, as_json=as_json)
+    suggest_training(made.files[0], as_json=as_json)
 
 
 for command in (show, convert, combine, sample, baseline, materialize):

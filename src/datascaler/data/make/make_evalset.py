@@ -48,7 +48,13 @@ def make_classification_set(
                 bar.update()
 
         return write_classification_set(
-            output_dir, items(), names, templates, images_per_shard=images_per_shard, overwrite=overwrite
+            output_dir,
+            items(),
+            names,
+            templates,
+            images_per_shard=images_per_shard,
+            overwrite=overwrite,
+            files=[path for path, _ in images],
         )
 
 
@@ -79,7 +85,9 @@ def make_retrieval_set(
                 yield encoded, image_suffix(encoded), lines
                 bar.update()
 
-        return write_retrieval_set(output_dir, items(), images_per_shard=images_per_shard, overwrite=overwrite)
+        return write_retrieval_set(
+            output_dir, items(), images_per_shard=images_per_shard, overwrite=overwrite, files=list(texts)
+        )
 
 
 def _is_image(path: str) -> bool:

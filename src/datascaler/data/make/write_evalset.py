@@ -37,6 +37,8 @@ class EvalsetWritten:
     """0 for classification."""
     failures: dict[str, int]
     """Why an image was left out -> how many were."""
+    failure_examples: dict[str, str]
+    """The same -> the first of them, and all that was wrong."""
 
 
 @dataclass(slots=True)
@@ -44,10 +46,12 @@ class _Tally:
     images: int = 0
     captions: int = 0
     failures: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, str] = field(default_factory=dict)
 
-    def fail(self, message: str) -> None:
+    def fail(self, message: str, name: str) -> None:
         reason = message.partition(":")[0]
         self.failures[reason] = self.failures.get(reason, 0) + 1
+        self.examples.setdefault(reason, f"{name} ({message})")
 
 
 def write_classification_set(
@@ -58,8 +62,12 @@ def write_classification_set(
     *,
     images_per_shard: int = DEFAULT_IMAGES_PER_SHARD,
     overwrite: bool = False,
+    files: Sequence[str] = (),
 ) -> EvalsetWritten:
-    """Items are (encoded image, suffix, label); an image that does not decode is left out and counted."""
+    """Items are (encoded image, suffix, label); an image that does not decode is left out and counted.
+
+    files: the items' names, to tell of those that are left out.
+    """
     names = [_joined(name) for name in classnames]
     lines = [_one_line(template, "template") for template in templates]
     for template in lines:
@@ -77,9 +85,9 @@ def write_classification_set(
     _start(output_dir, images_per_shard, overwrite)
     storage.publish_text(storage.join(output_dir, "classnames.txt"), "\n".join(names) + "\n")
     storage.publish_text(storage.join(output_dir, "zeroshot_classification_templates.txt"), "\n".join(lines) + "\n")
-    shards = _write_shards(output_dir, _members(items, label_member, tally), images_per_shard)
+    shards = _write_shards(output_dir, _members(items, label_member, tally, files), images_per_shard, tally)
     _finish(output_dir, shards, {"size": tally.images, "num_classes": len(names), "main_metric": "acc1"})
-    return EvalsetWritten(output_dir, shards, tally.images, len(names), 0, tally.failures)
+    return EvalsetWritten(output_dir, shards, tally.images, len(names), 0, tally.failures, tally.examples)
 
 
 def write_retrieval_set(
@@ -88,8 +96,9 @@ def write_retrieval_set(
     *,
     images_per_shard: int = DEFAULT_IMAGES_PER_SHARD,
     overwrite: bool = False,
+    files: Sequence[str] = (),
 ) -> EvalsetWritten:
-    """Items are (encoded image, suffix, its captions)."""
+    """Items are (encoded image, suffix, its captions); `files` as of classification."""
     tally = _Tally()
 
     def caption_member(captions: Sequence[str]) -> tuple[str, bytes]:
@@ -101,33 +110,38 @@ def write_retrieval_set(
 
     _start(output_dir, images_per_shard, overwrite)
     storage.publish_text(storage.join(output_dir, "dataset_type.txt"), "retrieval\n")
-    shards = _write_shards(output_dir, _members(items, caption_member, tally), images_per_shard)
+    shards = _write_shards(output_dir, _members(items, caption_member, tally, files), images_per_shard, tally)
     _finish(output_dir, shards, {"size": tally.images, "main_metric": "mean_recall@1"})
-    return EvalsetWritten(output_dir, shards, tally.images, 0, tally.captions, tally.failures)
+    return EvalsetWritten(output_dir, shards, tally.images, 0, tally.captions, tally.failures, tally.examples)
 
 
 def _members(
-    items: Iterable[tuple[bytes, str, Truth]], truth_member: Callable[[Truth], tuple[str, bytes]], tally: _Tally
+    items: Iterable[tuple[bytes, str, Truth]],
+    truth_member: Callable[[Truth], tuple[str, bytes]],
+    tally: _Tally,
+    files: Sequence[str],
 ) -> Iterator[dict[str, bytes]]:
-    for image, suffix, truth in items:
+    for number, (image, suffix, truth) in enumerate(items):
+        name = files[number] if files else f"image {number}"
         if suffix.lower() not in SUFFIXES:
-            tally.fail(f"not jpg, png or webp: {suffix or 'unknown format'}")
+            tally.fail(f"not jpg, png or webp: {suffix or 'unknown format'}", name)
             continue
         try:
             decode_rgb(image)
         except ImageDecodeError as error:
-            tally.fail(f"image does not decode: {error}")
+            tally.fail(f"image does not decode: {error}", name)
             continue
         truth_suffix, content = truth_member(truth)
         tally.images += 1
         yield {suffix.lower(): image, truth_suffix: content}
 
 
-def _write_shards(output_dir: str, samples: Iterator[dict[str, bytes]], images_per_shard: int) -> int:
+def _write_shards(output_dir: str, samples: Iterator[dict[str, bytes]], images_per_shard: int, tally: _Tally) -> int:
     shard = number = 0
     first = next(samples, None)
     if first is None:
-        raise ConfigError(f"there are no images to write to {output_dir}")
+        left_out = "; ".join(f"{count:,} like {tally.examples[reason]}" for reason, count in tally.failures.items())
+        raise ConfigError(f"there are no images to write to {output_dir}{left_out and f': left out are {left_out}'}")
     while first is not None:
         with storage.publish(storage.join(output_dir, "test", f"{shard}.tar")) as file, TarWriter(file) as tar:
             tar.add_sample(f"s{number:07d}", first)

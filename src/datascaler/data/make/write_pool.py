@@ -35,7 +35,7 @@ from datascaler.data.pool.pool_rows import (
     stored_row,
 )
 from datascaler.data.pool.write_tar import TarWriter
-from datascaler.errors import ConfigError
+from datascaler.errors import BadInputError, ConfigError
 from datascaler.progress import progress
 
 DEFAULT_SAMPLES_PER_SHARD = 10_000
@@ -69,6 +69,8 @@ class PoolWritten:
     failed_to_resize: int
     failures: dict[str, int]
     """Reason -> rows."""
+    failure_examples: dict[str, str]
+    """Reason -> what the captions table says of the first such row: where its image is from, and all that was wrong."""
     metadata: str
 
 
@@ -141,7 +143,7 @@ def write_shards(
     failures: Counter[str] = Counter()
     for shard in stats:
         failures.update({reason: rows for reason, rows in shard["status_dict"].items() if reason != SUCCESS})
-    return PoolWritten(
+    written = PoolWritten(
         output_dir=output_dir,
         shards=len(stats),
         shards_skipped=skipped,
@@ -150,8 +152,15 @@ def write_shards(
         failed_to_download=sum(shard[FAILED_TO_DOWNLOAD] for shard in stats),
         failed_to_resize=sum(shard[FAILED_TO_RESIZE] for shard in stats),
         failures=dict(failures),
+        failure_examples={reason: _example_of(reason, folder, stats) for reason in failures},
         metadata=metadata,
     )
+    if not written.samples:
+        examples = "; ".join(
+            f"{reason}: {rows:,}, as {written.failure_examples[reason]}" for reason, rows in failures.items()
+        )
+        raise BadInputError(f"0 of {written.rows:,} rows could be stored ({examples})").after(written)
+    return written
 
 
 def digest(*parts: Any) -> str:
@@ -230,6 +239,14 @@ def _refuse_leftovers(folder: str, present: set[str], shards: int, overwrite: bo
         )
     for name in leftovers:
         storage.remove(storage.join(folder, name))
+
+
+def _example_of(reason: str, folder: str, stats: list[dict[str, Any]]) -> str:
+    """The image of the first row that failed for this reason, and the row's own words for it."""
+    number = next(number for number, shard in enumerate(stats) if reason in shard["status_dict"])
+    log = read_parquet(storage.join(folder, f"{number:08d}.parquet"), ["url", "error_message"])
+    rows = zip(*log.to_pydict().values(), strict=True)
+    return next((f"{url} ({message})" for url, message in rows if (message or "").partition(":")[0] == reason), "")
 
 
 def _write_metadata(url: str, folder: str, shards: int) -> None:

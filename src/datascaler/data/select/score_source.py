@@ -44,7 +44,7 @@ def one_source(output_dir: str, shards: list[Shard], method: str, score_name: st
         raise ConfigError(f"{folder} holds scores of method {footer.method}, not {method}")
     pool = RandomScores(urls, seed) if method == RANDOM else TableScores(urls)
     recipe: dict[str, Any] = {"seed": seed} if method == RANDOM else {}
-    recipe |= {"model": footer.model, "weights_hash": footer.weights_hash, "preprocess_hash": footer.preprocess_hash}
+    recipe |= _model_of(footer)
     return ScoreSource(method, footer.score_id, shards, folder, recipe, open=lambda _scratch, _on_table: pool)
 
 
@@ -108,7 +108,10 @@ def _input(name: str, footer: Footer, weight: float) -> dict[str, Any]:
         "score_id": name,
         "weight": weight,
         "method": footer.method,
-        "model": footer.model,
-        "weights_hash": footer.weights_hash,
-        "preprocess_hash": footer.preprocess_hash,
+        **_model_of(footer),
     }
+
+
+def _model_of(footer: Footer) -> dict[str, str]:
+    record = {"model": footer.model, "weights_hash": footer.weights_hash, "preprocess_hash": footer.preprocess_hash}
+    return record | ({"unfinished": footer.unfinished} if footer.unfinished else {})

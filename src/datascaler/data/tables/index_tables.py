@@ -15,6 +15,7 @@ from datascaler.data.tables.score_table import (
     count_table,
     finished_footer,
     index_footer,
+    name_bad_rows,
     require_usable,
     table_url,
     write_table,
@@ -39,6 +40,8 @@ class IndexSummary:
     ok: int = 0
     bad: dict[str, int] = field(default_factory=dict)
     """Rows by status."""
+    bad_examples: dict[str, str] = field(default_factory=dict)
+    """The shard and the key of a row of each of these statuses."""
     damaged: list[str] = field(default_factory=list)
     """Shards that can be followed to some point only; what lies before it is indexed."""
 
@@ -88,6 +91,7 @@ def index_pool(shards: Sequence[Shard], folder: str, num_workers: int = 4) -> In
                 footer, skipped = done
                 summary.add(footer, skipped=skipped)
             bar.update()
+    name_bad_rows(summary, folder)
     if gone:
         what = "are gone" if all(isinstance(error, NotFoundError) for error in gone) else "are gone or damaged"
         examples = "; ".join(str(error) for error in gone[:_EXAMPLES])

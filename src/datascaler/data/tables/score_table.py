@@ -6,6 +6,7 @@ A table is its own "done" marker: it is published whole, and a rerun skips a sha
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -16,12 +17,23 @@ from datascaler import __version__, storage
 from datascaler.data.pool.parquet import encode_parquet, read_parquet, read_parquet_end, read_parquet_schema
 from datascaler.data.pool.samples import OK, Sample
 from datascaler.data.pool.shards import Shard
-from datascaler.errors import BadInputError, ConfigError
+from datascaler.errors import BadInputError, ConfigError, StorageError
 
 SCORES = "scores"
 """The folder, in an output folder, of the tables of every score-id."""
 SCHEMA_VERSION = 1
-_ONLY_RECORDED = ("model", "precision", "code_version", "rows", "ok", "bad", "made_uids", "seconds", "finished")
+_ONLY_RECORDED = (
+    "model",
+    "unfinished",
+    "precision",
+    "code_version",
+    "rows",
+    "ok",
+    "bad",
+    "made_uids",
+    "seconds",
+    "finished",
+)
 """The same weights may be reached by several names."""
 _FOOTER = b"datascaler"
 _MADE_UIDS = b"datascaler.made_uids"
@@ -56,6 +68,8 @@ class Footer:
     preprocess_hash: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
     """All else that changes the scores: a temperature, a seed, a detector. Plain JSON: lists, not tuples."""
+    unfinished: str = ""
+    """How much the run of the weights had seen, where it had not ended. Not written where it had."""
     precision: str = ""
     """What the network computed in, as `float32` or `bfloat16`."""
     schema_version: int = SCHEMA_VERSION
@@ -104,6 +118,7 @@ class TableCounts(Protocol):
     rows: int
     ok: int
     bad: dict[str, int]
+    bad_examples: dict[str, str]
 
 
 def count_table(totals: TableCounts, footer: Footer) -> None:
@@ -112,6 +127,17 @@ def count_table(totals: TableCounts, footer: Footer) -> None:
     totals.ok += footer.ok
     for status, count in footer.bad.items():
         totals.bad[status] = totals.bad.get(status, 0) + count
+        totals.bad_examples.setdefault(status, footer.shard)
+
+
+def name_bad_rows(totals: TableCounts, tables: str) -> None:
+    """Add to the shard of each status the key of its first row there, so that people can look at it."""
+    for status, shard in totals.bad_examples.items():
+        # One that can't be read now is told of by whoever needs it.
+        with suppress(ConfigError, StorageError):
+            table = read_table(storage.join(tables, table_name(shard)), ["key", "status"])[0]
+            keys = (key for key, found in zip(*table.to_pydict().values(), strict=True) if found == status)
+            totals.bad_examples[status] = f"{shard}, sample {next(keys, '')}"
 
 
 def require_usable(totals: TableCounts, what: str, *, may_be_empty: bool) -> None:
@@ -144,7 +170,12 @@ def score_folders(output_dir: str) -> list[str]:
 
 
 def table_url(folder: str, shard: Shard) -> str:
-    return storage.join(folder, shard.name.removesuffix(".tar").removesuffix(".parquet") + ".parquet")
+    return storage.join(folder, table_name(shard.name))
+
+
+def table_name(shard: str) -> str:
+    """The table of the shard of that name, below the folder of its tables."""
+    return shard.removesuffix(".tar").removesuffix(".parquet") + ".parquet"
 
 
 def vectors_url(table: str) -> str:
@@ -185,6 +216,8 @@ def publish_table(url: str, footer: Footer, table: pa.Table, *, overwrite: bool 
     rows = {each["values"]: each["counts"] for each in statuses}
     counted = {**asdict(footer), "rows": table.num_rows, "ok": rows.pop(OK, 0), "bad": rows}
     del counted["made_uids"]
+    if not footer.unfinished:
+        del counted["unfinished"]
     if made := (table.schema.metadata or {}).get(_MADE_UIDS):
         counted["made_uids"] = json.loads(made)
     table = table.replace_schema_metadata({_FOOTER: json.dumps(storage.signed(counted)).encode()})

@@ -63,6 +63,8 @@ class ScoreRun:
     ok: int = 0
     bad: dict[str, int] = field(default_factory=dict)
     """Rows by status."""
+    bad_examples: dict[str, str] = field(default_factory=dict)
+    """A shard that has rows of each of these statuses."""
     unreadable: list[str] = field(default_factory=list)
     """Tables that are damaged, and not done until they are removed and made again."""
     samples_per_second: float | None = None

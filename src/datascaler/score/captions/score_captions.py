@@ -15,7 +15,7 @@ from datascaler.data.pool.shards import Shard
 from datascaler.data.tables.datacomp_metadata import read_metadata, usable_columns
 from datascaler.data.tables.score_table import footer_of
 from datascaler.score.captions.basic import BasicRule, EnglishRule
-from datascaler.score.captions.entries import read_entries
+from datascaler.score.captions.entries import Entries, read_entries
 from datascaler.score.captions.entry_counts import pool_counts
 from datascaler.score.captions.language import LanguageDetector, load_detector
 from datascaler.score.captions.metaclip import MetaClipRule
@@ -33,14 +33,17 @@ def score_captions(spec: CaptionSpec, say: Callable[[str], None] = lambda _: Non
 
     Raises ConfigError for an asset that is not what the method needs, and as `score_shards` does.
     """
-    mine = my_shards(spec)
     if spec.method in METADATA_METHODS:
+        mine = my_shards(spec)
         score_id = spec.score_name or f"{spec.method}-{spec.arch}-metadata"
         model = {"b32": "ViT-B-32", "l14": "ViT-L-14"}[spec.arch]
         settings: dict[str, Any] = {"source": "metadata", "arch": spec.arch}
         table_of: Callable[[Shard], pa.Table] = partial(metadata_score_table, arch=spec.arch)
     else:
-        rule = _rule(spec, say)
+        # Its files first: where they can't be used, nothing is left that ties the folder to this pool.
+        make_rule = _loaded_rule(spec, say)
+        mine = my_shards(spec)
+        rule = make_rule()
         settings, model = rule.settings, ""
         score_id = spec.score_name or f"{spec.method}-{settings_id(settings)}"
         table_of = partial(rule_table, rule)
@@ -49,13 +52,22 @@ def score_captions(spec: CaptionSpec, say: Callable[[str], None] = lambda _: Non
     return score_shards(spec, mine, score_id, footer, table_of)
 
 
-def _rule(spec: CaptionSpec, say: Callable[[str], None]) -> CaptionRule:
+def _loaded_rule(spec: CaptionSpec, say: Callable[[str], None]) -> Callable[[], CaptionRule]:
+    """What makes the rule, once the list of shards is frozen; the files that it needs are read."""
     if spec.method == "metaclip":
-        entries = read_entries(spec.entries or "")
-        shards = read_frozen_shards(spec.output_dir)
-        say(f"counting {len(entries.numbers):,} entries in {len(shards):,} shards, where that is not done yet")
-        counts = pool_counts(spec.output_dir, shards, entries, spec.shards_at_once, spec.index, spec.count)
-        return MetaClipRule(entries, counts, spec.entry_limit, spec.seed)
+        return partial(_metaclip_rule, spec, read_entries(spec.entries or ""), say)
+    rule = _rule(spec)
+    return lambda: rule
+
+
+def _metaclip_rule(spec: CaptionSpec, entries: Entries, say: Callable[[str], None]) -> CaptionRule:
+    shards = read_frozen_shards(spec.output_dir)
+    say(f"counting {len(entries.numbers):,} entries in {len(shards):,} shards, where that is not done yet")
+    counts = pool_counts(spec.output_dir, shards, entries, spec.shards_at_once, spec.index, spec.count)
+    return MetaClipRule(entries, counts, spec.entry_limit, spec.seed)
+
+
+def _rule(spec: CaptionSpec) -> CaptionRule:
     detector: LanguageDetector | None = load_detector(spec.language_model) if spec.language_model else None
     if spec.method == "basic":
         return BasicRule(

@@ -25,6 +25,8 @@ def source_of_metadata(output_dir: str, folder: str, arch: str) -> EmbeddingSour
 
     Raises ConfigError while files lack their .npz.
     """
+    # Before the list is frozen: a folder without embeddings leaves none.
+    _found_npz(find_metadata(folder))
     shards = frozen_shards(output_dir, folder, find_metadata)
     require_pool_unchanged(shards, folder, find_metadata)
     vectors = _found_npz(shards)

@@ -31,6 +31,7 @@ def source_of_scores(output_dir: str, data_dir: str, score_id: str) -> Embedding
         model=first.model,
         weights_hash=first.weights_hash,
         preprocess_hash=first.preprocess_hash,
+        unfinished=first.unfinished,
         shards=shards,
         vectors=vectors,
         image_array="img",

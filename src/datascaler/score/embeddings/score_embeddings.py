@@ -36,8 +36,8 @@ def score_embeddings(spec: EmbeddingSpec, say: Callable[[str], None] = lambda _:
     table; ConfigError while shards of the pool have no embeddings.
     """
     storage.check_writable(spec.output_dir)
-    source = _open_source(spec)
     files = {name: read_vectors(url) for name, url in spec.files().items()}
+    source = _open_source(spec)
     settings = _settings(spec, source, files)
     score_id = spec.score_name or f"{spec.method}-{settings_id({'method': spec.method, **settings})}"
     mine = source.shards[spec.index :: spec.count]
@@ -51,6 +51,7 @@ def score_embeddings(spec: EmbeddingSpec, say: Callable[[str], None] = lambda _:
             model=source.model,
             weights_hash=source.weights_hash,
             preprocess_hash=source.preprocess_hash,
+            unfinished=source.unfinished,
             settings={**settings, "vectors": source.vectors[shard.name]},
             precision="float32",
         )

@@ -47,6 +47,8 @@ class EmbeddingSource:
     npz_url: Callable[[Shard], str]
     read_counts: Callable[[], Sequence[int]]
     """Rows of every shard."""
+    unfinished: str = ""
+    """As the tables of the embeddings have it."""
     cosine_tolerance: float | None = None
     """How far a score may be from the cosine of its row's vectors; None where somebody else's need only follow it."""
 
