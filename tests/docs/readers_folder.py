@@ -30,7 +30,8 @@ SMALL_RECIPE = {
 """In place of those of DataComp's scales."""
 _SMALLER = {
     # A folder for each bucket.
-    r"s3://": "./",
+    r"status s3://": "status ./",
+    r"s3://": "",
     # The models that would be downloaded.
     r"--arch b32|--model ViT-B-32 --pretrained openai": f"--model {SMALL_MODEL}",
     r'arch="b32"': f'model="{SMALL_MODEL}"',

@@ -89,6 +89,7 @@ if __name__ == "__main__":
         process.send_signal(signal.SIGKILL)
         process.wait()
         _wait_for("the end of the children", lambda: not any(map(_is_running, children)))
+        process.communicate()
 
 
 def _wait_for_children(process: "subprocess.Popen[str]", wanted: int) -> list[str]:

@@ -43,10 +43,9 @@ _KEYS = re.compile(r"(Missing|Unexpected) key\(s\) in state_dict: (.+?)\.\s*$", 
 _SIZES = re.compile(r"size mismatch for (\S+): .*?torch\.Size\((\[.*?\])\).*?torch\.Size\((\[.*?\])\)")
 _EXAMPLES = 3
 _LONGEST_REASON = 600
-_NO_HUB = (
-    "the hub does not answer: asking again for about a minute (weights that are here need none: --pretrained FILE with "
-    "--model, or a run of yours)"
-)
+_WITHOUT_HUB = "weights that are here need no hub: --pretrained FILE with its --model, or a run of yours"
+_ASKING = f"the hub does not answer: asking again for about a minute ({_WITHOUT_HUB})"
+_FROM_HUB = re.compile("Failed to download|on the Hub|huggingface")
 _log = logging.getLogger(__name__)
 
 
@@ -77,7 +76,7 @@ def load_clip(
         refuse_wrong_results(f"cannot load {' '.join(filter(None, (model, pretrained)))}"),
         # open_clip draws weights before it reads them: the caller's random numbers are to be as if it had not.
         torch.random.fork_rng(devices=[]),
-        said_once("huggingface_hub.utils._http", "thrown while requesting|Retrying in|Rate limited", _NO_HUB),
+        said_once("huggingface_hub.utils._http", "thrown while requesting|Retrying in|Rate limited", _ASKING),
     ):
         return _load(model, pretrained, device)
 
@@ -198,7 +197,8 @@ def _reason(error: Exception) -> str:
     if faults:
         return f"tensors: {'; '.join(faults)}"
     words = " ".join(text.split()) or type(error).__name__
-    return words if len(words) <= _LONGEST_REASON else f"{words[:_LONGEST_REASON]} ..."
+    words = words if len(words) <= _LONGEST_REASON else f"{words[:_LONGEST_REASON]} ..."
+    return f"{words.rstrip('.')}; {_WITHOUT_HUB}" if _FROM_HUB.search(words) else words
 
 
 def _some(names: list[str]) -> str:

@@ -9,6 +9,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_log = logging.getLogger(__name__)
+
 
 @contextmanager
 def without_warning(pattern: str) -> Iterator[None]:
@@ -20,17 +22,18 @@ def without_warning(pattern: str) -> Iterator[None]:
 
 @contextmanager
 def said_once(logger: str, pattern: str, line: str = "") -> Iterator[None]:
-    """Leave out meanwhile what a logger says in such words. Where a line is given, the first of it becomes that."""
+    """Leave out meanwhile what a logger says in such words. Where a line is given, that is said in its place, once."""
     told = not line
 
     def keep(record: logging.LogRecord) -> bool:
         nonlocal told
         if not re.search(pattern, record.getMessage()):
             return True
-        if told:
-            return False
-        told, record.msg, record.args = True, line, ()
-        return True
+        # By a logger of ours: the library's may have several handlers.
+        if not told:
+            told = True
+            _log.warning(line)
+        return False
 
     named = logging.getLogger(logger)
     named.addFilter(keep)

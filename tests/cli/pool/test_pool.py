@@ -59,6 +59,7 @@ def test_make_and_check_on_s3(pictures: tuple[str, str], s3_url: str) -> None:
         "failed_to_download": 0,
         "failed_to_resize": 0,
         "failures": {},
+        "failure_examples": {},
         "metadata": f"{s3_url}/pool/metadata/pool.parquet",
     }
     assert run_json(*arguments)["shards_skipped"] == 2
@@ -109,7 +110,7 @@ def test_index_by_parts_on_s3(pictures: tuple[str, str], s3_url: str) -> None:
     arguments = ["index", "--data-dir", f"{s3_url}/pool", "--output-dir", f"{s3_url}/out"]
     part = run_json(*arguments, "--index", "1", "--count", "2", "--num-workers", "1")
     assert re.fullmatch(rf"{s3_url}/out/index/[0-9a-f]{{16}}", part.pop("tables"))
-    assert part == {"shards": 1, "skipped": 0, "rows": 2, "ok": 2, "bad": {}, "damaged": []}
+    assert part == {"shards": 1, "skipped": 0, "rows": 2, "ok": 2, "bad": {}, "bad_examples": {}, "damaged": []}
     every = run(*arguments)
     assert every.exit_code == 0
     assert re.search(r"^skipped +1$", every.stdout, re.MULTILINE)

@@ -102,8 +102,11 @@ def _session(url: str) -> tuple[Any, str]:
 
 
 def load_text_detector(url: str | None = None) -> OnnxTextDetector:
-    """The detector of an .onnx file, or the default one. Raises ConfigError where there is none."""
-    url = url or _packaged_model()
+    """The detector of an .onnx file, or the default one. Raises ConfigError where there is none, or a file is none."""
+    if url is None:
+        url = _packaged_model()
+    else:
+        _session(url)  # now, and not when the first image is looked at
     rule = BoxRule()
     digest = hashlib.sha256(storage.read_bytes(url)).hexdigest()
     name = PurePosixPath(url.partition("?")[0]).name.removesuffix(".onnx")
