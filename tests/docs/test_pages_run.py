@@ -29,7 +29,6 @@ ELSEWHERE = {
     "make": "CI runs its targets",
     "pip install": "scripts/check_wheel",
     "scripts/cluster_install.sh": "a cluster: tests/e2e/site.py",
-    "datascaler demo": "CI runs it as `make demo`",
     **{f"datascaler {verb}": "a cluster: tests/e2e" for verb in IN_THE_CLUSTER if verb != "submit"},
 }
 """Why a command is not run here. `datascaler status OUTPUT_DIR` looks at a folder, and is."""
