@@ -39,6 +39,8 @@ _SMALLER = {
     # Sizes.
     r"--nproc-per-node \d+": "",
     r"128M": "40 --batch-size 4",
+    r"--eval-every 1M": "--eval-every 4",
+    r"--tasks imagenet1k": "--tasks cifar10",
     r"global_batch_size=4096": "global_batch_size=4",
     r"(epoch in range\((?:dataset\.epoch, )?)10": r"\g<1>1",
 }
@@ -70,7 +72,7 @@ def make_readers_folder(folder: Path) -> None:
 
 
 def _add_runs(folder: Path) -> None:
-    """Two runs of the same model, by names of their own."""
+    """Runs of the same model, by the names that the pages give them."""
     given = {name: value for name, value in SMALL_RECIPE.items() if name != "warmup"}
     spec = datacomp_recipe(
         "small",
@@ -81,7 +83,7 @@ def _add_runs(folder: Path) -> None:
     )
     summary = train_clip(spec)
     assert summary
-    for name in ("a", "b"):
+    for name in ("a", "b", "small/none-f1.0/RUN"):
         shutil.copytree(summary.run, folder / "bucket" / "runs" / name)
     shutil.rmtree(folder / "runs")
 
