@@ -59,6 +59,7 @@ def make_readers_folder(folder: Path) -> None:
     (folder / "bucket").mkdir()
     for name in ("pool", "scored", "evalsets", "ladder"):
         shutil.copytree(folder / name, folder / "bucket" / name)
+    shutil.copytree(folder / "scored", folder / "bucket" / "out")
     select_subset(str(folder / "bucket" / "scored"), method="clip", fraction=0.3, formats=("npy",))
     _add_shipped_scores(folder / "pool" / "metadata" / "pool.parquet")
     scored = storage.join(str(folder), "scored", "subsets", "clip-f0.5.npy")

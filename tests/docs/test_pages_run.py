@@ -26,6 +26,8 @@ ELSEWHERE = {
     "export": "a variable of the reader's network",
     "kubectl": "a cluster: tests/e2e/test_charts.py",
     "helm test": "a cluster: tests/e2e/test_charts.py",
+    "datascaler report": "tests/report runs it on folders of every kind",
+    "datascaler watch": "tests/cli/test_watch.py, beside runs that train",
     "make": "CI runs its targets",
     "pip install": "scripts/check_wheel",
     "scripts/cluster_install.sh": "a cluster: tests/e2e/site.py",

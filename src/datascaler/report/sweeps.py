@@ -68,7 +68,7 @@ def _read_sweep(url: str) -> ReadSweep:
             spec = read_run(point.run)
         except (ConfigError, StorageError):
             continue
-        label = f"{spec.method}-f{format_fraction(spec.fraction)}, {spec.model_arch}"
+        label = f"{spec.subset_name}, {spec.model_arch}"
         label += f", w{format_fraction(spec.width_mult)}, {'muP' if spec.use_mup else 'SP'}"
         batch_size = spec.batch_size
     return ReadSweep(url, label, SweepResult(points, url, 0, batch_size))

@@ -38,7 +38,7 @@ class TrainRun:
 
     @property
     def filter(self) -> str:
-        return f"{self.spec.method}-f{format_fraction(self.spec.fraction)}"
+        return self.spec.subset_name
 
     @property
     def state(self) -> str:
