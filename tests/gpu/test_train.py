@@ -10,6 +10,7 @@ from datascaler.models.run_weights import newest_checkpoint
 from datascaler.score.score_pool import score_pool
 from datascaler.train import train_clip as run_module
 from datascaler.train.recorder import Recorder
+from datascaler.train.step import StartedStep
 from datascaler.train.train_clip import train_clip
 from tests.score.pools import spec_of
 from tests.train.runs import differing_weights, make_pool, metrics_of, only_run, run_cli, tiny_spec
@@ -40,9 +41,9 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, pairs: str, monkeypatch: pyt
     train_clip(whole)
 
     class Stopped(Recorder):
-        def after_step(self, number: int, loss: float, lr: float, *, save_now: bool) -> None:
-            super().after_step(number, loss, lr, save_now=save_now)
-            if number == 5:
+        def after_step(self, started: StartedStep, waited: float, *, save_now: bool) -> None:
+            super().after_step(started, waited, save_now=save_now)
+            if started.number == 5:
                 raise StoppedError("in the middle")
 
     cut = tiny_spec(pairs, f"{tmp_path}/cut")

@@ -82,6 +82,8 @@ FIELDS: dict[str, Draw] = {
     "width_mult": fraction,
     "min_width_mult": lambda draw: fraction(draw) * draw.randint(1, 5),
     "use_mup": one_of(True, False),
+    "init_from": maybe(text),
+    "extend": maybe(text),
     "train_num_samples": whole(1 << 40, 1 << 80),
     "batch_size": whole(1, 1 << 40),
     "lr": number,
@@ -90,13 +92,19 @@ FIELDS: dict[str, Draw] = {
     "beta1": share,
     "beta2": share,
     "eps": lambda draw: draw.choice([0.0, number(draw)]),
+    "loss": one_of("clip", "siglip"),
+    "grad_clip_norm": lambda draw: draw.choice([0.0, number(draw)]),
     "seed": whole(0, 1 << 63),
     "decode": one_of("bicubic", "fast"),
     "precision": one_of("auto", "fp32", "bf16"),
+    "grad_checkpointing": one_of(True, False),
+    "torch_compile": one_of(True, False),
     "device_batch_size": whole(0, 1 << 40),
     "num_workers": whole(1, 1 << 20),
     "num_checkpoints": whole(1, 1 << 20),
     "checkpoint_minutes": lambda draw: draw.choice([0.0, number(draw)]),
+    "keep_every": whole(0, 1 << 40),
+    "keep_all": one_of(True, False),
     "log_every_steps": whole(1, 1 << 40),
     "min_coverage": share,
     "max_substituted": share,
@@ -115,6 +123,8 @@ def random_spec(seed: int) -> TrainSpec:
     values = {name: value(draw) for name, value in FIELDS.items()}
     if values["subset_file"] is None and values["plan_file"] is None:
         values["fraction"] = Fraction(1)
+    if values["init_from"]:
+        values["extend"] = None
     if values["no_plan"]:
         values |= {"plan_file": None, "cache_dir": None, "min_coverage": 0.0}
         values["subset_file"] = values["subset_file"] or "x.npy"

@@ -13,7 +13,7 @@ import torch
 from datascaler.data.runs.run_folder import run_url
 from datascaler.errors import ConfigError, DamagedError, StorageError
 from datascaler.models.optimizer import build_optimizer
-from datascaler.models.run_weights import fresh_model, newest_checkpoint, read_checkpoint
+from datascaler.models.run_weights import fresh_model, newest_checkpoint, read_checkpoint, saved_checkpoints
 from datascaler.train.checkpoint import Checkpoints, Progress
 from datascaler.train.recorder import MetricsLog
 from datascaler.train.train_clip import train_clip
@@ -70,6 +70,27 @@ def test_the_run_goes_on_from_the_one_before_and_says_so(pool: str, finished: Pa
     assert list(differing_weights(run_url(tiny_spec(pool, str(finished))), url)) == []
     assert [row["step"] for row in metrics_of(url)] == list(range(1, STEPS + 1))
     assert not [path for path in debris if path.exists()]
+
+
+@pytest.mark.parametrize(
+    ("keep", "kept"),
+    [({"keep_every": 3}, [8, 7, 6, 3]), ({"keep_every": 3, "num_checkpoints": 1}, [8, 6, 3])],
+    ids=str,
+)
+def test_what_is_kept_for_good(keep: dict[str, int], kept: list[int], pool: str, tmp_path: Path) -> None:
+    """Beside the newest two; the steps to keep are saved whatever the others are."""
+    spec = tiny_spec(pool, str(tmp_path), **keep)
+    train_clip(spec)
+    names = [f"step_{step:08d}.pt" for step in kept]
+    folder = Path(run_url(spec), "checkpoints")
+    assert sorted(path.name for path in folder.glob("*.pt")) == sorted(names)
+    assert [each.file for each in saved_checkpoints(run_url(spec))] == names
+
+
+def test_all_are_kept_on_request(pool: str, tmp_path: Path) -> None:
+    spec = tiny_spec(pool, str(tmp_path), keep_all=True, train_num_samples=4 * BATCH)
+    train_clip(spec)
+    assert len(list(Path(run_url(spec), "checkpoints").glob("*.pt"))) == 4
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

@@ -4,18 +4,20 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from open_clip.loss import ClipLoss
+from open_clip.loss import ClipLoss, SigLipLoss
 from torch import Tensor, nn
 
 from datascaler.errors import ConfigError
-from datascaler.train.distributed import World, gather_rows, on_main, sum_gradients
-from datascaler.train.loss import backward_in_pieces, backward_whole
+from datascaler.spec.train import LossName
+from datascaler.train.distributed import World, gather_rows, on_main
+from datascaler.train.gradients import GradientSums
+from datascaler.train.loss import backward_in_pieces, backward_whole, sigmoid_loss, softmax_loss
 
 BATCH, PIXELS, TOKENS, WIDTH = 11, 5, 7, 6
 CPU = torch.device("cpu")
@@ -23,16 +25,20 @@ ALONE = World(rank=0, size=1, device=CPU)
 
 Gradients = dict[str, Tensor]
 
+KINDS_AND_PIECES: list[tuple[LossName, int]] = [(kind, piece) for kind in get_args(LossName) for piece in (0, 2)]
+
 
 class TwoTowers(nn.Module):
-    """A linear map for each side, and CLIP's logarithm of the scale."""
+    """A linear map for each side, CLIP's logarithm of the scale, and SigLIP's bias."""
 
-    def __init__(self) -> None:
+    def __init__(self, loss: LossName) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(0)
         self.image = nn.Parameter(torch.randn(PIXELS, WIDTH, generator=generator, dtype=torch.float64))
         self.text = nn.Parameter(torch.randn(TOKENS, WIDTH, generator=generator, dtype=torch.float64))
         self.logit_scale = nn.Parameter(torch.tensor(1.7, dtype=torch.float64))
+        if loss == "siglip":
+            self.logit_bias = nn.Parameter(torch.tensor(-2.3, dtype=torch.float64))
 
     def encode(self, images: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         return (
@@ -52,41 +58,58 @@ def batch() -> tuple[Tensor, Tensor]:
     return tuple(torch.randn(BATCH, size, generator=generator, dtype=torch.float64) for size in (PIXELS, TOKENS))  # type: ignore[return-value]
 
 
-def expected() -> tuple[float, Gradients]:
+def expected(kind: LossName) -> tuple[float, Gradients]:
     """open_clip's loss of the whole batch, and its gradients."""
-    model = TwoTowers()
-    loss = ClipLoss()(*model.encode(*batch()), model.scale())
+    model = TwoTowers(kind)
+    features = model.encode(*batch())
+    loss = ClipLoss()(*features, model.scale()) if kind == "clip" else stock_siglip(model, *features)
     loss.backward()
     return loss.item(), model.gradients()
 
 
-def assert_equal(loss: float, gradients: Gradients) -> None:
-    wanted, wanted_gradients = expected()
+def stock_siglip(model: TwoTowers, image: Tensor, text: Tensor) -> Tensor:
+    loss: Tensor = SigLipLoss()(image, text, model.scale(), model.logit_bias)
+    return loss
+
+
+def assert_equal(kind: LossName, loss: float, gradients: Gradients) -> None:
+    wanted, wanted_gradients = expected(kind)
     assert loss == pytest.approx(wanted, abs=1e-12)
     assert gradients.keys() == wanted_gradients.keys()
     for name, gradient in gradients.items():
         torch.testing.assert_close(gradient, wanted_gradients[name], atol=1e-12, rtol=1e-9)
 
 
+@pytest.mark.parametrize("kind", get_args(LossName))
 @pytest.mark.parametrize("piece", [0, 1, 4, BATCH, 2 * BATCH])
-def test_one_process(piece: int) -> None:
-    model = TwoTowers()
-    assert_equal(float(backward(model, *batch(), ALONE, piece)), model.gradients())
+def test_one_process(piece: int, kind: LossName) -> None:
+    model = TwoTowers(kind)
+    assert_equal(kind, float(backward(model, *batch(), ALONE, piece)), model.gradients())
 
 
 def backward(model: TwoTowers, images: Tensor, tokens: Tensor, world: World, piece: int) -> Tensor:
+    def loss(image: Tensor, text: Tensor) -> Tensor:
+        if hasattr(model, "logit_bias"):
+            return sigmoid_loss(image, text, model.scale(), model.logit_bias, BATCH, world)
+        return softmax_loss(image, text, model.scale(), BATCH, world)
+
+    sums = GradientSums(model.parameters(), world)
+    sums.clear()
     if piece:
-        return backward_in_pieces(model.encode, model.scale, images, tokens, BATCH, world, piece)
-    return backward_whole(model.encode, model.scale, images, tokens, BATCH, world)
+        share = backward_in_pieces(model.encode, loss, images, tokens, piece, sums.begin_last)
+    else:
+        share = backward_whole(model.encode, loss, images, tokens, sums.begin_last)
+    sums.finish()
+    return share
 
 
 @dataclass(frozen=True)
 class Result:
     """What one rank saw."""
 
-    losses: dict[int, Tensor]
-    """Piece -> share of the loss."""
-    gradients: dict[int, Gradients]
+    losses: dict[tuple[LossName, int], Tensor]
+    """Kind and piece -> share of the loss."""
+    gradients: dict[tuple[LossName, int], Gradients]
     gathered: Tensor
     error: str
 
@@ -94,11 +117,11 @@ class Result:
 @pytest.mark.parametrize("parts", [(4, 7), (1, 10), (5, 3, 3), (6, 0, 5)], ids=str)
 def test_several_processes_with_uneven_parts(parts: tuple[int, ...], tmp_path: Path) -> None:
     results = [Result(**each) for each in run_ranks(rank_of_loss_test, parts, tmp_path)]
-    for piece in (0, 2):
-        total = sum(float(result.losses[piece]) for result in results)
+    for kind, piece in KINDS_AND_PIECES:
+        total = sum(float(result.losses[kind, piece]) for result in results)
         for result in results:
             # Every rank holds the sum: no averaging, and none has to add anything.
-            assert_equal(total, result.gradients[piece])
+            assert_equal(kind, total, result.gradients[kind, piece])
     for result in results:
         assert result.gathered.tolist() == list(range(BATCH))
         assert result.error == "only rank 0 saw this"
@@ -109,11 +132,10 @@ def rank_of_loss_test(rank: int, parts: tuple[int, ...], folder: str) -> None:
     first = sum(parts[:rank])
     images, tokens = (each[first : first + parts[rank]] for each in batch())
     losses, gradients = {}, {}
-    for piece in (0, 2):
-        model = TwoTowers()
-        losses[piece] = backward(model, images, tokens, world, piece)
-        sum_gradients(model.parameters(), world)
-        gradients[piece] = model.gradients()
+    for kind, piece in KINDS_AND_PIECES:
+        model = TwoTowers(kind)
+        losses[kind, piece] = backward(model, images, tokens, world, piece)
+        gradients[kind, piece] = model.gradients()
     rows = torch.arange(BATCH)[first : first + parts[rank]].unsqueeze(1)
     gathered, start = gather_rows(rows.double(), world)
     assert start == first

@@ -76,6 +76,18 @@ def test_a_run_folder(done: tuple[TrainSpec, RunSummary, list[str]]) -> None:
     rows = metrics_of(str(folder))
     assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
     assert summary.train_loss == rows[-1]["loss"]
+    roles = ("input", "hidden", "vector", "scalar")
+    assert set(rows[-1]) == {
+        *("step", "samples_seen", "epoch", "loss", "lr", "logit_scale", "substituted", "samples_per_second"),
+        *(
+            "data_wait",
+            "grad_norm",
+            *(f"grad_norm_{role}" for role in roles),
+            *(f"weight_rms_{role}" for role in roles),
+        ),
+    }
+    assert [row["epoch"] for row in rows] == [round(number * BATCH / 64, 4) for number in range(1, STEPS + 1)]
+    assert all(0 <= row["data_wait"] <= 1 and row["samples_per_second"] > 0 for row in rows)
 
 
 def test_the_outlook_comes_before_the_first_step(pool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

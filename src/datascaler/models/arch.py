@@ -5,6 +5,7 @@ Only what muP can scale is let in: a plain ViT vision tower and open_clip's own 
 """
 
 import difflib
+import math
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -15,8 +16,14 @@ import torch
 
 from datascaler.errors import ConfigError
 from datascaler.safe_text import shown
+from datascaler.spec.train import LossName
 
 _CONFIGS = Path(__file__).parent / "configs"
+_INITIAL_SCALARS: dict[LossName, dict[str, Any]] = {
+    "clip": {},
+    "siglip": {"init_logit_scale": math.log(10), "init_logit_bias": -10.0},
+}
+"""SigLIP's are those of arXiv 2303.15343, section 3.1."""
 
 # Keys that may be set, and what they must be where only one value leaves the tower a plain transformer.
 _FREE_KEYS = {
@@ -57,8 +64,8 @@ def known_archs(arch: str) -> list[str]:
     return known
 
 
-def reference_config(arch: str) -> dict[str, Any]:
-    """The open_clip config of `arch` at width 1, a fresh copy.
+def reference_config(arch: str, loss: LossName = "clip") -> dict[str, Any]:
+    """The open_clip config of `arch` at width 1, a fresh copy, with the scalars of the loss.
 
     Raises ConfigError for an unknown name (with the nearest names) and for an architecture that muP can't scale.
     """
@@ -69,7 +76,7 @@ def reference_config(arch: str) -> dict[str, Any]:
         raise ConfigError(f"unknown architecture {arch!r}; {hint}")
     config: dict[str, Any] = open_clip.get_model_config(arch)
     _check_supported(arch, config)
-    return config
+    return config | _INITIAL_SCALARS[loss]
 
 
 def head_dims(config: Mapping[str, Any]) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from datascaler.models.attention import replace_attention
 from datascaler.models.init import initialise
 from datascaler.models.roles import ParamRole, role_table
 from datascaler.models.width import check_base_width, check_width, scaled_config
+from datascaler.spec.train import LossName
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,13 @@ def build_clip(
     min_width_mult: Fraction | None = None,
     use_mup: bool = False,
     seed: int = 0,
+    loss: LossName = "clip",
 ) -> BuiltClip:
     """An `open_clip.CLIP` of `arch` at `width_mult`, initialised from `seed`.
 
     Under the standard parametrisation it has stock blocks and open_clip's init at its own width. With `use_mup` the
     base width is `min_width_mult` (1 if not given), constants are those of the base, and attention logits scale as
-    1/d. Both are the same model where the width is the base width.
+    1/d. Both are the same model where the width is the base width. With the loss siglip it has a logit bias.
 
     Returns a BuiltClip: `model` is float32, on the CPU and in training mode; `table` has each tensor's role by its
     name; `ratio` is muP's r, by which learning rates and weight decays of hidden matrices are scaled.
@@ -58,8 +60,8 @@ def build_clip(
         (2.0, 144, 96)
     """
     base_width_mult = check_clip(arch, width_mult, min_width_mult, use_mup=use_mup)
-    reference = reference_config(arch)
-    table = role_table(arch, width_mult, base_width_mult)
+    reference = reference_config(arch, loss)
+    table = role_table(arch, width_mult, base_width_mult, loss)
     config = scaled_config(reference, width_mult)
     model = _materialise(meta_clip(config))
     initialise(model, table, seed)

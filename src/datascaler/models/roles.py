@@ -16,6 +16,7 @@ import mup
 from datascaler.models.arch import meta_clip, reference_config
 from datascaler.models.init_rules import InitRule, init_rule
 from datascaler.models.width import scaled_config
+from datascaler.spec.train import LossName
 
 Role = Literal["input", "hidden", "vector", "scalar"]
 ROLES: tuple[Role, ...] = ("input", "hidden", "vector", "scalar")
@@ -43,14 +44,16 @@ class ParamRole:
     """open_clip's rule: at least two dimensions, and no norm, bias or logit scale by name."""
 
 
-def role_table(arch: str, width_mult: Fraction, base_width_mult: Fraction) -> dict[str, ParamRole]:
+def role_table(
+    arch: str, width_mult: Fraction, base_width_mult: Fraction, loss: LossName = "clip"
+) -> dict[str, ParamRole]:
     """The table of `arch` at `width_mult`, in the order of the model's parameters.
 
     `base_width_mult` is where muP and the standard parametrisation coincide; the two may be equal (that *is* the
     standard parametrisation), and the base may also be the wider one. Raises ConfigError for an illegal width, an
     unsupported architecture and a tensor without a known role.
     """
-    reference = reference_config(arch)
+    reference = reference_config(arch, loss)
     base_config = scaled_config(reference, base_width_mult)
     target = _with_infinite_shapes(
         scaled_config(reference, width_mult), base_config, scaled_config(reference, 2 * base_width_mult)

@@ -18,7 +18,7 @@ from datascaler.models.build import BuiltClip, build_clip
 from datascaler.spec.train import TrainSpec
 
 _LIST = "latest.json"
-_OF_A_RUN = re.compile(r"step_\d+\.pt")
+_OF_A_RUN = re.compile(r"step_(\d+)\.pt")
 _ZIP = b"PK\x03\x04"
 
 
@@ -57,6 +57,12 @@ def run_files(folder: str) -> list[str]:
     """URLs of a run's checkpoints in their folder; what people have put beside them is not among them."""
     found = [info.url for info in storage.list_files(folder, ".pt")]
     return [url for url in found if _OF_A_RUN.fullmatch(storage.basename(url))]
+
+
+def step_of_file(name: str) -> int:
+    """The step after which a run's checkpoint was saved."""
+    found = _OF_A_RUN.fullmatch(name)
+    return int(found[1]) if found else 0
 
 
 def newest_checkpoint(run_url: str) -> str | None:
@@ -173,6 +179,7 @@ def fresh_model(spec: TrainSpec) -> BuiltClip:
         min_width_mult=spec.min_width_mult,
         use_mup=spec.use_mup,
         seed=spec.seed,
+        loss=spec.loss,
     )
 
 

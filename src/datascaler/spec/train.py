@@ -15,6 +15,7 @@ from datascaler.spec.scales import DEMO, scale_named
 Decoder = Literal["bicubic", "fast"]
 StorageClient = Literal["fsspec", "obstore"]
 Precision = Literal["auto", "fp32", "bf16"]
+LossName = Literal["clip", "siglip"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +47,10 @@ class TrainSpec:
     min_width_mult: Fraction = Fraction(1)
     """The base width: where muP and the standard parametrisation are the same model and the same optimizer."""
     use_mup: bool = False
+    init_from: str | None = field(default=None, metadata=about(place="model"))
+    """Weights to start from: a tag of the architecture, a weights file or a run. None draws them."""
+    extend: str | None = field(default=None, metadata=about(place="url"))
+    """A complete run to start from where it ended, with its moments and its place in the data."""
     train_num_samples: int
     """Samples seen, over all passes."""
     batch_size: int
@@ -58,11 +63,18 @@ class TrainSpec:
     beta2: float = 0.98
     eps: float = 1e-6
     """AdamW's epsilon at the base width, as `lr` is; muP makes it smaller with the gradients of wider models."""
+    loss: LossName = "clip"
+    """clip is a softmax over the batch; siglip a sigmoid of each pair, with a bias, from its own initial scale."""
+    grad_clip_norm: float = 0.0
+    """The most that the norm of all gradients may be, else all are made smaller; 0 leaves them alone."""
     seed: int = 0
     decode: Decoder = "bicubic"
     """bicubic is open_clip's resizing, pixel for pixel; fast is nearly that for much less work."""
     precision: Precision = "auto"
-    """auto is bf16 autocast where the accelerator has it, else fp32."""
+    """auto is bf16 autocast where the accelerator has it, else fp32. Weights are fp32 in any case."""
+    grad_checkpointing: bool = field(default=False, metadata=about(runtime=True))
+    """Compute activations twice in place of keeping them."""
+    torch_compile: bool = field(default=False, metadata=about(runtime=True))
     device_batch_size: int = field(default=0, metadata=about(runtime=True))
     """Samples in one forward pass of one process; what is above it is accumulated. 0 means no limit."""
     num_workers: int = field(default=4, metadata=about(runtime=True))
@@ -71,6 +83,10 @@ class TrainSpec:
     """Checkpoints at even steps of the run, so many at least."""
     checkpoint_minutes: float = field(default=15.0, metadata=about(runtime=True))
     """The most that a killed run loses; 0 saves at even steps only."""
+    keep_every: int = field(default=0, metadata=about(runtime=True))
+    """Steps between checkpoints that are kept for good; 0 keeps the newest ones only."""
+    keep_all: bool = field(default=False, metadata=about(runtime=True))
+    """Keep every checkpoint that is saved."""
     log_every_steps: int = field(default=10, metadata=about(runtime=True))
     min_coverage: float = field(default=0.0, metadata=about(runtime=True))
     max_substituted: float = field(default=0.05, metadata=about(runtime=True))
@@ -102,6 +118,8 @@ class TrainSpec:
             "eps",
             "checkpoint_minutes",
             "eval_every",
+            "grad_clip_norm",
+            "keep_every",
         ):
             if not 0 <= getattr(self, name) < inf:
                 raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
@@ -125,6 +143,7 @@ class TrainSpec:
             ("precision", get_args(Precision)),
             ("decode", get_args(Decoder)),
             ("storage_client", get_args(StorageClient)),
+            ("loss", get_args(LossName)),
         ):
             if getattr(self, name) not in known:
                 text = f"{', '.join(known[:-1])} or {known[-1]}"
@@ -133,6 +152,8 @@ class TrainSpec:
             raise ConfigError("storage_client obstore works in loader processes only: set num_workers to 1 or more")
         if (self.eval_every > 0) != (self.eval_data_dir is not None):
             raise ConfigError("eval_every and eval_data_dir go together: how often, and on which evaluation sets")
+        if self.init_from and self.extend:
+            raise ConfigError("init_from and extend both say what to start from: give one of them")
         if self.no_plan:
             self._refuse_what_needs_a_plan()
         if self.batch_size > self.train_num_samples:
@@ -183,12 +204,13 @@ class TrainSpec:
         kind = "mup" if self.use_mup else "sp"
         width, base = format_fraction(self.width_mult), format_fraction(self.min_width_mult)
         point = f"lr{self.lr:g}-wd{self.weight_decay:g}"
+        loss = "" if self.loss == "clip" else f"-{self.loss}"
         return "/".join(
             [
                 self.scale,
                 self.subset_name,
                 f"{self.model_arch.replace('/', '_')}-w{width}-b{base}-{kind}",
-                f"{point}-wu{self.warmup_steps}-n{self.train_num_samples}-s{self.seed}",
+                f"{point}-wu{self.warmup_steps}-n{self.train_num_samples}-s{self.seed}{loss}",
             ]
         )
 

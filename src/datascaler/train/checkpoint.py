@@ -24,7 +24,14 @@ from datascaler.errors import ConfigError
 from datascaler.models.build import BuiltClip
 from datascaler.models.optimizer import load_optimizer_state
 from datascaler.models.roles import table_hash
-from datascaler.models.run_weights import SavedCheckpoint, publish_list, read_checkpoint, run_files, sound_checkpoints
+from datascaler.models.run_weights import (
+    SavedCheckpoint,
+    publish_list,
+    read_checkpoint,
+    run_files,
+    sound_checkpoints,
+    step_of_file,
+)
 from datascaler.spec.train import TrainSpec
 from datascaler.train.step import finite_weights
 
@@ -100,7 +107,8 @@ class Checkpoints:
             summed = _Summed(file)
             torch.save(content, cast(IO[bytes], summed))
         before = [each for each in self._saved if each.file != name]
-        self._saved = [SavedCheckpoint(name, summed.bytes, summed.sha256.hexdigest()), *before][:KEEP_NEWEST]
+        saved = [SavedCheckpoint(name, summed.bytes, summed.sha256.hexdigest()), *before]
+        self._saved = [each for place, each in enumerate(saved) if place < KEEP_NEWEST or self._stays(each)]
         publish_list(self._folder, self._saved, step, at.samples_seen)
         kept = {each.file for each in self._saved}
         for url in run_files(self._folder):
@@ -108,6 +116,11 @@ class Checkpoints:
             if storage.basename(url) not in kept:
                 storage.remove(url)
         return self.newest()
+
+    def _stays(self, saved: SavedCheckpoint) -> bool:
+        """Whether it is kept for good."""
+        every = self._spec.keep_every
+        return self._spec.keep_all or (every > 0 and step_of_file(saved.file) % every == 0)
 
 
 class _Summed:

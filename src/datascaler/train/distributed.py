@@ -1,7 +1,7 @@
 """Several processes as one: set-up, gathering of uneven parts, sums of gradients."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,7 +17,6 @@ from datascaler.train.read_launch import read_launch
 
 _Result = TypeVar("_Result")
 
-_BUCKET_ELEMENTS = 16 << 20
 _TIMEOUT = timedelta(minutes=15)
 """A node that vanished without a word is given up after this: longer than a step or saving a checkpoint takes."""
 _PATIENT_TIMEOUT = timedelta(hours=12)
@@ -33,6 +32,8 @@ class World:
     device: torch.device
     patient: Any = None
     """A process group: the same processes, who wait for one another for hours here; None waits as everywhere."""
+    hosts: Any = None
+    """A process group of their CPUs, where no device is waited for; None where there are no devices."""
 
     @property
     def is_main(self) -> bool:
@@ -54,7 +55,8 @@ def joined_world() -> Iterator[World]:
     with _lost_peers():
         dist.init_process_group("nccl" if has_gpu else "gloo", timeout=_TIMEOUT)
         patient = dist.new_group(backend="gloo", timeout=_PATIENT_TIMEOUT)
-        world = World(rank=dist.get_rank(), size=dist.get_world_size(), device=device, patient=patient)
+        hosts = dist.new_group(backend="gloo", timeout=_TIMEOUT) if has_gpu else None
+        world = World(dist.get_rank(), dist.get_world_size(), device, patient, hosts)
         # After an error this rank just leaves: its exit code must reach torchrun before the others fail for want of a
         # peer.
         yield world
@@ -112,32 +114,18 @@ def gather_rows(rows: Tensor, world: World) -> tuple[Tensor, int]:
     """[n_rank, d] on each rank -> [sum of n_rank, d] on all, differentiable; and where this rank's rows start."""
     if world.size == 1:
         return rows, 0
-    counts = gather_counts(len(rows), world)
+    counts = tuple(count for (count,) in gather_numbers((len(rows),), world))
     return _GatherRows.apply(rows, counts, world.rank), sum(counts[: world.rank])
 
 
-def gather_counts(count: int, world: World) -> tuple[int, ...]:
-    """Everybody's count, by rank."""
-    mine = torch.tensor([count], device=world.device)
-    counts = [torch.empty_like(mine) for _ in range(world.size)]
-    dist.all_gather(counts, mine)
-    return tuple(int(each) for each in counts)
-
-
-def sum_gradients(parameters: Iterable[torch.nn.Parameter], world: World) -> None:
-    """Replace every gradient by its sum over the ranks. They are parts of one global loss, so nothing is averaged."""
+def gather_numbers(mine: tuple[int, ...], world: World) -> list[tuple[int, ...]]:
+    """Everybody's numbers, by rank. Hosts wait for one another, and none for its device."""
     if world.size == 1:
-        return
-    bucket: list[Tensor] = []
-    for parameter in parameters:
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-        bucket.append(parameter.grad)
-        if sum(gradient.numel() for gradient in bucket) >= _BUCKET_ELEMENTS:
-            _sum_bucket(bucket)
-            bucket = []
-    if bucket:
-        _sum_bucket(bucket)
+        return [mine]
+    sent = torch.tensor(mine)
+    received = [torch.empty_like(sent) for _ in range(world.size)]
+    dist.all_gather(received, sent, group=world.hosts)
+    return [tuple(each.tolist()) for each in received]
 
 
 def on_main(act: Callable[[], _Result], world: World) -> _Result:
@@ -163,11 +151,3 @@ def sum_numbers(numbers: Tensor, world: World) -> Tensor:
     if world.size > 1:
         dist.all_reduce(numbers)
     return numbers
-
-
-def _sum_bucket(gradients: list[Tensor]) -> None:
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
-    dist.all_reduce(flat)
-    sizes = [gradient.numel() for gradient in gradients]
-    for gradient, part in zip(gradients, torch.split(flat, sizes), strict=True):
-        gradient.copy_(part.view_as(gradient))

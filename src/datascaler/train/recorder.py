@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
 from datascaler import storage
 from datascaler.data.runs.run_folder import RunSummary, finish_run, run_url
@@ -12,8 +13,9 @@ from datascaler.progress import progress
 from datascaler.spec.train import TrainSpec
 from datascaler.train.checkpoint import Checkpoints, Progress
 from datascaler.train.lease import Lease
+from datascaler.train.step import StartedStep
 
-_PUBLISH_SECONDS = 30.0
+_PUBLISH_SECONDS, _SAY_SECONDS = 30.0, 60.0
 _Row = dict[str, float]
 
 
@@ -61,26 +63,37 @@ class Recorder:
         checkpoints: Checkpoints,
         lease: Lease,
         at: Progress,
-        first_step: int,
+        epoch_samples: int | None,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._spec, self._checkpoints, self._at, self._first_step = spec, checkpoints, at, first_step
-        self._lease = lease
+        """`epoch_samples` is None where it is not known; `say` gets lines where no bar is shown."""
+        self._spec, self._checkpoints, self._lease, self._at = spec, checkpoints, lease, at
+        self._epoch_samples, self._say = epoch_samples, say
         self._log = MetricsLog(run_url(spec), at.samples_seen, say)
-        self._bar = progress(spec.steps, "train", unit="step", initial=first_step)
-        self._started = time.monotonic()
+        self._bar = progress(spec.steps, "train", unit="step", initial=at.samples_seen // spec.batch_size)
+        self._unread: tuple[StartedStep, _Row] | None = None
+        """The newest step of the log, until its figures are there."""
         self._checkpoint = ""
         parts = spec.num_checkpoints
-        self._saved = time.monotonic()
         self._save_steps = {math.ceil(spec.steps * part / parts) for part in range(1, parts + 1)}
+        if spec.keep_every:
+            self._save_steps.update(range(spec.keep_every, spec.steps + 1, spec.keep_every))
+        self._started = self._saved = self._said = self._row_began = time.monotonic()
+        self._row_samples, self._row_waited = at.samples_seen, 0.0
 
-    def after_step(self, step: int, loss: float, lr: float, *, save_now: bool) -> None:
+    def after_step(self, started: StartedStep, waited: float, *, save_now: bool) -> None:
+        """`waited`: seconds in which this process had no batch for the step."""
         self._bar.update()
+        self._row_waited += waited
+        self._read()
+        step = started.number
         if step % self._spec.log_every_steps == 0 or step == self._spec.steps:
-            self._bar.set_postfix(loss=f"{loss:.3f}", lr=f"{lr:.2g}")
-            self._log.add(self._row(step, loss, lr))
+            self._unread = started, self._row(started)
+        if not (step in self._save_steps or save_now or self._overdue()):
+            return
         # What is spoiled is not kept: the next step says so.
-        if (step in self._save_steps or save_now or self._overdue()) and self._checkpoints.are_finite():
+        if math.isfinite(started.figures()["loss"]) and self._checkpoints.are_finite():
+            self._read()
             self._lease.check()
             self._log.publish()
             self._checkpoint = self._checkpoints.save(step, self._at)
@@ -104,16 +117,39 @@ class Recorder:
         minutes = self._spec.checkpoint_minutes
         return minutes > 0 and time.monotonic() - self._saved > 60 * minutes
 
-    def _row(self, step: int, loss: float, lr: float) -> dict[str, float]:
-        seconds = time.monotonic() - self._started
-        return {
-            "step": step,
-            "samples_seen": self._at.samples_seen,
-            "loss": loss,
-            "lr": lr,
+    def _row(self, started: StartedStep) -> _Row:
+        """What the host knows of a step; rates are those since the row before."""
+        now, seen = time.monotonic(), self._at.samples_seen
+        seconds = max(now - self._row_began, 1e-9)
+        row = {
+            "samples_seen": seen,
+            "lr": started.lr,
             "substituted": self._at.substituted,
-            "samples_per_second": round((step - self._first_step) * self._spec.batch_size / seconds, 1),
+            "samples_per_second": round((seen - self._row_samples) / seconds, 1),
+            "data_wait": round(min(self._row_waited / seconds, 1.0), 4),
         }
+        if self._epoch_samples:
+            row["epoch"] = round(seen / self._epoch_samples, 4)
+        self._row_began, self._row_samples, self._row_waited = now, seen, 0.0
+        return row
+
+    def _read(self) -> None:
+        """Log the step whose figures are there, or will be soon."""
+        if self._unread is None:
+            return
+        (started, row), self._unread = self._unread, None
+        figures = started.figures()
+        if math.isfinite(figures["loss"]):
+            self._log.add({"step": started.number, **figures, **row})
+            self._show(started.number, figures["loss"], row)
+
+    def _show(self, step: int, loss: float, row: _Row) -> None:
+        rates = f"loss {loss:.3f}, {row['samples_per_second']:,.0f} samples/s, waits for data {row['data_wait']:.0%}"
+        self._bar.set_postfix_str(rates)
+        if self._bar.disable and time.monotonic() - self._said > _SAY_SECONDS:
+            left = (self._spec.train_num_samples - row["samples_seen"]) / max(row["samples_per_second"], 0.1)
+            self._say(f"step      {step:,} of {self._spec.steps:,}: {rates}, {timedelta(seconds=round(left))} left")
+            self._said = time.monotonic()
 
 
 def _row(line: bytes) -> _Row | None:

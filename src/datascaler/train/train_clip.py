@@ -15,7 +15,8 @@ from datascaler.errors import BadInputError, DivergedError
 from datascaler.models.build import BuiltClip, check_clip
 from datascaler.models.optimizer import build_optimizer
 from datascaler.models.roles import table_to_json
-from datascaler.models.run_weights import fresh_model
+from datascaler.models.run_weights import fresh_model, newest_checkpoint
+from datascaler.models.tokenize import tokenizer_for
 from datascaler.spec.train import TrainSpec
 from datascaler.stop import deferred, stopped
 from datascaler.train.checkpoint import Checkpoints, Progress
@@ -27,9 +28,11 @@ from datascaler.train.loading.substitutions import JUDGED_DRAWS, JUDGED_DRAWS_UN
 from datascaler.train.open_data import RunData, opened_data
 from datascaler.train.read_launch import STARTED_BY
 from datascaler.train.recorder import Recorder
-from datascaler.train.step import TrainStep
+from datascaler.train.start_weights import end_of_run, take_weights
+from datascaler.train.step import StartedStep, TrainStep
 
 _TIMED_SAMPLES = 64
+_CAPTION = "a caption as long as most of them are, on the pages that pools are made from"
 
 
 def train_clip(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambda _: None) -> RunSummary | None:
@@ -85,11 +88,16 @@ def train_clip(spec: TrainSpec, command: str = "", say: Callable[[str], None] = 
         optimizer = build_optimizer(
             clip.model, clip.table, lr=spec.lr, weight_decay=spec.weight_decay, betas=betas, eps=spec.eps
         )
-        step = TrainStep(spec, clip.model, optimizer, world)
+        step = TrainStep(spec, clip, optimizer, world)
 
         # ---- resume --------------------------------------------------------------------------------------------
         checkpoints = Checkpoints(url, spec, clip, optimizer)
-        at = checkpoints.restore(on_main(lambda: checkpoints.find(say), world))
+        found = on_main(lambda: checkpoints.find(say), world)
+        if found is None and spec.init_from:
+            take_weights(clip, spec.init_from)
+        if found is None and spec.extend:
+            found = on_main(lambda: end_of_run(spec, data.inputs), world)
+        at = checkpoints.restore(found)
         first_step = at.samples_seen // spec.batch_size
         replaced = _replaced(spec, data)
         if too_many := replaced.excess(at.substituted, at.samples_seen, warns=world.is_main):
@@ -107,40 +115,56 @@ def train_clip(spec: TrainSpec, command: str = "", say: Callable[[str], None] = 
 
         # ---- loop ----------------------------------------------------------------------------------------------
         stack.enter_context(deferred())
-        recorder = Recorder(spec, checkpoints, lease, at, first_step, say) if world.is_main else None
+        recorder = Recorder(spec, checkpoints, lease, at, data.samples, say) if world.is_main else None
+        before: StartedStep | None = None
+        asked = time.monotonic()
         for number, batch in enumerate(batches, start=first_step + 1):
+            waited = time.monotonic() - asked
             lr = learning_rate(spec.lr, at.samples_seen, spec.batch_size, spec.warmup_steps, spec.train_num_samples)
-            try:
-                result = step(batch, lr)
-                if number == spec.steps:  # no further step would meet what this one spoiled
-                    step.require_finite_weights("the last step left weights that are not finite")
-            except DivergedError as error:
-                if world.is_main:
-                    record_divergence(spec, number, str(error))
-                wait_to_leave(world)
-                raise
+            is_last = number == spec.steps
+            started = step(batch, number, lr, measured=is_last or number % spec.log_every_steps == 0)
             at.samples_seen += spec.batch_size
-            at.substituted += result.substituted
+            at.substituted += started.substituted
             replaced.note(batch.faults)
             too_many = replaced.excess(at.substituted, at.samples_seen, warns=world.is_main)
+            leaving = started.stop or bool(too_many)
+            # The device has this step to do while the host looks at the one before; all ranks do so at the same moment.
+            if before:
+                _settle(step, before, spec, world)
+            if leaving or is_last:
+                _settle(step, started, spec, world)
+            before = started
             if recorder:
-                recorder.after_step(number, result.loss, lr, save_now=result.stop or bool(too_many))
+                recorder.after_step(started, waited, save_now=leaving)
             if too_many:
                 wait_to_leave(world)
                 raise BadInputError(too_many)
-            if result.stop:
+            if started.stop:
                 wait_to_leave(world)
                 raise stopped(f"stopped on request at {at.samples_seen:,} samples; the same command goes on")
+            asked = time.monotonic()
         return recorder.finish() if recorder else None
 
 
 def _begin(spec: TrainSpec, inputs: dict[str, object], command: str, lease: Lease) -> RunSummary | None:
+    if spec.extend and newest_checkpoint(run_url(spec)) is None:
+        end_of_run(spec, inputs)  # refused before the folder says that this is the run
     start_run(spec, inputs, command, os.environ.get(STARTED_BY, "a program that uses the library"))
     if done := outcome(spec):
         return done
     lease.take()
     # It may have been waited for, until the run was complete.
     return outcome(spec)
+
+
+def _settle(step: TrainStep, started: StartedStep, spec: TrainSpec, world: World) -> None:
+    try:
+        step.settle(started)
+    except DivergedError as error:
+        if world.is_main:
+            record_divergence(spec, started.number, str(error))
+        wait_to_leave(world)
+        raise
 
 
 def _source(spec: TrainSpec, clip: BuiltClip, data: RunData, world: World, at: Progress) -> BatchSource:
@@ -217,13 +241,14 @@ def learning_rate(base_lr: float, samples_seen: int, batch_size: int, warmup_ste
 def seconds_per_step(step: TrainStep, clip: BuiltClip, spec: TrainSpec, world: World) -> float:
     """Forward and backward of a small part on this device, scaled to its share of the batch.
 
-    No weight and no random generator is changed. Loading and, between processes, communication are not in it.
+    No weight and no random generator is changed. Loading is not in it.
     """
     share = max(1, spec.batch_size // world.size)
     count = min(share, _TIMED_SAMPLES, spec.device_batch_size or share)
-    side, context = clip.config["vision_cfg"]["image_size"], clip.config["text_cfg"]["context_length"]
+    side = clip.config["vision_cfg"]["image_size"]
     images = torch.zeros(count, 3, side, side, dtype=torch.uint8)
-    tokens = torch.zeros(count, context, dtype=torch.long)
+    # Text costs as much as it is long.
+    tokens = tokenizer_for(spec.model_arch)([_CAPTION] * count)
     with torch.random.fork_rng([world.device] if world.device.type == "cuda" else []):
         for _ in range(2):  # the first pays for allocation and kernel choice
             _synchronise(world)
