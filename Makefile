@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup check docs test test-slow test-gpu demo e2e images bench-client bench-eval bench-forecast bench-plan bench-read bench-report bench-score bench-score-on-gpu bench-select lock clean
+.PHONY: setup check docs test test-slow test-gpu demo e2e images bench-client bench-eval bench-forecast bench-plan bench-read bench-report bench-score bench-score-on-gpu bench-select bench-train lock clean
 
 setup: $(STAMP)
 
@@ -77,6 +77,9 @@ bench-score-on-gpu: setup
 
 bench-select: setup
 	$(BIN)/python -m benchmarks.select
+
+bench-train: setup
+	$(BIN)/python -m benchmarks.train
 
 # After a change of dependencies. The lock names no index.
 lock: setup
