@@ -31,11 +31,16 @@ PLACE = """
   const plot = document.querySelector('[data-figure="NAME"]');
   plot.scrollIntoView({block: 'center'});
   const marks = plot.querySelectorAll('.points path, path.point');
-  const mark = marks.length ? marks[Math.floor(marks.length / 2)] : null;
-  const box = (mark || plot.querySelector('.plot, .nsewdrag') || plot).getBoundingClientRect();
-  return [box.x + box.width / 2, box.y + box.height / 2];
+  if (marks.length) {
+    const box = marks[Math.floor(marks.length / 2)].getBoundingClientRect();
+    return [box.x + box.width / 2, box.y + box.height / 2];
+  }
+  const line = plot.querySelector('path.js-line');
+  const middle = line.getPointAtLength(line.getTotalLength() / 2).matrixTransform(line.getScreenCTM());
+  return [middle.x, middle.y];
 })()
 """
+"""Where the pointer is on something that is drawn."""
 
 
 @pytest.fixture(scope="module")
