@@ -53,7 +53,9 @@ def copied(one_run: TrainSpec, to: Path, lr: float, *, complete: bool = True) ->
 def evaluate(runs: Path, one_run: TrainSpec, *flags: str) -> tuple[Any, Exception | None]:
     """What the command prints, and what ends it."""
     sets = str(Path(one_run.output_dir).parent / "sets")
+    # The sets have 6 images where DataComp's have 10,000.
     words = ["eval", "--train-dir", str(runs / "runs"), "--data-dir", sets, "--num-workers=1", *flags]
+    words.append("--allow-partial-sets")
     result = CliRunner().invoke(cli, words)
     assert result.exception is None or isinstance(result.exception, Exception)
     return result.stdout, result.exception
@@ -118,7 +120,7 @@ def test_a_broken_task_costs_no_other_task_of_any_run(one_run: TrainSpec, tmp_pa
     assert checkpoint
     where = ("--pretrained", checkpoint, "--output-dir", str(tmp_path / "single"), "--tasks=mnist,cifar10", "--json")
     sets = str(Path(one_run.output_dir).parent / "sets")
-    result = CliRunner().invoke(cli, ["eval", "--data-dir", sets, *where])
+    result = CliRunner().invoke(cli, ["eval", "--data-dir", sets, *where, "--allow-partial-sets"])
     assert isinstance(result.exception, BadInputError)
     printed = json.loads(result.stdout)
     assert (printed["scores"], list(printed["failed"])) == (row["scores"], ["mnist"])
@@ -132,7 +134,8 @@ def test_every_average_says_of_how_many_tasks_it_is(one_run: TrainSpec, tmp_path
     assert "failed mnist" in table
     assert "cifar10: 6 images were evaluated, the task has 10000" in table
     sets = str(Path(one_run.output_dir).parent / "sets")
-    result = CliRunner().invoke(cli, ["eval", "--data-dir", sets, "--pretrained", good, "--output-dir", f"{good}/eval"])
+    words = ["--pretrained", good, "--output-dir", f"{good}/eval", "--allow-partial-sets"]
+    result = CliRunner().invoke(cli, ["eval", "--data-dir", sets, *words])
     assert isinstance(result.exception, BadInputError)
     lines = {line.split("  ")[1].strip(): line for line in result.stdout.splitlines() if line.startswith("  ")}
     assert "1 of 38" in lines["average"]

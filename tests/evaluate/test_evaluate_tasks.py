@@ -248,7 +248,9 @@ def test_another_task_definition_is_refused_or_overwritten(
     (field,) = change
     with pytest.raises(ConfigError, match=f"{field} of task imagenet1k was"):
         evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=changed)
-    evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=changed, overwrite=True)
+    evaluate_tasks(
+        model, data_dir=data_dir, output_dir=output_dir, tasks=changed, overwrite=True, allow_partial_sets=True
+    )
     assert _record(output_dir, "imagenet1k")["task"][field] == change[field]
 
 
@@ -331,10 +333,81 @@ def test_missing_data_is_listed_or_refused(tmp_path: Path, data_dir: str) -> Non
         evaluate_tasks(model, data_dir=data_dir, output_dir=output_dir, tasks=tasks[:1], missing_ok=True)
 
 
+def test_a_set_that_has_lost_samples_is_refused_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data_dir, output_dir = str(tmp_path / "data"), str(tmp_path / "out")
+    for name in ("a", "b"):
+        write_set(storage.join(data_dir, f"wds_{name}_test"), labelled(6))
+    tasks = [task_of("a", 7), task_of("b", 6)]
+    reason = "^a: its set holds 6 of 7 samples: download it again, or take it as it is with --allow-partial-sets; "
+    with pytest.raises(BadInputError, match=reason) as caught:
+        evaluate_tasks(tiny_loaded_clip(0), data_dir=data_dir, output_dir=output_dir, tasks=tasks)
+    summary = caught.value.finished
+    assert (list(summary.scores), list(summary.failed)) == (["b"], ["a"])
+    assert not (tmp_path / "out/eval_results/a.json").exists()
+    # A result that was allowed once counts only where it is allowed again; either costs no second evaluation.
+    evaluate_tasks(tiny_loaded_clip(0), data_dir=data_dir, output_dir=output_dir, tasks=tasks, allow_partial_sets=True)
+    done = _count_work(monkeypatch)
+    with pytest.raises(BadInputError, match=reason) as caught:
+        evaluate_tasks(tiny_loaded_clip(0), data_dir=data_dir, output_dir=output_dir, tasks=tasks)
+    assert (list(caught.value.finished.scores), done) == (["b"], [])
+    assert [line["key"] for line in _lines(output_dir)] == ["b"]
+    summary = evaluate_tasks(
+        tiny_loaded_clip(0), data_dir=data_dir, output_dir=output_dir, tasks=tasks, allow_partial_sets=True
+    )
+    assert (list(summary.scores), summary.failed, done) == (["a", "b"], {}, [])
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        ("a cut tar", r"0\.tar: truncated member at byte .*; download it again"),
+        ("no class names", r"classnames\.txt: not found; the evaluation set is not complete: download it again"),
+        ("a class too few", r"classnames\.txt has 5 classes, the task has 6"),
+        ("a lost tar", r"1\.tar: not found; .*nshards\.txt announces 2 tars and 1 of them are absent"),
+        ("a tar fewer", r"its set holds 3 of 6 samples: download it again"),
+        ("no picture", r"1 of 6 images do not decode"),
+    ],
+)
+def test_a_broken_set_is_named_the_others_go_on_and_the_exit_code_says_so(
+    harm: str, reason: str, tmp_path: Path
+) -> None:
+    samples = labelled(6, classes=5)
+    names = CLASSES[: 5 if harm == "a class too few" else 6]
+    if harm == "no picture":
+        samples[5] = {"png": samples[5]["webp"][:50], "cls": b"1"}
+    folder = tmp_path / "data/wds_a_test"
+    write_set(str(folder), samples, classnames=names)
+    write_set(str(tmp_path / "data/wds_b_test"), labelled(6))
+    if harm == "a cut tar":
+        (folder / "test/0.tar").write_bytes((folder / "test/0.tar").read_bytes()[:3000])
+    elif harm == "no class names":
+        (folder / "classnames.txt").unlink()
+    elif harm == "a lost tar":
+        (folder / "test/1.tar").unlink()
+    elif harm == "a tar fewer":
+        (folder / "test/nshards.txt").write_text("1\n")
+    tasks = [dataclasses.replace(task_of("a", 6), num_classes=6), task_of("b", 6)]
+    with pytest.raises(BadInputError, match=f"^a: .*{reason}") as caught:
+        evaluate_tasks(
+            tiny_loaded_clip(0), data_dir=str(tmp_path / "data"), output_dir=str(tmp_path / "out"), tasks=tasks
+        )
+    assert caught.value.exit_code == 65
+    assert caught.value.finished.scores["b"] is not None
+    assert list(caught.value.finished.failed) == ([] if harm == "no picture" else ["a"])
+
+
 def test_a_size_that_is_not_the_tasks_is_a_warning(tmp_path: Path) -> None:
     data_dir, output_dir = str(tmp_path / "data"), str(tmp_path / "out")
     write_set(storage.join(data_dir, "wds_a_test"), labelled(6))
-    summary = evaluate_tasks(tiny_loaded_clip(0), data_dir=data_dir, output_dir=output_dir, tasks=[task_of("a", 7)])
+    summary = evaluate_tasks(
+        tiny_loaded_clip(0),
+        data_dir=data_dir,
+        output_dir=output_dir,
+        tasks=[task_of("a", 7)],
+        allow_partial_sets=True,
+    )
     record = _record(output_dir, "a")
     assert (record["size_expected"], record["size_found"], record["bad_images"]) == (7, 6, 0)
     assert record["warning"] == summary.warnings["a"] == "6 images were evaluated, the task has 7"

@@ -36,6 +36,7 @@ _flag = partial(spec_option, EvalSpec)
     _flag("batch_size"),
     _flag("num_workers", help="Decoding threads."),
     _flag("precision", help="What the towers compute in; fp32 is DataComp's."),
+    _flag("allow_partial_sets", is_flag=True, help="Evaluate sets with fewer samples than their tasks."),
     _flag("paper_compatible", is_flag=True, help='FMoW as in published tables: 4 images of "Other" are a region.'),
 )
 @index_options

@@ -79,7 +79,13 @@ def compare_results(
 
     Example:
         >>> for name in ("once", "again"):
-        ...     spec = EvalSpec(data_dir="evalsets", model="local-dir:model", output_dir=name, tasks=("cifar10",))
+        ...     spec = EvalSpec(
+        ...         data_dir="evalsets",
+        ...         model="local-dir:model",
+        ...         output_dir=name,
+        ...         tasks=("cifar10",),
+        ...         allow_partial_sets=True,
+        ...     )
         ...     rows = evaluate_clip(spec)
         >>> found = compare_results(["once", "again"], published="small")
         >>> average = found.averages[0]

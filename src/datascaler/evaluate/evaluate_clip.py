@@ -51,7 +51,13 @@ def evaluate_clip(spec: EvalSpec, say: _Say = lambda _: None) -> list[dict[str, 
     evaluation sets, and PartlyFailedError for runs, that could not be evaluated, with the rows as its `finished`.
 
     Example:
-        >>> spec = EvalSpec(data_dir="evalsets", model="local-dir:model", output_dir="results", tasks=("cifar10",))
+        >>> spec = EvalSpec(
+        ...     data_dir="evalsets",
+        ...     model="local-dir:model",
+        ...     output_dir="results",
+        ...     tasks=("cifar10",),
+        ...     allow_partial_sets=True,
+        ... )
         >>> (row,) = evaluate_clip(spec)
         >>> row["tasks"], list(row["scores"]), 0 <= row["average"] <= 1
         (1, ['cifar10'], True)
@@ -66,6 +72,7 @@ def evaluate_clip(spec: EvalSpec, say: _Say = lambda _: None) -> list[dict[str, 
         "precision": spec.precision,
         "paper_compatible": spec.paper_compatible,
         "missing_ok": not spec.tasks,
+        "allow_partial_sets": spec.allow_partial_sets,
         "batch_size": spec.batch_size,
         "num_workers": spec.num_workers,
         "index": spec.index,

@@ -29,7 +29,7 @@ from datascaler.evaluate.results import (
 )
 from datascaler.evaluate.retrieve import retrieve
 from datascaler.evaluate.summary import EvalSummary, summarise
-from datascaler.evaluate.tasks import Task, folder_names, folder_of
+from datascaler.evaluate.tasks import Task, folder_names, folder_of, require_whole
 from datascaler.models.loaded import LoadedClip
 from datascaler.progress import progress
 
@@ -41,6 +41,8 @@ _KINDS = {"misc/winogavil": ASSOCIATION, "fairness/fairface": FACES, "fairness/u
 class _Job:
     task: Task
     evalset: EvalSet
+    may_be_partial: bool
+    """Whether a set of fewer samples than the task's is evaluated."""
 
 
 def evaluate_tasks(
@@ -55,6 +57,7 @@ def evaluate_tasks(
     count: int = 1,
     overwrite: bool = False,
     missing_ok: bool = False,
+    allow_partial_sets: bool = False,
     paper_compatible: bool = False,
     listed: Sequence[Task] = (),
     say: Callable[[str], None] = lambda _: None,
@@ -64,6 +67,7 @@ def evaluate_tasks(
     Args:
         overwrite: replace results of another model, task definition or data instead of refusing them.
         missing_ok: list tasks whose data is absent instead of refusing to start.
+        allow_partial_sets: evaluate sets that hold fewer samples than their task, with a warning, instead of refusing.
         paper_compatible: FMoW's main metric is DataComp's.
         listed: the list that the tasks were selected from, of which averages are a part; none is the tasks themselves.
 
@@ -86,7 +90,7 @@ def evaluate_tasks(
             continue
         forget_failure(output_dir, task)
         with failures.noted(task):
-            job = _open(task, folder)
+            job = _open(task, folder, may_be_partial=allow_partial_sets)
             if not _is_done(job, done, overwrite=overwrite):
                 jobs.append(job)
     with progress(sum(job.task.size for job in jobs), "eval", unit="image") as bar:
@@ -184,7 +188,7 @@ def _require_data(data_dir: str, tasks: Sequence[Task], missing: Sequence[Task],
     raise ConfigError(f"no data below {data_dir} for {names}; a folder like {expected} is expected")
 
 
-def _open(task: Task, folder: str) -> _Job:
+def _open(task: Task, folder: str, *, may_be_partial: bool) -> _Job:
     kind = _KINDS.get(task.key, CLASSIFICATION)
     needed = len(FACE_FIELDS if kind == FACES else GROUP_FIELDS.get(task.key, ()))
     evalset = open_evalset(folder, kind, needed)
@@ -195,7 +199,7 @@ def _open(task: Task, folder: str) -> _Job:
             f"{folder}/classnames.txt has {classes} classes{f', {blank} of them blank' if blank else ''}, the task has "
             f"{task.num_classes}: each score would be of another question"
         )
-    return _Job(task, evalset)
+    return _Job(task, evalset, may_be_partial)
 
 
 def _is_done(job: _Job, done: Results, *, overwrite: bool) -> bool:
@@ -206,7 +210,10 @@ def _is_done(job: _Job, done: Results, *, overwrite: bool) -> bool:
         if overwrite:
             return False
         raise
-    return done.is_done(job.task)
+    is_done = done.is_done(job.task)
+    if is_done and not job.may_be_partial:
+        require_whole(job.task, done.samples(job.task))
+    return is_done
 
 
 def _evaluate_task(
@@ -221,6 +228,8 @@ def _evaluate_task(
     outcome = measures[job.evalset.kind](
         model, job.evalset, batch_size=batch_size, num_workers=num_workers, advance=advance
     )
+    if not job.may_be_partial:
+        require_whole(job.task, outcome.images + outcome.bad_images)
     wanted = job.task.main_metric
     if wanted and outcome.images and wanted not in outcome.metrics:
         raise ConfigError(f"its main metric {wanted} is none that is computed: {', '.join(outcome.metrics)}")

@@ -60,6 +60,11 @@ class Results:
         record = self.records.get(task.key)
         return record is not None and "note" not in record and _difference(record["task"], task_fields(task)) is None
 
+    def samples(self, task: Task) -> int:
+        """How many samples the set had that the task's result is of, those without a readable image too."""
+        record = self.records[task.key]
+        return int(record.get("size_found", task.size)) + int(record.get("bad_images", 0))
+
     def require_same(self, task: Task, evalset: EvalSet | None) -> None:
         """Refuse a result of another task definition, or of other data, under this task's name."""
         record = self.records.get(task.key)

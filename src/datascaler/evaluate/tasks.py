@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from datascaler import storage
-from datascaler.errors import ConfigError, NotFoundError
+from datascaler.errors import BadInputError, ConfigError, NotFoundError
 from datascaler.safe_text import shown
 from datascaler.tools.plain_yaml import load_yaml
 
@@ -40,7 +40,7 @@ class Task:
     key: str
     name: str
     size: int
-    """Images in the test split; a set of another size is evaluated, with a warning."""
+    """Samples in the test split. A set that holds fewer is refused, one that holds more is evaluated with a warning."""
     main_metric: str | None = _DEFAULT_METRIC
     """The metric that enters the average; None for a task that is reported only."""
     num_classes: int | None = None
@@ -59,6 +59,15 @@ class Task:
 def task_fields(task: Task) -> dict[str, Any]:
     """What a result depends on, as it is recorded beside it."""
     return {each.name: getattr(task, each.name) for each in fields(Task) if each.name != "other"}
+
+
+def require_whole(task: Task, samples: int) -> None:
+    """Refuse the score of a set that has lost samples: its number is not that of the task."""
+    if samples < task.size:
+        raise BadInputError(
+            f"its set holds {samples:,} of {task.size:,} samples: download it again, or take it as it is with "
+            "--allow-partial-sets; a set that is smaller on purpose is a task of its own (--task-dir)"
+        )
 
 
 def main_metric_of(name: str | None, metrics: Mapping[str, Any], *, paper_compatible: bool) -> str | None:

@@ -51,6 +51,8 @@ class EvalSpec:
     """What the towers compute in; fp32 is DataComp's."""
     paper_compatible: bool = False
     """FMoW's worst region as DataComp computes it: its 4 images of the region "Other" are a region too."""
+    allow_partial_sets: bool = False
+    """Evaluate sets that hold fewer samples than their task's list says."""
     index: int = 0
     count: int = 1
     """This worker does the tasks index, index + count, ..."""
