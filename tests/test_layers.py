@@ -35,6 +35,7 @@ INSIDE = {
     "data.select": ["", "sampler"],
     "score": ["pipeline", "tmars", "", "captions", "embeddings", "score_pool"],
     "train": ["loading", ""],
+    "evaluate": ["hub", ""],
     "cluster": ["kube", "watch", "submit", "act"],
     "cli": ["", "cluster pool score subset", "submit", "main"],
 }

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from datascaler.cli.compare import compare
+from datascaler.cli.download import download
 from datascaler.cli.options import given, index_options, json_option, spec_option, spec_options, usage_errors_of
 from datascaler.cli.output import begin_work, note, print_result, print_table, show_finished, suggest
 from datascaler.cli.verb_group import VerbGroup
@@ -145,4 +146,5 @@ def _with_interval(scored: Mapping[str, Any], name: str) -> str:
     return f"{score:.4f}" + (f" ({interval[0]:.4f} to {interval[1]:.4f})" if interval else "")
 
 
+evaluate.add_command(download)
 evaluate.add_command(compare)

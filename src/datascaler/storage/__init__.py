@@ -31,9 +31,9 @@ from datascaler.storage.read import (
     read_text,
 )
 from datascaler.storage.records import checked, publish_record, read_record, signed
-from datascaler.storage.retry import assume_answers
+from datascaler.storage.retry import assume_answers, retried, retry_seconds
 from datascaler.storage.temporary import named_full_disk, scratch_folder, temporary_folder
-from datascaler.storage.urls import basename, is_local, join, parent, relative_to
+from datascaler.storage.urls import basename, is_local, join, local_path, parent, relative_to
 
 __all__ = [
     "ClientName",
@@ -52,6 +52,7 @@ __all__ = [
     "list_files",
     "list_folders",
     "local_copy",
+    "local_path",
     "named_full_disk",
     "open_read",
     "opened_local",
@@ -72,6 +73,8 @@ __all__ = [
     "remove",
     "remove_unfinished",
     "require_bucket",
+    "retried",
+    "retry_seconds",
     "scratch_folder",
     "signed",
     "stat",
