@@ -1,5 +1,7 @@
 """Evaluation sets as they lie on disk and on S3, and what is wrong with bad ones."""
 
+import io
+import tarfile
 from hashlib import sha256
 from pathlib import Path
 
@@ -7,7 +9,8 @@ import pytest
 
 from datascaler import storage
 from datascaler.errors import BadInputError, ConfigError
-from datascaler.evaluate.evalset import open_evalset
+from datascaler.evaluate.evalset import EvalSet, open_evalset
+from tests.data.tars import read_with_webdataset
 from tests.evaluate.sets import CLASSES, TEMPLATES, captioned, labelled, picture, write_set
 
 
@@ -132,3 +135,83 @@ def test_a_cut_tar_is_bad_input(tmp_path: Path) -> None:
     storage.publish_bytes(url, storage.read_bytes(url)[:3000])
     with pytest.raises(BadInputError, match=r"test/0\.tar: truncated member at byte .*download it again"):
         list(open_evalset(str(tmp_path)).samples())
+
+
+def tar_of_members(members: list[tuple[str, bytes]], mode: str = "w") -> bytes:
+    """A tar of members with these very names, in this order; a name that is not ASCII is Latin-1."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode, format=tarfile.GNU_FORMAT, encoding="latin-1") as tar:  # type: ignore[call-overload]
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def with_tar(folder: Path, content: bytes, dataset_type: str | None = None) -> EvalSet:
+    write_set(str(folder), labelled(1), shards=1, dataset_type=dataset_type)
+    (folder / "test/0.tar").write_bytes(content)
+    return open_evalset(str(folder))
+
+
+def test_members_are_read_as_webdataset_and_clip_benchmark_read_them(tmp_path: Path) -> None:
+    """Files of macOS, a README, notes, folders; suffixes of either case; and which of several images counts."""
+    members = [
+        ("README", b"x"),
+        ("test/LICENSE", b"x"),
+        ("__notes__/0.png", b"x"),
+        ("__index__", b"x"),
+        ("._a.png", b"\0\5\x16\7"),
+        ("a.jpg", b"jpg"),
+        ("a.WEBP", b"webp"),
+        ("a.png", b"png"),
+        ("a.cls", b"1"),
+        ("d/b.JPEG", b"jpeg"),
+        ("d/b.Cls", b" 2\n"),
+        ("caf\xe9.jpg", b"jpg"),
+        ("caf\xe9.seg.png", b"no picture of the sample"),
+        ("caf\xe9.cls", b"03"),
+    ]
+    found = with_tar(tmp_path, tar_of_members(members)).samples()
+    oracle = read_with_webdataset(tmp_path / "test/0.tar")
+    for sample, theirs in zip(found, oracle, strict=True):
+        assert sample.image == next(theirs[suffix] for suffix in ("webp", "png", "jpg", "jpeg") if suffix in theirs)
+        assert sample.label == int(theirs["cls"])
+        assert sample.key == theirs["__key__"].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        sample.key.encode()
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
+def test_compressed_tars_are_read_and_named_by_their_bytes(mode: str, tmp_path: Path) -> None:
+    members = [(f"{number}.{suffix}", content) for number in range(3) for suffix, content in labelled(1)[0].items()]
+    packed = tar_of_members(members, mode)
+    evalset = with_tar(tmp_path, packed)
+    assert [sample.key for sample in evalset.samples()] == ["0", "1", "2"]
+    assert list(evalset.hashes.values()) == [sha256(packed).hexdigest()]
+    with pytest.raises(BadInputError, match=r"0\.tar: .*download it again"):
+        list(with_tar(tmp_path, packed[:-40]).samples())
+
+
+@pytest.mark.parametrize(
+    ("members", "dataset_type", "message"),
+    [
+        ([], None, "holds no sample; download it again"),
+        ([("README", b"x")], None, "holds no sample; download it again"),
+        ([("a.png", b""), ("a.cls", b"1"), ("a.png", b""), ("a.cls", b"1")], None, "sample a comes twice: pack the"),
+        (
+            [("a.png", b""), ("a.txt", b"x"), ("b.png", b""), ("b.txt", b"y"), ("a.png", b""), ("a.txt", b"z")],
+            "retrieval",
+            "sample a comes twice: give an image once, with a caption a line",
+        ),
+    ],
+)
+def test_a_tar_without_samples_or_with_one_twice_is_refused(
+    members: list[tuple[str, bytes]], dataset_type: str | None, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInputError, match=rf"test/0\.tar: {message}"):
+        list(with_tar(tmp_path, tar_of_members(members), dataset_type).samples())
+
+
+def test_a_tar_of_no_bytes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match=r"test/0\.tar: holds no sample; download it again"):
+        list(with_tar(tmp_path, b"").samples())

@@ -6,24 +6,35 @@ test/nshards.txt, test/0.tar ... test/<n-1>.tar          KEY.<image suffix> + KE
 
 Tasks with groups have KEY.npy too, a vector of integers, and faces have it in place of KEY.cls. A set of the type
 "association" has puzzles: KEY.0.<image suffix>, KEY.1.<image suffix>, ... + KEY.json.
+
+Members are read as DataComp's evaluation reads them, by webdataset and CLIP_benchmark: a key ends at the first dot
+after the last slash, suffixes are lower-cased, of several images of a sample the first of webp, png, jpg and jpeg
+counts, and what is of no sample by its name is passed over. Tars may be compressed. What they refuse is refused here,
+by its name.
 """
 
+import bz2
+import gzip
 import io
 import json
+import lzma
 import re
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import numpy as np
 
 from datascaler import storage
 from datascaler.data.pool.samples import IMAGE_SUFFIXES, Group, group_members
-from datascaler.data.pool.tar import Member, walk_tar
+from datascaler.data.pool.tar import Member, raw_of, walk_tar
 from datascaler.data.pool.text_file import decode_text, split_lines
 from datascaler.errors import BadInputError, ConfigError, NotFoundError, first_line
 from datascaler.evaluate.data_identity import NO_DATA, DataIdentity, HashedFile, identify_set
+from datascaler.evaluate.hub.homes import TABLE_SETS
+from datascaler.evaluate.hub.stored_set import StoredSet, open_stored
 from datascaler.safe_text import shown
 
 CLASSIFICATION = "classification"
@@ -36,6 +47,16 @@ PLACEHOLDER = "{c}"
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _SHARD = re.compile(r"(?:0|[1-9][0-9]{0,8})\.tar")
 _KIND, _CLASSNAMES, _TEMPLATES = "dataset_type.txt", "classnames.txt", "zeroshot_classification_templates.txt"
+_SUFFIXES = tuple(dict.fromkeys(("webp", "png", "jpg", "jpeg", *IMAGE_SUFFIXES)))
+"""Of images, in the order in which one counts; DataComp's evaluation knows the first four."""
+_META = re.compile(r"__[^/]*__($|/)")
+"""Members that webdataset's own tools keep notes in."""
+_COMPRESSED: dict[bytes, Callable[..., Any]] = {
+    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\0": lzma.LZMAFile,
+}
+"""How a compressed tar begins, and what unpacks it."""
 _LARGEST_VECTOR_BYTES = 1 << 16
 _LARGEST_NUMBER = (1 << 31) - 1
 
@@ -75,6 +96,8 @@ class EvalSet:
     """How many numbers of each sample's .npy are needed."""
     hashes: dict[str, str] = field(default_factory=dict, compare=False)
     """URL -> sha256 of the tars that `samples` has read to their end."""
+    stored: StoredSet | None = None
+    """What it is in place of tars: a table beside its images."""
 
     def identity(self, known: DataIdentity = NO_DATA) -> DataIdentity:
         """All that a result depends on. Tars that were not read yet are, unless they look as in `known`."""
@@ -82,10 +105,13 @@ class EvalSet:
         return identify_set(texts, self.shards, self.hashes, known)
 
     def samples(self) -> Iterator[EvalSample]:
+        if self.stored:
+            yield from (EvalSample(row.key, row.images[0], captions=row.captions) for row in self.stored.rows())
+            return
         for shard in self.shards:
-            for group in _groups(shard.url, self.hashes):
-                key, members = group.key, group.members
-                image = next((members[suffix].data for suffix in IMAGE_SUFFIXES if suffix in members), b"")
+            for group in self._groups(shard.url):
+                key, members = _printable(group.key), group.members
+                image = _image(members)
                 if self.kind == RETRIEVAL:
                     yield EvalSample(key, image, captions=_captions(shard.url, key, members))
                     continue
@@ -94,13 +120,42 @@ class EvalSet:
                 yield EvalSample(key, image, label=label, metadata=metadata)
 
     def puzzles(self) -> Iterator[Puzzle]:
+        if self.stored:
+            yield from (Puzzle(row.key, row.cue, row.images, row.goes) for row in self.stored.rows())
+            return
         for shard in self.shards:
-            for group in _groups(shard.url, self.hashes):
-                yield _puzzle(shard.url, group.key, group.members)
+            for group in self._groups(shard.url):
+                yield _puzzle(shard.url, _printable(group.key), group.members)
+
+    def _groups(self, url: str) -> Iterator[Group]:
+        """The samples of a tar, whose hash is known once it was read to its end.
+
+        Raises BadInputError for a tar that holds none, or one of them twice.
+        """
+        previous: str | None = None
+        seen: set[str] = set()
+        for group in _groups(url, self.hashes):
+            # A second group of its key begins where a suffix comes again, which webdataset refuses. And an image that
+            # comes once for each of its captions would be several images that compete.
+            if group.key == previous or group.key in seen:
+                remedy = "give an image once, with a caption a line" if self.kind == RETRIEVAL else "pack the tar anew"
+                raise BadInputError(f"{url}: sample {_printable(group.key)} comes twice: {remedy}")
+            previous = group.key
+            if self.kind == RETRIEVAL:
+                seen.add(group.key)
+            yield group
+        if previous is None:
+            raise BadInputError(f"{url}: holds no sample; download it again")
 
 
-def open_evalset(folder: str, kind: str = CLASSIFICATION, metadata_fields: int = 0) -> EvalSet:
-    """kind: of a set that has no dataset_type.txt. metadata_fields: how many numbers of each .npy are needed."""
+def open_evalset(folder: str, kind: str = CLASSIFICATION, metadata_fields: int = 0, *, key: str = "") -> EvalSet:
+    """kind: of a set that has no dataset_type.txt. metadata_fields: how many numbers of each .npy are needed. key: of
+    the task, whose set may be stored in another form.
+    """
+    tables = TABLE_SETS.get(key)
+    if tables and not storage.exists(storage.join(folder, "test")):
+        stored = open_stored(folder, tables)
+        return EvalSet(folder, stored.kind, (), (), stored.files, stored=stored)
     kind = _kind(folder, kind)
     classnames: list[str] = []
     templates: list[str] = []
@@ -146,12 +201,33 @@ def _shards(folder: str) -> list[storage.FileInfo]:
 def _groups(url: str, hashes: dict[str, str]) -> Iterator[Group]:
     """The samples of a tar, whose hash is in `hashes` once it was read to its end."""
     with storage.open_read(url) as file:
+        start = file.read(8)
+        file.seek(0)
         hashed = HashedFile(file)
-        for group in group_members(walk_tar(cast("IO[bytes]", hashed))):
-            if group.damage is not None:
-                raise BadInputError(f"{url}: {group.damage}; download it again") from group.damage
-            yield group
+        unpack = next((unpack for mark, unpack in _COMPRESSED.items() if start.startswith(mark)), None)
+        try:
+            for group in group_members(_members(unpack(hashed) if unpack else cast("IO[bytes]", hashed))):
+                if group.damage is not None:
+                    raise BadInputError(f"{url}: {group.damage}; download it again") from group.damage
+                yield group
+        except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+            if unpack is None:
+                raise
+            raise BadInputError(f"{url}: it can't be unpacked ({first_line(error)}); download it again") from error
         hashes[url] = hashed.hash_to_end()
+
+
+def _members(file: IO[bytes]) -> Iterator[Member]:
+    return (member for member in walk_tar(file) if not _META.match(member.name))
+
+
+def _image(members: dict[str, Member]) -> bytes:
+    return next((members[suffix].data for suffix in _SUFFIXES if suffix in members), b"")
+
+
+def _printable(key: str) -> str:
+    """The key as text that can be stored, whatever bytes its name has in the tar."""
+    return raw_of(key).decode("utf-8", "backslashreplace")
 
 
 def _label(url: str, key: str, members: dict[str, Member], classes: int) -> int:
@@ -197,7 +273,7 @@ def _puzzle(url: str, key: str, members: dict[str, Member]) -> Puzzle:
     goes = tuple(name in associations for name in candidates)
     if not any(goes) or not set(associations) <= set(candidates):
         raise ConfigError(f"{url}: sample {key}: its associations {associations} must be some of its candidates")
-    suffixes = [[f"{number}.{suffix}" for suffix in IMAGE_SUFFIXES] for number in range(len(candidates))]
+    suffixes = [[f"{number}.{suffix}" for suffix in _SUFFIXES] for number in range(len(candidates))]
     images = (next((members[name].data for name in names if name in members), b"") for names in suffixes)
     return Puzzle(key, cue.strip(), tuple(images), goes)
 

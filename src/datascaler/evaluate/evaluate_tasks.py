@@ -191,7 +191,7 @@ def _require_data(data_dir: str, tasks: Sequence[Task], missing: Sequence[Task],
 def _open(task: Task, folder: str, *, may_be_partial: bool) -> _Job:
     kind = _KINDS.get(task.key, CLASSIFICATION)
     needed = len(FACE_FIELDS if kind == FACES else GROUP_FIELDS.get(task.key, ()))
-    evalset = open_evalset(folder, kind, needed)
+    evalset = open_evalset(folder, kind, needed, key=task.key)
     classes = len(evalset.classnames)
     if classes and task.num_classes and classes != task.num_classes:
         blank = evalset.classnames.count("")

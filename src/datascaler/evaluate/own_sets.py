@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from datascaler import storage
+from datascaler.evaluate.hub.stored_set import STORED_FOLDERS
 from datascaler.evaluate.tasks import TASKLIST, Task, folder_names, load_tasks
 
 
@@ -17,7 +18,7 @@ def tasks_of(task_dir: str | None, data_dir: str) -> tuple[list[Task], str]:
     if storage.exists(storage.join(data_dir, TASKLIST)) and storage.exists(storage.join(data_dir, "test/nshards.txt")):
         return _own_tasks(data_dir), storage.parent(data_dir)
     listed = load_tasks()
-    known = {name.partition("/")[0] for task in listed for name in folder_names(task)}
+    known = {name.partition("/")[0] for task in listed for name in folder_names(task)} | STORED_FOLDERS
     folders = {storage.basename(folder): folder for folder in storage.list_folders(data_dir)}
     own = [
         task

@@ -10,6 +10,7 @@ from typing import Any
 
 from datascaler import storage
 from datascaler.errors import BadInputError, ConfigError, NotFoundError
+from datascaler.evaluate.hub.stored_set import stored_folder
 from datascaler.safe_text import shown
 from datascaler.tools.plain_yaml import load_yaml
 
@@ -121,7 +122,8 @@ def folder_names(task: Task) -> list[str]:
 def folder_of(data_dir: str, task: Task) -> str | None:
     """Where the task's evaluation set lies below `data_dir`; None if it is not there."""
     candidates = (storage.join(data_dir, name) for name in folder_names(task))
-    return next((folder for folder in candidates if storage.exists(folder)), None)
+    found = next((folder for folder in candidates if storage.exists(folder)), None)
+    return found or stored_folder(data_dir, task.key)
 
 
 @cache
