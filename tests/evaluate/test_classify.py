@@ -14,7 +14,13 @@ from sklearn.metrics import balanced_accuracy_score, top_k_accuracy_score
 from datascaler import storage
 from datascaler.errors import DatascalerError
 from datascaler.evaluate import embed
-from datascaler.evaluate.classify import classification_metrics, classifier_weights, classify, predict
+from datascaler.evaluate.classify import (
+    classification_metrics,
+    classifier_weights,
+    classify,
+    namesakes,
+    predict,
+)
 from datascaler.evaluate.evalset import open_evalset
 from datascaler.models.loaded import LoadedClip
 from tests.evaluate.sets import CLASSES, TEMPLATES, labelled, tar_of, write_set
@@ -172,3 +178,25 @@ def test_a_model_that_diverged_is_an_error() -> None:
     bad = SimpleNamespace(tokenize=good.tokenize, embed_texts=lambda tokens: torch.full((len(tokens), 4), torch.nan))
     with pytest.raises(DatascalerError, match="text embeddings are not finite"):
         classifier_weights(cast(LoadedClip, bad), CLASSES, TEMPLATES)
+
+
+def test_of_classes_of_one_name_the_lowest_is_predicted_whatever_the_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same text in other case and with other blanks too; prompts of many lengths, so that batches differ."""
+    monkeypatch.setattr(embed, "TEXT_BATCH", 7)
+    model = tiny_loaded_clip(0)
+    names = [f"thing number {number} {'of many ' * (number % 4)}" for number in range(60)]
+    pictures = [Image.open(io.BytesIO(next(iter(sample.values())))).convert("RGB") for sample in labelled(20)]
+    features = model.embed_images(torch.stack([model.preprocess(picture) for picture in pictures]))
+    top = int((features @ classifier_weights(model, names, TEMPLATES)).argmax(dim=1).mode().values)
+    for number, twin in ((7, names[top]), (31, names[top].upper()), (55, f" {names[top]}".replace(" ", "  "))):
+        names[number] = twin
+    twins = sorted({7, 31, 55, top})
+    same = namesakes(model, names, TEMPLATES)
+    assert [number for number in range(60) if same[number] == twins[0]] == twins
+    assert [number for number in range(60) if same[number] != number] == twins[1:]
+    weights = classifier_weights(model, names, TEMPLATES, same)
+    assert all(torch.equal(weights[:, number], weights[:, twins[0]]) for number in twins)
+    predictions, ranks = predict(features, weights, [55] * 20, same)
+    assert set(twins).intersection(predictions) == {twins[0]}
+    place = twins.index(55) + 1
+    assert {rank for said, rank in zip(predictions, ranks, strict=True) if said == twins[0]} == {place}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from datascaler.evaluate import embed
 from datascaler.evaluate import retrieve as module
 from datascaler.evaluate.embed import embed_samples
 from datascaler.evaluate.evalset import open_evalset
@@ -100,3 +101,19 @@ def test_a_set_without_a_single_good_image_has_no_metrics(tmp_path: Path) -> Non
     outcome = retrieve(tiny_loaded_clip(0), open_evalset(str(tmp_path)), batch_size=3, num_workers=1)
     assert set(outcome.metrics.values()) == {None}
     assert (outcome.images, outcome.bad_images, outcome.samples.num_rows) == (0, 1, 1)
+
+
+def test_equal_captions_and_equal_images_have_equal_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caption that two equal images share finds the first of them before the second, in whatever batches they are."""
+    monkeypatch.setattr(embed, "TEXT_BATCH", 5)
+    samples = captioned(23, captions=2)
+    for number in range(0, 22, 2):
+        samples[number + 1] = {"png": samples[number]["png"], "txt": samples[number]["txt"] + b" "}
+    write_set(str(tmp_path), samples, dataset_type="retrieval")
+    outcome = retrieve(tiny_loaded_clip(0), open_evalset(str(tmp_path)), batch_size=4, num_workers=1)
+    ranks_of_captions = outcome.samples["caption_ranks"].to_pylist()
+    for number in range(0, 22, 2):
+        assert [rank + 1 for rank in ranks_of_captions[number]] == ranks_of_captions[number + 1]
+    # For the images it is the captions that come twice, and either image's are its own.
+    best = outcome.samples["rank"].to_pylist()
+    assert all(best[number + 1] > best[number] for number in range(0, 22, 2))

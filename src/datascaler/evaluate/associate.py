@@ -12,7 +12,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from datascaler.evaluate.embed import embed_prompts, embed_samples
+from datascaler.evaluate.embed import embed_prompts, embed_samples, first_places
 from datascaler.evaluate.evalset import EvalSample, EvalSet, Puzzle
 from datascaler.evaluate.jaccard import jaccard, jaccard_metrics
 from datascaler.evaluate.results import Outcome
@@ -41,7 +41,7 @@ def associate(
         else iter(())
     )
     chosen = [
-        None if images is None else choose(images @ next(cues), sum(puzzle.goes))
+        None if images is None else choose(_scores(puzzle, images, next(cues)), sum(puzzle.goes))
         for puzzle, images in zip(puzzles, features, strict=True)
     ]
     found = [
@@ -75,6 +75,12 @@ def cue_prompt(cue: str) -> str:
 def choose(scores: Tensor, number: int) -> list[int]:
     """The candidates of the highest scores; of equal ones the later."""
     return sorted(np.argsort(scores.cpu().numpy(), kind="stable")[-number:].tolist())
+
+
+def _scores(puzzle: Puzzle, images: Tensor, cue: Tensor) -> Tensor:
+    """The similarity of each candidate; one image that is there twice has the same."""
+    same = first_places(puzzle.images)
+    return (images @ cue)[same]
 
 
 def _embedded(

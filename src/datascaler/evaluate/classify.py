@@ -1,5 +1,6 @@
 """Zero-shot classification by CLIP's rule: the class whose averaged prompt is nearest to the image."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
@@ -9,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datascaler.evaluate.embed import embed_prompts, embed_samples
+from datascaler.evaluate.embed import embed_prompts, embed_samples, first_places
 from datascaler.evaluate.evalset import PLACEHOLDER, EvalSet
 from datascaler.evaluate.group_metrics import GROUP_FIELDS, GROUP_OF, group_metrics
 from datascaler.evaluate.results import Outcome
@@ -33,7 +34,8 @@ def classify(
 
     key: of the task, where its samples have metadata and it has metrics of its own.
     """
-    weights = classifier_weights(model, evalset.classnames, evalset.templates)
+    same = namesakes(model, evalset.classnames, evalset.templates)
+    weights = classifier_weights(model, evalset.classnames, evalset.templates, same)
     keys: list[str] = []
     labels: list[int] = []
     predictions: list[int | None] = []
@@ -43,12 +45,12 @@ def classify(
     for batch in embed_samples(model, evalset.samples(), batch_size=batch_size, num_workers=num_workers):
         batch_labels = [sample.label for sample in batch.samples]
         good = [label for label, decoded in zip(batch_labels, batch.decoded, strict=True) if decoded]
-        batch_predictions, batch_ranks = predict(batch.features, weights, good)
+        batch_predictions, batch_ranks = predict(batch.features, weights, good, same)
         keys += [sample.key for sample in batch.samples]
         labels += batch_labels
         predictions += _spread(batch_predictions, batch.decoded)
         ranks += _spread(batch_ranks, batch.decoded)
-        for known, of_batch in zip(confidences, confidence(batch.features, weights, good), strict=True):
+        for known, of_batch in zip(confidences, confidence(batch.features, weights, good, same), strict=True):
             known += _spread(of_batch, batch.decoded)
         metadata += [sample.metadata for sample in batch.samples]
         advance(len(batch.samples))
@@ -79,24 +81,49 @@ def _groups(key: str, fields: Mapping[str, NDArray[np.int64]]) -> dict[str, pa.A
     return {"group": pa.array(fields[GROUP_OF[key]], pa.int32())} if key in GROUP_OF else {}
 
 
+def namesakes(model: LoadedClip, classnames: Sequence[str], templates: Sequence[str]) -> list[int]:
+    """For each class the lowest one whose prompts are the same to the model: mostly itself.
+
+    ImageNet has two such pairs. Their logits are equal but for rounding, which depends on what else is in a batch.
+    """
+    loosely = [" ".join(name.lower().split()) for name in classnames]
+    counts = Counter(loosely)
+    said = []
+    for name, loose in zip(classnames, loosely, strict=True):
+        is_alone = counts[loose] == 1
+        prompts = () if is_alone else [template.replace(PLACEHOLDER, name) for template in templates]
+        said.append(name if is_alone else model.tokenize(prompts).numpy().tobytes())
+    return first_places(said)
+
+
 @torch.inference_mode()
-def classifier_weights(model: LoadedClip, classnames: Sequence[str], templates: Sequence[str]) -> Tensor:
-    """[d, classes]: the unit vector of each class's mean, over the templates, of unit text embeddings."""
-    prompts = [template.replace(PLACEHOLDER, name) for name in classnames for template in templates]
+def classifier_weights(
+    model: LoadedClip, classnames: Sequence[str], templates: Sequence[str], same: Sequence[int] | None = None
+) -> Tensor:
+    """[d, classes]: the unit vector of each class's mean, over the templates, of unit text embeddings.
+
+    same: the namesakes; a class has the very column of its lowest one.
+    """
+    same = namesakes(model, classnames, templates) if same is None else same
+    distinct = sorted(set(same))
+    prompts = [template.replace(PLACEHOLDER, classnames[number]) for number in distinct for template in templates]
     texts = torch.cat(list(embed_prompts(model, prompts)))
-    mean_CD = texts.view(len(classnames), len(templates), -1).mean(dim=1)
-    return torch.nn.functional.normalize(mean_CD, dim=-1).T
+    mean_CD = texts.view(len(distinct), len(templates), -1).mean(dim=1)
+    place = {number: column for column, number in enumerate(distinct)}
+    return torch.nn.functional.normalize(mean_CD, dim=-1)[[place[number] for number in same]].T
 
 
 @torch.inference_mode()
-def predict(features: Tensor, weights: Tensor, labels: Sequence[int]) -> tuple[list[int], list[int]]:
+def predict(
+    features: Tensor, weights: Tensor, labels: Sequence[int], same: Sequence[int] | None = None
+) -> tuple[list[int], list[int]]:
     """Predicted class of each image, and the rank of its true class from 1; of equal logits the lower class wins.
 
-    `features` is [n, d], `weights` [d, classes].
+    `features` is [n, d], `weights` [d, classes], `same` the namesakes.
     """
     if not labels:
         return [], []
-    logits_NC, label_N1 = _logits(features, weights, labels)
+    logits_NC, label_N1 = _logits(features, weights, labels, same)
     own_N1 = logits_NC.gather(1, label_N1)
     classes_C = torch.arange(logits_NC.shape[1], device=logits_NC.device)
     above_NC = (logits_NC > own_N1) | ((logits_NC == own_N1) & (classes_C < label_N1))
@@ -104,23 +131,33 @@ def predict(features: Tensor, weights: Tensor, labels: Sequence[int]) -> tuple[l
 
 
 @torch.inference_mode()
-def confidence(features: Tensor, weights: Tensor, labels: Sequence[int]) -> tuple[list[float], list[float]]:
+def confidence(
+    features: Tensor, weights: Tensor, labels: Sequence[int], same: Sequence[int] | None = None
+) -> tuple[list[float], list[float]]:
     """Log probability of each image's true class, and its margin: its probability less that of the best other class.
 
     Probabilities are the softmax of DataComp's logits, whose scale is the same for every model.
     """
     if not labels:
         return [], []
-    logits_NC, label_N1 = _logits(features, weights, labels)
+    logits_NC, label_N1 = _logits(features, weights, labels, same)
     log_NC = logits_NC.log_softmax(dim=1)
     own_N = log_NC.gather(1, label_N1).squeeze(1)
     best_other_N = log_NC.exp().scatter(1, label_N1, 0.0).amax(dim=1)
     return own_N.tolist(), (own_N.exp() - best_other_N).tolist()
 
 
-def _logits(features: Tensor, weights: Tensor, labels: Sequence[int]) -> tuple[Tensor, Tensor]:
+def scores_of(features: Tensor, weights: Tensor, same: Sequence[int] | None) -> Tensor:
+    """[n, classes], without the scale. Equal columns give equal scores, whatever the order in which a sum is made."""
+    found = features @ weights
+    return found if same is None or list(same) == list(range(len(same))) else found[:, list(same)]
+
+
+def _logits(
+    features: Tensor, weights: Tensor, labels: Sequence[int], same: Sequence[int] | None
+) -> tuple[Tensor, Tensor]:
     """[n, classes], and the labels as [n, 1]."""
-    logits_NC = LOGIT_SCALE * features @ weights
+    logits_NC = scores_of(LOGIT_SCALE * features, weights, same)
     return logits_NC, torch.tensor(labels, device=logits_NC.device).unsqueeze(1)
 
 

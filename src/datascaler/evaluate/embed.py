@@ -1,7 +1,7 @@
 """Samples -> unit vectors: images are decoded in threads while the model works on the batch before."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
@@ -9,7 +9,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from datascaler.data.pool.images import decode_rgb
+from datascaler.data.pool.images import decode_evaluation_image
 from datascaler.errors import DatascalerError, ImageDecodeError
 from datascaler.evaluate.evalset import EvalSample
 from datascaler.models.decode_threads import decode_threads
@@ -50,6 +50,16 @@ def embed_prompts(model: LoadedClip, prompts: Sequence[str]) -> Iterator[Tensor]
             yield features
 
 
+def first_places(items: Iterable[Hashable]) -> list[int]:
+    """For each item the place of the first that is equal to it.
+
+    What is equal is computed once and its scores are copied: in another batch, or another column of a product, rounding
+    differs, and would decide what is a tie.
+    """
+    first: dict[Hashable, int] = {}
+    return [first.setdefault(item, place) for place, item in enumerate(items)]
+
+
 def require_finite(features: Tensor, what: str) -> None:
     if not bool(torch.isfinite(features).all()):
         raise DatascalerError(f"the model's {what} embeddings are not finite: it diverged, or its weights are damaged")
@@ -74,6 +84,6 @@ def _prepared(
 def _prepare(model: LoadedClip, encoded: bytes) -> Tensor | None:
     """None for an image that does not decode: the caller counts it."""
     try:
-        return model.preprocess(decode_rgb(encoded))
+        return model.preprocess(decode_evaluation_image(encoded))
     except ImageDecodeError:
         return None

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from datascaler.errors import ConfigError
-from datascaler.evaluate.classify import classifier_weights
+from datascaler.evaluate.classify import classifier_weights, namesakes, scores_of
 from datascaler.evaluate.embed import embed_samples
 from datascaler.evaluate.evalset import EvalSet
 from datascaler.evaluate.group_metrics import Ints, Metrics, accuracy_by_group
@@ -36,7 +36,11 @@ def classify_faces(
 ) -> Outcome:
     """Answer every question for every face."""
     names, templates = (_by_question(evalset, lines) for lines in (evalset.classnames, evalset.templates))
-    weights = {question: classifier_weights(model, names[question], templates[question]) for question in _QUESTIONS}
+    same = {question: namesakes(model, names[question], templates[question]) for question in _QUESTIONS}
+    weights = {
+        question: classifier_weights(model, names[question], templates[question], same[question])
+        for question in _QUESTIONS
+    }
     keys: list[str] = []
     decoded: list[bool] = []
     vectors: list[tuple[int, ...]] = []
@@ -47,7 +51,8 @@ def classify_faces(
         vectors += [sample.metadata for sample in batch.samples]
         if any(batch.decoded):
             for question in _QUESTIONS:
-                answers[question] += (batch.features @ weights[question]).argmax(dim=1).tolist()
+                scores = scores_of(batch.features, weights[question], same[question])
+                answers[question] += scores.argmax(dim=1).tolist()
         advance(len(batch.samples))
     fields = {name: np.array([vector[column] for vector in vectors]) for column, name in enumerate(FACE_FIELDS)}
     good = np.array(decoded)

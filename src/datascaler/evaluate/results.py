@@ -29,6 +29,8 @@ from datascaler.safe_text import shown
 _MODEL_FIELDS = ("weights_hash", "preprocess_hash", "precision")
 CONTINUOUS = ("log_probability", "margin")
 """Columns of `eval_samples` whose means tell models apart sooner than what is right or wrong."""
+_ANSWERS = ("rank", "found", "predicted_race")
+"""Columns of `eval_samples` that are null where an image did not decode; each kind of task has one."""
 _RECORD_TYPES: dict[str, type] = {
     "key": str,
     "dataset": str,
@@ -236,11 +238,18 @@ def _warning(task: Task, model: LoadedClip, evalset: EvalSet | None, outcome: Ou
     if outcome.images != task.size:
         parts.append(f"{outcome.images} images were evaluated, the task has {task.size}")
     if outcome.bad_images:
-        parts.append(f"{outcome.bad_images} images do not decode")
+        parts.append(f"{outcome.bad_images} images do not decode{_first_bad(outcome.samples)}")
     blank = evalset.templates.count("")
     if blank:
         parts.append(f"{blank} of {len(evalset.templates)} templates are blank lines, whose prompt is empty")
     return "; ".join(parts)
+
+
+def _first_bad(samples: Any) -> str:
+    """The first sample without an answer."""
+    answers = next((name for name in _ANSWERS if name in samples.column_names), None) if samples is not None else None
+    place = pc.index(samples[answers].is_null(), True).as_py() if answers else -1
+    return f", the first is {samples['key'][place]}" if place >= 0 else ""
 
 
 def _finite(value: float | None) -> float | None:

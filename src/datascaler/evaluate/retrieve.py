@@ -1,6 +1,7 @@
 """Image-text retrieval: recall of the image for each caption, and of any own caption for each image."""
 
 from collections.abc import Callable
+from hashlib import sha256
 
 import numpy as np
 import pyarrow as pa
@@ -8,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datascaler.evaluate.classify import LOGIT_SCALE
-from datascaler.evaluate.embed import embed_prompts, embed_samples
+from datascaler.evaluate.classify import LOGIT_SCALE, scores_of
+from datascaler.evaluate.embed import embed_prompts, embed_samples, first_places
 from datascaler.evaluate.evalset import EvalSet
 from datascaler.evaluate.results import Outcome
 from datascaler.models.loaded import LoadedClip
@@ -33,6 +34,7 @@ def retrieve(
     captions: list[str] = []
     caption_counts: list[int] = []
     features: list[Tensor] = []
+    digests: list[bytes] = []
     for batch in embed_samples(model, evalset.samples(), batch_size=batch_size, num_workers=num_workers):
         keys += [sample.key for sample in batch.samples]
         decoded += batch.decoded
@@ -40,6 +42,7 @@ def retrieve(
             if good:
                 captions += sample.captions
                 caption_counts.append(len(sample.captions))
+                digests.append(sha256(sample.image).digest())
         if any(batch.decoded):
             features.append(batch.features)
         advance(len(batch.samples))
@@ -47,8 +50,9 @@ def retrieve(
         nothing = np.empty(0, dtype=np.int64)
         return Outcome(retrieval_metrics(nothing, nothing), _table(keys, decoded, nothing, [], nothing), 0, len(keys))
     owner = torch.from_numpy(np.repeat(np.arange(len(caption_counts)), caption_counts))
-    images, texts = torch.cat(features), torch.cat(list(embed_prompts(model, captions)))
-    image_ranks, text_ranks = ranks(images, texts, owner)
+    same_images, same_texts = first_places(digests), first_places(captions)
+    images, texts = torch.cat(features)[same_images], _embed_once(model, captions)
+    image_ranks, text_ranks = ranks(images, texts, owner, same_images=same_images, same_texts=same_texts)
     samples = _table(keys, decoded, text_ranks, caption_counts, image_ranks)
     for name, values in zip(("log_probability", "margin"), caption_confidence(images, texts, owner), strict=True):
         rest = iter(values)
@@ -59,22 +63,37 @@ def retrieve(
     )
 
 
+def _embed_once(model: LoadedClip, captions: list[str]) -> Tensor:
+    """Unit vectors [m, d] of the captions; those of equal ones are one vector."""
+    distinct = list(dict.fromkeys(captions))
+    place = {caption: row for row, caption in enumerate(distinct)}
+    return torch.cat(list(embed_prompts(model, distinct)))[[place[caption] for caption in captions]]
+
+
 @torch.inference_mode()
 def ranks(
-    images: Tensor, texts: Tensor, owner: Tensor, block_rows: int = _BLOCK_ROWS
+    images: Tensor,
+    texts: Tensor,
+    owner: Tensor,
+    block_rows: int = _BLOCK_ROWS,
+    *,
+    same_images: list[int] | None = None,
+    same_texts: list[int] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(rank of its image for each caption, rank of its best own caption for each image), from 1.
 
-    `images` is [n, d], `texts` [m, d], `owner` [m] the image of each caption. Of equal scores the lower index comes
-    first.
+    `images` is [n, d], `texts` [m, d], `owner` [m] the image of each caption, `same_images` and `same_texts` the first
+    that each is equal to. Of equal scores the lower index comes first.
     """
     owner = owner.to(images.device)
     image_ids = torch.arange(len(images), device=images.device)
     of_texts = [
-        _rank(texts[block] @ images.T, owner[block, None] == image_ids) for block in _blocks(len(texts), block_rows)
+        _rank(scores_of(texts[block], images.T, same_images), owner[block, None] == image_ids)
+        for block in _blocks(len(texts), block_rows)
     ]
     of_images = [
-        _rank(images[block] @ texts.T, image_ids[block, None] == owner) for block in _blocks(len(images), block_rows)
+        _rank(scores_of(images[block], texts.T, same_texts), image_ids[block, None] == owner)
+        for block in _blocks(len(images), block_rows)
     ]
     return torch.cat(of_texts).cpu().numpy(), torch.cat(of_images).cpu().numpy()
 

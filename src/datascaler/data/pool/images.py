@@ -7,6 +7,7 @@ Pillow's and in about two thirds of its time.
 import functools
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 """What pools hold. Of Pillow's forty others, some start programs (Ghostscript, for what begins with %!PS) or hang."""
 _JPEG_FORMATS = ("JPEG", "MPO")
 """An MPO is a JPEG with more pictures after the first, which counts."""
+_PILLOWS_MAX_PIXELS = 2 * (1 << 30) // 4 // 3
+"""Beyond which Pillow, left as it is, opens no image."""
 _WHITE = (255, 255, 255)
 _LARGE_TEXT = "MAX_TEXT"
 """What Pillow says of a PNG with more than 1 MB in a text, which is sound: programs keep whole workflows there."""
@@ -41,6 +44,14 @@ def decode_rgb(encoded: bytes | memoryview) -> Image.Image:
     An animation is its first frame. Raises ImageDecodeError.
     """
     decoded = _decode(encoded)
+    return decoded if isinstance(decoded, Image.Image) else Image.fromarray(decoded)
+
+
+def decode_evaluation_image(encoded: bytes | memoryview) -> Image.Image:
+    """Decode to RGB by Pillow's `convert("RGB")` alone, as DataComp's evaluation does: what is transparent keeps its
+    colour, 16-bit grey is cut at 255, and photographs may be as large as Pillow opens them. Raises ImageDecodeError.
+    """
+    decoded = _decode(encoded, _CONVERTED)
     return decoded if isinstance(decoded, Image.Image) else Image.fromarray(decoded)
 
 
@@ -77,18 +88,29 @@ def is_of_machine(error: Exception) -> bool:
     return isinstance(error, MemoryError | ImportError) or (isinstance(error, OSError) and error.errno is not None)
 
 
-def _decode(encoded: bytes | memoryview) -> Image.Image | NDArray[np.uint8]:
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """How a decoded image becomes RGB, and which are refused."""
+
+    to_rgb: Callable[[Image.Image], Image.Image]
+    max_pixels: int = MAX_PIXELS
+    refuses_warned: bool = True
+    """Whether an image of which Pillow has left something out is refused."""
+
+
+def _decode(encoded: bytes | memoryview, rule: _Rule | None = None) -> Image.Image | NDArray[np.uint8]:
     """The picture in whichever form is at hand.
 
     Where memory runs out, libraries may say anything, that a sound file is broken too. So what fails is tried again
     where there is memory for a sound picture, and broken only if it fails then. Raises TryAgainError where there isn't.
     """
+    rule = rule or _FLATTENED
     try:
-        return _try_to_decode(encoded)
+        return _try_to_decode(encoded, rule)
     except (ImageDecodeError, MemoryError):
         _require_memory(encoded)
     try:
-        return _try_to_decode(encoded)
+        return _try_to_decode(encoded, rule)
     except MemoryError as error:
         raise ImageDecodeError("it asks for more memory than a picture of its size takes") from error
 
@@ -111,12 +133,12 @@ def _require_memory(encoded: bytes | memoryview) -> None:
         ) from error
 
 
-def _try_to_decode(encoded: bytes | memoryview) -> Image.Image | NDArray[np.uint8]:
+def _try_to_decode(encoded: bytes | memoryview, rule: _Rule) -> Image.Image | NDArray[np.uint8]:
     try:
         with heard() as warned:
             # Reads the header, which is little work, so a file is refused or not whatever decodes it afterwards.
             image = open_image(encoded)
-            _refuse_bombs(image.width, image.height)
+            _refuse_bombs(image.width, image.height, rule.max_pixels)
             if image.format in _JPEG_FORMATS:
                 pixels = jpeg_pixels(encoded, image.width, image.height)
                 if pixels is not None:
@@ -128,8 +150,9 @@ def _try_to_decode(encoded: bytes | memoryview) -> Image.Image | NDArray[np.uint
                     raise
                 image = Image.open(io.BytesIO(_without_texts(encoded)), formats=_FORMATS)
                 image.load()
-            flat = flatten(image)
-            _refuse_wrong(image.format, warned)
+            flat = rule.to_rgb(image)
+            if rule.refuses_warned:
+                _refuse_wrong(image.format, warned)
             return flat
     except (ImageDecodeError, MemoryError):
         raise
@@ -150,9 +173,9 @@ def _refuse_wrong(image_format: str | None, warned: list[tuple[str, WrongResult]
             raise ImageDecodeError(f"{why.meaning} ({message})")
 
 
-def _refuse_bombs(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise ImageDecodeError(f"{width} x {height} pixels: more than {MAX_PIXELS} are refused")
+def _refuse_bombs(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise ImageDecodeError(f"{width} x {height} pixels: more than {max_pixels} are refused")
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise ImageDecodeError(f"{width} x {height} pixels: sides of more than {MAX_ASPECT}:1 are refused")
 
@@ -176,6 +199,10 @@ def flatten(image: Image.Image) -> Image.Image:
         flat.paste(rgba, mask=rgba.getchannel("A"))
         return flat
     return image.convert("RGB")
+
+
+_FLATTENED = _Rule(flatten)
+_CONVERTED = _Rule(lambda image: image.convert("RGB"), _PILLOWS_MAX_PIXELS, refuses_warned=False)
 
 
 def jpeg_pixels(encoded: bytes | memoryview, width: int, height: int) -> NDArray[np.uint8] | None:
