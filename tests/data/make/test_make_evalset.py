@@ -1,9 +1,12 @@
 """Evaluation sets in DataComp's webdataset layout."""
 
 import io
+import json
 import tarfile
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from datascaler import storage
@@ -145,3 +148,59 @@ def test_a_query_without_its_answer_is_refused(row: str, message: str, classes: 
 def test_an_image_without_captions_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="at least one caption"):
         write_retrieval_set(str(tmp_path / "set"), [(picture(), "png", [])])
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "csv"])
+def test_a_list_of_captions_is_several_captions(suffix: str, classes: Path, tmp_path: Path) -> None:
+    rows = [{"file": "loose.png", "caption": ["a cat", 'the "cat", seen']}, {"file": "apple/b.webp", "caption": ["x"]}]
+    table = tmp_path / f"c.{suffix}"
+    if suffix == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), table)
+    elif suffix == "jsonl":
+        table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        quoted = [json.dumps(row["caption"]).replace('"', '""') for row in rows]
+        table.write_text(
+            "file,caption\n" + "".join(f'{row["file"]},"{q}"\n' for row, q in zip(rows, quoted, strict=True))
+        )
+    written = make_retrieval_set(str(classes), str(table), str(tmp_path / "set"))
+    assert (written.images, written.captions) == (2, 3)
+    samples = read_with_webdataset(tmp_path / "set/test/0.tar")
+    assert [sample["txt"].decode().splitlines() for sample in samples] == [row["caption"] for row in rows]
+
+
+@pytest.mark.parametrize("caption", [[["nested"]], {"en": "a"}, [None]])
+def test_what_can_be_no_caption_is_refused(caption: object, classes: Path, tmp_path: Path) -> None:
+    (tmp_path / "c.jsonl").write_text(json.dumps({"file": "loose.png", "caption": caption}) + "\n")
+    with pytest.raises(ConfigError, match=r"column 'caption' must hold|no caption"):
+        make_retrieval_set(str(classes), str(tmp_path / "c.jsonl"), str(tmp_path / "set"))
+
+
+def test_numbered_folders_are_classes_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    """What programs leave is no class and is named; which folder became which class is kept."""
+    for name in ("10", "2", "1", ".ipynb_checkpoints", "__MACOSX/1", "1/.cache"):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        (tmp_path / "in" / name / "0.png").write_bytes(picture(len(name)))
+    (tmp_path / "in/10/1.png").write_bytes(picture(5))
+    written = make_classification_set(str(tmp_path / "in"), str(tmp_path / "set"))
+    assert [(each["label"], each["folder"], each["images"]) for each in written.class_folders] == [
+        (0, "1", 1),
+        (1, "2", 1),
+        (2, "10", 2),
+    ]
+    assert written.left_out == {".ipynb_checkpoints": 1, "1/.cache": 1, "__MACOSX": 1}
+    kept = (tmp_path / "set/class_folders.csv").read_text()
+    assert kept == "label,folder,name,images\n0,1,1,1\n1,2,2,1\n2,10,10,2\n"
+
+
+def test_folders_of_splits_are_no_classes(tmp_path: Path) -> None:
+    for name in ("train/cat", "train/dog", "val/cat"):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        (tmp_path / "in" / name / "0.png").write_bytes(picture())
+    with pytest.raises(ConfigError, match=r"holds splits \(train, val\), not classes: give one of them, as .*in/val"):
+        make_classification_set(str(tmp_path / "in"), str(tmp_path / "set"))
+    assert make_classification_set(str(tmp_path / "in/train"), str(tmp_path / "set")).classes == 2
+    # A class may be called train.
+    (tmp_path / "in/train/0.png").write_bytes(picture())
+    (tmp_path / "in/val").rename(tmp_path / "in/plane")
+    assert make_classification_set(str(tmp_path / "in"), str(tmp_path / "other")).classes == 2

@@ -5,7 +5,7 @@ from dataclasses import asdict
 import click
 
 from datascaler.cli.options import COUNT, INPUT, OUTPUT, json_option
-from datascaler.cli.output import print_result, suggest
+from datascaler.cli.output import print_result, print_table, suggest
 
 
 @click.command("make-evalset")
@@ -17,7 +17,7 @@ from datascaler.cli.output import print_result, suggest
 @click.option("--file-column", default="file", show_default=True, help="In --captions: path below --images-dir.")
 @click.option("--caption-column", default="caption", show_default=True, help="In --captions: what the image shows.")
 @click.option("--delimiter", help="In --captions: between the fields of a .csv or .tsv; \\t for a tab.")
-@click.option("--classnames", type=INPUT, help="File with a class name a line, in the order of the folders by name.")
+@click.option("--classnames", type=INPUT, help="File with a class name a line, in the order of the folders.")
 @click.option("--template", "templates", multiple=True, help="Prompt with {c} for the class name; repeatable.")
 @click.option("--images-per-shard", type=COUNT, default=10_000, show_default=True, help="Images of a tar.")
 @click.option("--overwrite", is_flag=True, help="Replace what is in --output-dir.")
@@ -37,8 +37,9 @@ def make_evalset(
 ) -> None:
     """Make an evaluation set in DataComp's layout, for `datascaler eval`.
 
-    A class's name is that of its folder, with spaces for underscores. The prompt is "a photo of a {c}." unless
-    --template gives others. An image that does not decode is left out and counted.
+    A class's name is that of its folder, with spaces for underscores; which is which is printed, and kept in
+    class_folders.csv. Several captions of an image are several rows, or a list in one. The prompt is "a photo of a
+    {c}." unless --template gives others. An image that does not decode is left out and counted.
 
     \b
     datascaler pool make-evalset --images-dir digits --output-dir s3://bucket/eval/digits \\
@@ -70,5 +71,11 @@ def make_evalset(
             images_per_shard=images_per_shard,
             overwrite=overwrite,
         )
-    print_result(asdict(written), as_json=as_json)
+    result = asdict(written)
+    del result["images_by_label"]
+    classes = result["class_folders"] if as_json else result.pop("class_folders")
+    print_result(result, as_json=as_json)
+    if classes and not as_json:
+        click.echo()
+        print_table(classes)
     suggest(["eval", "--train-dir", "RUNS", "--data-dir", output_dir], as_json=as_json)

@@ -3,9 +3,10 @@
 import csv
 import io
 import json
+import math
 import posixpath
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 
 from datascaler import storage
 from datascaler.errors import ConfigError, first_line
+from datascaler.safe_text import shown
 
 _LONGEST_FIELD = 1 << 30
 """Captions of a million characters occur; Python's csv stops at 131,072 unless told otherwise."""
@@ -43,9 +45,21 @@ class CaptionRow:
 class CaptionTable:
     """Checked once from end to end when it is opened, so that a malformed line is found before the work."""
 
-    def __init__(self, url: str, columns: CaptionColumns | None = None, delimiter: str | None = None) -> None:
-        """`delimiter` is what stands between the fields of a text table; None goes by the file's name."""
+    def __init__(
+        self,
+        url: str,
+        columns: CaptionColumns | None = None,
+        delimiter: str | None = None,
+        *,
+        several: bool = False,
+    ) -> None:
+        """`delimiter` is what stands between the fields of a text table; None goes by the file's name.
+
+        several: a list of captions, in parquet, JSON, or a field that holds one as JSON, is a row for each of them;
+        otherwise a list is refused.
+        """
         self.url = url
+        self._several = several
         self.columns = columns or CaptionColumns()
         self._read = _reader(url, delimiter)
         self.rows = sum(1 for _ in self)
@@ -55,12 +69,30 @@ class CaptionTable:
     def __iter__(self) -> Iterator[CaptionRow]:
         names = self.columns
         for row in self._read(self.url, (names.file, names.caption)):
-            yield CaptionRow(
-                file=_text(row.get(names.file)) or "",
-                caption=_text(row.get(names.caption)),
-                url=_text(row.get(names.url)) or "",
-                uid=_text(row.get(names.uid)) or "",
-            )
+            file, url, uid = (self._text(row, name) or "" for name in (names.file, names.url, names.uid))
+            for caption in self._captions(row):
+                yield CaptionRow(file=file, caption=caption, url=url, uid=uid)
+
+    def _captions(self, row: dict[str, Any]) -> list[str | None]:
+        """What the row says that its image shows: once, or several times where that is asked for."""
+        value = row.get(self.columns.caption)
+        if self._several and isinstance(value, str) and value.startswith("["):
+            with suppress(ValueError, RecursionError):
+                parsed = json.loads(value)
+                value = parsed if parsed and all(isinstance(each, str) for each in parsed) else value
+        if self._several and isinstance(value, list):
+            return [self._text({self.columns.caption: each}, self.columns.caption) for each in value] or [None]
+        return [self._text(row, self.columns.caption)]
+
+    def _text(self, row: dict[str, Any], name: str) -> str | None:
+        """The text of a field. Numbers are written as Python does; what is no number is nothing."""
+        value = row.get(name)
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            return None
+        if isinstance(value, str | int | float):
+            return str(value)
+        remedy = "a row a caption" if isinstance(value, list) else "text"
+        raise ConfigError(f"{self.url}: column {name!r} must hold {remedy}, got {shown(value)}")
 
 
 _Read = Callable[[str, tuple[str, str]], Iterator[dict[str, Any]]]
@@ -184,7 +216,3 @@ def _require(url: str, needed: tuple[str, ...], found: list[str]) -> None:
                 f"{url} has no column {name!r} (it has: {', '.join(found) or 'none'}); "
                 f"name the columns with --file-column and --caption-column{hint}"
             )
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)

@@ -1,12 +1,18 @@
 """Folders of images -> evaluation sets: classification from `CLASS/img.*`, retrieval from images and captions."""
 
+import csv
+import io
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
+from typing import Any
 
 from datascaler import storage
 from datascaler.data.make.captions import CaptionColumns, CaptionTable
 from datascaler.data.make.make_pool import list_images
 from datascaler.data.make.write_evalset import (
+    CLASS_FOLDERS,
     DEFAULT_IMAGES_PER_SHARD,
     DEFAULT_TEMPLATES,
     EvalsetWritten,
@@ -19,6 +25,10 @@ from datascaler.data.pool.text_file import read_text_file, split_lines
 from datascaler.errors import ConfigError
 from datascaler.progress import progress
 
+_JUNK = {"__MACOSX", "__pycache__", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information"}
+_SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval"}
+"""What folders of splits are called: their classes lie below them."""
+
 
 def make_classification_set(
     images_dir: str,
@@ -29,14 +39,24 @@ def make_classification_set(
     images_per_shard: int = DEFAULT_IMAGES_PER_SHARD,
     overwrite: bool = False,
 ) -> EvalsetWritten:
-    """The label of an image is the ordinal of its folder by name; `classnames` is a file whose lines are their names.
+    """The label of an image is the ordinal of its folder by name, or by number where all are numbers; `classnames` is a
+    file whose lines are their names.
 
-    A blank line names a class too, as in DataComp's sets.
+    A blank line names a class too, as in DataComp's sets. Which folder became which class is kept in class_folders.csv.
     """
-    images = [(path, info) for path, info in list_images(images_dir).items() if _is_image(path) and "/" in path]
+    found = [(path, info) for path, info in list_images(images_dir).items() if _is_image(path) and "/" in path]
+    images = [(path, info) for path, info in found if not _junk_folder(path)]
+    left_out = Counter(junk for path, _ in found if (junk := _junk_folder(path)))
     folders = sorted({path.split("/", 1)[0] for path, _ in images})
+    if all(folder.isascii() and folder.isdecimal() for folder in folders):
+        folders.sort(key=int)
     if not folders:
         raise ConfigError(f"no CLASS/image files in {images_dir}: it needs one folder a class, with images in it")
+    if _SPLITS.issuperset(map(str.lower, folders)) and all(path.count("/") > 1 for path, _ in images):
+        raise ConfigError(
+            f"{images_dir} holds splits ({', '.join(folders)}), not classes: give one of them, "
+            f"as {storage.join(images_dir, folders[-1])}"
+        )
     names = _classnames(classnames, folders)
     labels = {folder: label for label, folder in enumerate(folders)}
     with progress(len(images), "evaluation set", "image") as bar:
@@ -47,7 +67,7 @@ def make_classification_set(
                 yield encoded, image_suffix(encoded), labels[path.split("/", 1)[0]]
                 bar.update()
 
-        return write_classification_set(
+        written = write_classification_set(
             output_dir,
             items(),
             names,
@@ -56,6 +76,12 @@ def make_classification_set(
             overwrite=overwrite,
             files=[path for path, _ in images],
         )
+    classes = [
+        {"label": label, "folder": folder, "name": names[label], "images": written.images_by_label[label]}
+        for folder, label in labels.items()
+    ]
+    _keep(storage.join(output_dir, CLASS_FOLDERS), classes)
+    return replace(written, class_folders=tuple(classes), left_out=dict(left_out))
 
 
 def make_retrieval_set(
@@ -68,10 +94,12 @@ def make_retrieval_set(
     images_per_shard: int = DEFAULT_IMAGES_PER_SHARD,
     overwrite: bool = False,
 ) -> EvalsetWritten:
-    """Several rows of the table may name the same image: those are its captions, in the table's order."""
+    """Several rows of the table may name the same image, and a row may hold a list: those are the image's captions, in
+    the table's order.
+    """
     images = list_images(images_dir)
     texts: dict[str, list[str]] = {}
-    for row in CaptionTable(captions, columns, delimiter):
+    for row in CaptionTable(captions, columns, delimiter, several=True):
         fault = caption_fault(row.caption) or ("" if row.file in images else f"not found in {images_dir}")
         if fault or row.caption is None:
             # A query without its answer would make the score wrong without a word.
@@ -92,8 +120,25 @@ def make_retrieval_set(
 
 def _is_image(path: str) -> bool:
     """Whether its name is an image's; what begins with a dot, as macOS's files beside others, is none."""
-    is_hidden = path.startswith(".") or "/." in path
-    return not is_hidden and PurePosixPath(path).suffix.lower().lstrip(".") in IMAGE_SUFFIXES
+    name = PurePosixPath(path)
+    return not name.name.startswith(".") and name.suffix.lower().lstrip(".") in IMAGE_SUFFIXES
+
+
+def _junk_folder(path: str) -> str:
+    """The folder on the way that a program keeps its own files in; empty where there is none."""
+    parts = path.split("/")[:-1]
+    for place, part in enumerate(parts):
+        if part.startswith(".") or part in _JUNK:
+            return "/".join(parts[: place + 1])
+    return ""
+
+
+def _keep(url: str, classes: Sequence[dict[str, Any]]) -> None:
+    with io.StringIO(newline="") as lines:
+        table = csv.DictWriter(lines, list(classes[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(classes)
+        storage.publish_text(url, lines.getvalue())
 
 
 def _classnames(url: str | None, folders: list[str]) -> list[str]:

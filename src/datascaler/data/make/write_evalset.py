@@ -9,10 +9,11 @@ OUT/test/nshards.txt
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from datascaler import storage
 from datascaler.data.pool.images import decode_rgb
@@ -20,6 +21,8 @@ from datascaler.data.pool.pool_rows import STORED_FORMATS
 from datascaler.data.pool.write_tar import TarWriter
 from datascaler.errors import ConfigError, ImageDecodeError
 
+CLASS_FOLDERS = "class_folders.csv"
+"""Beside a set made from folders: label, folder, name and images of each class."""
 DEFAULT_TEMPLATES = ("a photo of a {c}.",)
 DEFAULT_IMAGES_PER_SHARD = 10_000
 Truth = TypeVar("Truth")
@@ -39,6 +42,11 @@ class EvalsetWritten:
     """Why an image was left out -> how many were."""
     failure_examples: dict[str, str]
     """The same -> the first of them, and all that was wrong."""
+    images_by_label: tuple[int, ...] = ()
+    class_folders: tuple[dict[str, Any], ...] = ()
+    """Of a set made from folders: label, folder, name and images of each class."""
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Folder that is no class, as .ipynb_checkpoints -> the images in it."""
 
 
 @dataclass(slots=True)
@@ -47,6 +55,7 @@ class _Tally:
     captions: int = 0
     failures: dict[str, int] = field(default_factory=dict)
     examples: dict[str, str] = field(default_factory=dict)
+    labels: Counter[int] = field(default_factory=Counter)
 
     def fail(self, message: str, name: str) -> None:
         reason = message.partition(":")[0]
@@ -79,6 +88,7 @@ def write_classification_set(
     def label_member(label: int) -> tuple[str, bytes]:
         if not 0 <= label < len(names):
             raise ConfigError(f"labels go from 0 to {len(names) - 1}, the number of class names, got {label}")
+        tally.labels[label] += 1
         return "cls", str(label).encode()
 
     tally = _Tally()
@@ -87,7 +97,8 @@ def write_classification_set(
     storage.publish_text(storage.join(output_dir, "zeroshot_classification_templates.txt"), "\n".join(lines) + "\n")
     shards = _write_shards(output_dir, _members(items, label_member, tally, files), images_per_shard, tally)
     _finish(output_dir, shards, {"size": tally.images, "num_classes": len(names), "main_metric": "acc1"})
-    return EvalsetWritten(output_dir, shards, tally.images, len(names), 0, tally.failures, tally.examples)
+    by_label = tuple(tally.labels[label] for label in range(len(names)))
+    return EvalsetWritten(output_dir, shards, tally.images, len(names), 0, tally.failures, tally.examples, by_label)
 
 
 def write_retrieval_set(
@@ -163,7 +174,8 @@ def _start(output_dir: str, images_per_shard: int, overwrite: bool) -> None:
     # Without its manifest the old set is no set; its tars beyond the new last one must not look like part of it.
     for info in storage.list_files(storage.join(output_dir, "test")):
         storage.remove(info.url)
-    for name in ("dataset_type.txt", "classnames.txt", "zeroshot_classification_templates.txt", "tasklist.yml"):
+    texts = ("dataset_type.txt", "classnames.txt", "zeroshot_classification_templates.txt", "tasklist.yml")
+    for name in (*texts, CLASS_FOLDERS):
         if storage.exists(storage.join(output_dir, name)):
             storage.remove(storage.join(output_dir, name))
 
