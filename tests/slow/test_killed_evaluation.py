@@ -35,6 +35,7 @@ def test_workers_that_are_killed_from_outside(tmp_path: Path, s3_url: str) -> No
         )
     model = save_local_dir(str(tmp_path / "tiny"))
     words = ["--model", model, "--data-dir", f"{s3_url}/sets", "--tasks", ",".join(SETS), "--batch-size=4"]
+    words.append("--allow-partial-sets")
     assert _start(words, f"{s3_url}/whole").wait(600) == 0
     draw = random.Random(0)
     caught = 0
