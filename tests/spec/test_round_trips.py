@@ -120,6 +120,7 @@ EVAL: dict[str, Draw] = {
     "index": whole(0, 4),
     "overwrite": one_of(True, False),
     "precision": one_of("fp32", "bf16"),
+    "allow_partial_sets": one_of(True, False),
     "paper_compatible": one_of(True, False),
     "eval_every": lambda draw: draw.choice([0, draw.randint(1, 1 << 60)]),
 }
