@@ -6,6 +6,7 @@ import pytest
 
 from datascaler.errors import ConfigError
 from datascaler.spec.numbers import format_fraction, parse_bool, parse_bytes, parse_count, parse_fraction
+from tests.limits import within
 
 
 @pytest.mark.parametrize(
@@ -137,3 +138,11 @@ def test_false(text: str | bool) -> None:
 def test_what_is_no_truth(text: str) -> None:
     with pytest.raises(ConfigError, match="not a truth value"):
         parse_bool(text)
+
+
+@pytest.mark.parametrize("text", ["1e999999999", "1e-999999999", "1e9_9_9", "1E+0000000999999999", "9" * 100_000])
+def test_a_number_of_a_billion_digits_is_refused_at_once(text: str) -> None:
+    with within(), pytest.raises(ConfigError, match="not a whole number"):
+        parse_count(text)
+    with within(), pytest.raises(ConfigError, match="not a number"):
+        parse_fraction(text)

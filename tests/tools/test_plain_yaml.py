@@ -50,3 +50,7 @@ def test_it_is_refused(text: str) -> None:
 )
 def test_plain_data_is_what_pyyaml_makes_of_it(text: str) -> None:
     assert load_yaml(text) == yaml.safe_load(text)
+
+
+def test_signs_that_others_write_without_quotes_are_texts() -> None:
+    assert load_yaml("a: =\nb: <<\nc: [=, <<]") == {"a": "=", "b": "<<", "c": ["=", "<<"]}

@@ -2,6 +2,10 @@
 {{- define "datascaler-run.check" -}}
 {{- $run := .run -}}
 {{- $name := include "datascaler-run.fullname" . -}}
+{{- /* Of what it can't write, toYaml makes nothing, without a word. */ -}}
+{{- if not (toYaml $run) -}}
+{{- fail (printf "run %s: a text among the values holds a character that YAML does not have" $name) -}}
+{{- end -}}
 {{- /* Helm takes a null as "not said", and what is not said as 0, false or nothing. */ -}}
 {{- range list "ttlSecondsAfterFinished" "completions" "backoffLimitPerIndex" "terminationGracePeriodSeconds" "suspend" "automountServiceAccountToken" "readOnlyRootFilesystem" "shmSize" "scratchSize" "tolerations" "env" "envFrom" "podLabels" "podAnnotations" "labels" -}}
 {{- if not (hasKey $run .) -}}

@@ -50,6 +50,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{/* A credential as text would stay in the release and in the ConfigMap. (Google's variable is the path of a file.) */}}
 {{- define "datascaler.check" -}}
+{{- /* Of what it can't write, toYaml makes nothing, without a word. */ -}}
+{{- if not (toYaml .Values) -}}
+{{- fail "a text among the values holds a character that YAML does not have" -}}
+{{- end -}}
 {{- range $where, $env := dict "storage.env" .Values.storage.env "defaults.env" (.Values.defaults.env | default dict) -}}
 {{- range $variable, $value := $env -}}
 {{- if and (kindIs "string" $value) (ne $variable "GOOGLE_APPLICATION_CREDENTIALS") (regexMatch "(SECRET|PASSWORD|PASSWD|(^|_)PASS|TOKEN|ACCESS_KEY|ACCESS_KEY_ID|API_KEY|ACCOUNT_KEY|PRIVATE_KEY|CONNECTION_STRING|CREDENTIALS?)$" (upper $variable)) -}}

@@ -12,6 +12,7 @@ _BYTES = {
     for power, letter in enumerate("KMGT", start=1)
     for binary, base in (("", 1000), ("I", 1024))
 }
+_LONG_EXPONENT = re.compile(r"[eE][-+]?[0-9_]{3,}")
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 
 
@@ -23,7 +24,7 @@ def parse_count(text: str | int) -> int:
     if digits and digits[-1].upper() in _SUFFIXES:
         digits, scale = digits[:-1], _SUFFIXES[digits[-1].upper()]
     try:
-        value = Fraction(digits) * scale
+        value = _exact(digits) * scale
     except (ValueError, ZeroDivisionError):
         raise ConfigError(f"not a whole number: {text!r} (write 128000000, 128_000_000 or 128M)") from None
     if value.denominator != 1:
@@ -43,9 +44,16 @@ def parse_bytes(text: str | int) -> int:
 def parse_fraction(text: str | float | Fraction) -> Fraction:
     """An exact fraction from decimal or `a/b` text, never through binary floating point: 0.3 is 3/10."""
     try:
-        return Fraction(str(text).strip())
+        return _exact(str(text).strip())
     except (ValueError, ZeroDivisionError):
         raise ConfigError(f"not a number: {text!r} (write 0.1875 or 3/16)") from None
+
+
+def _exact(text: str) -> Fraction:
+    """Raises ValueError for what is no number, and for exponents whose digits would fill the memory."""
+    if _LONG_EXPONENT.search(text):
+        raise ValueError(text)
+    return Fraction(text)
 
 
 def parse_bool(text: str | bool) -> bool:

@@ -20,6 +20,14 @@ _BRACKETS = re.compile(r"[\[\]{}]")
 _DEEPEST = 100
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML's other readers and writers have these signs for texts where PyYAML has no value for them."""
+
+
+for _tag in ("value", "merge"):  # `=`, and `<<` where it is no key
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _Loader.construct_yaml_str)
+
+
 def load_yaml(text: str) -> Any:
     """The dicts, lists, texts and numbers of a document. Raises ConfigError, with the reason only, for what is
     none or is too large.
@@ -28,7 +36,7 @@ def load_yaml(text: str) -> Any:
         raise ConfigError(f"it has {len(text):,} letters, more than {LONGEST_YAML:,}")
     _refuse_deep(text)
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
         root = loader.get_single_node()
         if root is None:
             return None

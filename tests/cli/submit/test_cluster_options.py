@@ -219,6 +219,11 @@ def test_a_file_that_can_not_be_read_is_a_usage_error_in_one_line(flag: str, con
         (["--secret-env", "A B=s:k"], "'A B' can't be the name of a variable"),
         (["--label", "a b=c"], "'a b' can't be a key"),
         (["--toleration", ""], "--toleration '' names no taint"),
+        (["--toleration", "k:"], "--toleration 'k:' names no taint"),
+        (["--image", "worker:"], "'worker:' is no image"),
+        (["--annotation", "a" * 400 + "/b=c"], "a name among the values has 402 letters: aaaa"),
+        (["--env", "a" * 400 + "=c"], "a name among the values has 400 letters: aaaa"),
+        (["--values", "{annotations: {a: !!binary YQ==}}"], "a value is a bytes, which no manifest can hold"),
         (["--toleration", ":NoSchedule"], "--toleration ':NoSchedule' names no taint"),
         (["--deadline", "1e19"], "'/activeDeadlineSeconds'"),
         (["--ttl", "1e19"], "'/ttlSecondsAfterFinished'"),
@@ -272,5 +277,17 @@ def test_pictures_in_texts_reach_the_pods() -> None:
     """YAML knows no pairs of escapes, as JSON has them for such."""
     assert values_of("score", "--annotation", "note=🙂\u2028")["annotations"] == {"note": "🙂\u2028"}
     assert objects_of("score", "--annotation", "note=🙂\ufeff")[0]["metadata"]["annotations"]["note"] == "🙂\ufeff"
-    for odd in ("\udcff", "\x85"):
+    for odd in ("\udcff", "\x85", "\ufffe", "\uffff"):
         assert "a character that no manifest can" in refused("score", "--annotation", f"note={odd}")
+
+
+def test_texts_that_yaml_has_other_meanings_for_reach_the_pods() -> None:
+    """Helm leaves the first two without quotes, and PyYAML knows a merge and a value by them; the last is a date."""
+    words = [word for text in ("<<", "=", "2026-01-01") for word in ("--annotation", f"note-{ord(text[0])}={text}")]
+    found = objects_of("score", *words, "--values", "{annotations: {date: 2026-01-01}}")[0]["metadata"]["annotations"]
+    assert found.items() >= {"note-60": "<<", "note-61": "=", "note-50": "2026-01-01", "date": "2026-01-01"}.items()
+
+
+def test_lines_of_a_file_of_variables_end_where_lines_end(tmp_path: Path) -> None:
+    (tmp_path / "env").write_bytes("\ufeffA= two  \r\n  B=x\u2028y\x0bz\n\n # C=1\n".encode())
+    assert values_of("score", "--env-file", str(tmp_path / "env"))["env"] == {"A": " two  ", "B": "x\u2028y\x0bz"}

@@ -16,6 +16,7 @@ from datascaler.cli.submit.pipeline_steps import given_steps, step_specs
 from datascaler.cluster.kube import chart_values
 from datascaler.cluster.submit import request, submission
 from datascaler.spec.pipeline import STEPS, PipelineSpec
+from datascaler.tools.plain_yaml import load_yaml
 from tests.charts.render import helm
 from tests.cli.submitting import SMALLEST, command_of, objects_of, refused, submit, values_of
 
@@ -74,6 +75,14 @@ def test_the_driver_needs_no_file_and_no_variable_of_this_machine(tmp_path: Any)
     assert shlex.join(command) in shlex.join(
         values_of("pipeline", "--name", "first", *words, environment={"WANDB_MODE": "offline"})["command"]
     )
+
+
+def test_the_driver_reads_its_values_as_they_were_given() -> None:
+    note = "\U0001f642 \u2028\ufeff <<: $(X)"
+    command = driver("--annotation", f"note={note}", "--eval", shlex.join(["--annotation", f"own={note}"]))
+    command = [word.replace("$$", "$") for word in command]
+    assert load_yaml(flag(command, "--values")) == {"annotations": {"note": note}}
+    assert load_yaml(flag(shlex.split(flag(command, "--eval")), "--values")) == {"annotations": {"own": note}}
 
 
 def test_the_same_pipeline_has_the_same_name_and_another_has_another() -> None:

@@ -73,7 +73,8 @@ def _environment(items: Iterable[str]) -> dict[str, str]:
 
 
 def _environment_file(path: str) -> dict[str, str]:
-    lines = (line.strip() for line in _text_of(path, "--env-file").splitlines())
+    """Lines as kubectl and docker read them: what stands behind the = is the value, with its blanks."""
+    lines = (line.removesuffix("\r").lstrip() for line in _text_of(path, "--env-file").split("\n"))
     return _environment(line for line in lines if line and not line.startswith("#"))
 
 
@@ -94,7 +95,7 @@ def _tolerations(items: Iterable[str]) -> list[dict[str, str]]:
     for item in items:
         taint, _, effect = item.partition(":")
         key, equal, value = taint.partition("=")
-        if not _KEY.fullmatch(key):
+        if not _KEY.fullmatch(key) or item.endswith(":"):
             raise click.UsageError(f"--toleration {item!r} names no taint; write KEY[=VALUE][:EFFECT]")
         one = {"key": key, "operator": "Equal", "value": value} if equal else {"key": key, "operator": "Exists"}
         found.append(one | ({"effect": effect} if effect else {}))
@@ -106,6 +107,8 @@ def _image(reference: str) -> dict[str, str]:
     name, _, digest = reference.partition("@")
     head, slash, last = name.rpartition("/")
     repository, _, tag = last.partition(":")
+    if reference.endswith((":", "@")):
+        raise click.UsageError(f"{reference!r} is no image; write REPOSITORY[:TAG][@DIGEST]")
     return {"repository": head + slash + repository, "tag": tag, "digest": digest}
 
 
@@ -121,7 +124,7 @@ def _text_of(path: str, flag: str) -> str:
     from pathlib import Path
 
     try:
-        return Path(path).read_text()
+        return Path(path).read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise click.UsageError(f"{flag} {path}: {error}") from None
 
@@ -210,12 +213,13 @@ def _layers_of_flags(params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def read_values(text: str, flag: str = "--values") -> dict[str, Any]:
     """Values from a YAML file, or from the text itself if it begins with a brace. flag: what it was given to."""
+    from datascaler.cluster.kube.chart_values import as_json_has_them
     from datascaler.tools.plain_yaml import load_yaml
 
     is_text = text.lstrip().startswith("{")
     content, shown_file = (text, shown(text)) if is_text else (_text_of(text, flag), text)
     try:
-        values = load_yaml(content) or {}
+        values = as_json_has_them(load_yaml(content)) or {}
     except ConfigError as error:
         raise click.UsageError(f"{flag} {shown_file}: not YAML: {error}") from None
     if not isinstance(values, dict):

@@ -114,11 +114,12 @@ def _drive(cluster: "Cluster", steps: PipelineSteps, given: Mapping[str, Any]) -
 
 def _driver(given: Mapping[str, Any], steps: PipelineSteps) -> "Submission":
     """This very command with --wait, in a pod. The namespace's defaults are those of now, whatever becomes of them."""
+    from datascaler.cluster.kube.helm import as_yaml
     from datascaler.cluster.submit.request import Request, describe_request
 
     arguments = [*_own_words(given), *steps.words()]
     for flag, values in (("--values", steps.shared), ("--defaults", steps.around.defaults)):
-        arguments += [flag, json.dumps(values, sort_keys=True)] if values else []
+        arguments += [flag, as_yaml(values, sort_names=True)] if values else []
     request = Request(
         verb="pipeline",
         spec=steps.pipeline,

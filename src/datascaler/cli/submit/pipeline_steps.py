@@ -1,6 +1,5 @@
 """The steps of a pipeline: parsed once into specs, and each a submission of its own."""
 
-import json
 import shlex
 from collections.abc import Iterator, Mapping
 from copy import copy
@@ -43,7 +42,9 @@ class GivenStep:
     @property
     def all_words(self) -> list[str]:
         """All that was given, with everything inside that comes from files or variables of this machine."""
-        values = ["--values", json.dumps(self.values, sort_keys=True)] if self.values else []
+        from datascaler.cluster.kube.helm import as_yaml
+
+        values = ["--values", as_yaml(self.values, sort_names=True)] if self.values else []
         return [*self.words, *values, *words_of("--logs", self.logs)]
 
 

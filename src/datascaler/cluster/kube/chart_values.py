@@ -1,13 +1,34 @@
 """Values of the chart: layers laid over one another, and what two of them differ in."""
 
 import copy
+import json
 from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import Any
+
+from datascaler.errors import ConfigError
 
 Values = dict[str, Any]
 
 _WHOLE = {"podOverlay"}
 """Replaced as a whole: the nulls in an overlay are for the pod."""
+
+
+def as_json_has_them(values: Any) -> Any:
+    """Values as JSON has them: a date that YAML sees in a text without quotes is that text.
+
+    Raises ConfigError for what JSON does not have.
+    """
+    try:
+        return json.loads(json.dumps(values, default=_date))
+    except TypeError as error:
+        raise ConfigError(f"a name in it is none ({error})") from error
+
+
+def _date(value: Any) -> str:
+    if isinstance(value, date):
+        return value.isoformat()
+    raise ConfigError(f"a value is a {type(value).__name__}, which no manifest can hold")
 
 
 def merged_values(*layers: Mapping[str, Any]) -> Values:

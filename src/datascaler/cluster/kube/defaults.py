@@ -4,7 +4,7 @@ from typing import Any
 
 from datascaler.cluster.kube.api import Api
 from datascaler.cluster.kube.api_paths import OPERATOR, path_of
-from datascaler.cluster.kube.chart_values import Values
+from datascaler.cluster.kube.chart_values import Values, as_json_has_them
 from datascaler.cluster.kube.surroundings import Surroundings
 from datascaler.errors import ClusterError, ConfigError, RefusedError
 from datascaler.tools.plain_yaml import load_yaml
@@ -39,7 +39,7 @@ def read_defaults(api: Api, namespace: str) -> Values | None:
     if found is None:
         return None
     try:
-        values: Any = load_yaml((found.get("data") or {}).get(KEY) or "{}")
+        values: Any = as_json_has_them(load_yaml((found.get("data") or {}).get(KEY) or "{}"))
     except ConfigError as error:
         raise ClusterError(f"ConfigMap {namespace}/{CONFIG_MAP}: key {KEY} is not YAML: {error}") from error
     if not isinstance(values, dict):

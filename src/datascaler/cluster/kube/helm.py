@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import datascaler
 from datascaler.errors import ClusterError, ConfigError
 
 RUN_CHART = "datascaler-run"
+_LONGEST_NAME = 317
+"""Of a label or annotation: a domain of 253 letters, a slash and 63. YAML's own limit is 1,024 bytes, quoted."""
 _PACKAGE = Path(datascaler.__file__).parent
 _CHECKOUT = _PACKAGE.parent.parent
 
@@ -52,23 +54,39 @@ def render(name: str, namespace: str, values: Mapping[str, Any], kubernetes: str
     return done.stdout
 
 
-def as_yaml(values: Any) -> str:
+def as_yaml(values: Any, *, sort_names: bool = False) -> str:
     """JSON, which is YAML and quick to write; but YAML has no pairs of escapes for one character, and fewer plain ones.
 
-    Raises ConfigError for what is no text in UTF-8, and for the control characters that YAML takes for ends of lines.
+    Raises ConfigError for what is no text in UTF-8, for the control characters that YAML takes for ends of lines, for
+    those that helm's own writer does not write, and for names that are longer than YAML's readers follow one.
     """
-    text = json.dumps(values, ensure_ascii=False)
-    if lone := re.search("[\x7f-\x9f\ud800-\udfff]", text):
+    for name in _names_in(values):
+        if len(name) > _LONGEST_NAME:
+            raise ConfigError(f"a name among the values has {len(name):,} letters: {name[:20]}...")
+    text = json.dumps(values, ensure_ascii=False, sort_keys=sort_names)
+    if lone := re.search("[\x7f-\x9f\ud800-\udfff\ufffe\uffff]", text):
         around = text[max(0, lone.start() - 20) : lone.end() + 20].encode("ascii", "backslashreplace").decode()
         raise ConfigError(f"a value holds a character that no manifest can: ...{around}...")
-    return re.sub("[\u2028\u2029\ufeff\ufffe\uffff]", lambda odd: f"\\u{ord(odd[0]):04x}", text)
+    return re.sub("[\u2028\u2029\ufeff]", lambda odd: f"\\u{ord(odd[0]):04x}", text)
+
+
+def _names_in(values: Any) -> Iterator[str]:
+    if isinstance(values, Mapping):
+        yield from map(str, values)
+    for each in values.values() if isinstance(values, Mapping) else values if isinstance(values, list) else ():
+        yield from _names_in(each)
 
 
 def objects_of(text: str) -> list[dict[str, Any]]:
     """The rendered text as objects, in its order."""
     import yaml
 
-    return [each for each in yaml.load_all(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if each]
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+        """Helm leaves some texts without quotes that are more than texts to PyYAML: `=`, and `<<` as a value."""
+
+    for tag in ("value", "merge"):
+        Loader.add_constructor(f"tag:yaml.org,2002:{tag}", Loader.construct_yaml_str)
+    return [each for each in yaml.load_all(text, Loader) if each]
 
 
 def _plain(message: str) -> str:
