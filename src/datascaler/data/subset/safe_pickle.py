@@ -1,17 +1,11 @@
-"""Reading somebody else's `.pkl` subset without running what it says, in time and memory that its size bounds.
-
-It is read by Python's own unpickler in Python, with only those words of pickle's language that a set, list or dict of
-texts, or an array, is written in. Tuples and frozen sets become lists, which nothing hashes: to hash or compare a few
-nested ones takes for ever, and deep ones end the process.
+"""Reading somebody else's `.pkl`: sets, lists and dicts of texts, or an array, and nothing else.
 
 Naming numpy's own types would not be safe: `numpy.ndarray` called with dtype object and a buffer follows whatever
 addresses the buffer holds. So arrays are taken apart by inert stand-ins, and only bytes of dtype `u8,u8` become one.
 """
 
-import pickle
-from collections.abc import Callable
 from pathlib import PurePosixPath
-from typing import IO, Any, ClassVar
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +13,7 @@ from numpy.typing import NDArray
 from datascaler.data.pool.uids import UID_DTYPE
 from datascaler.errors import ConfigError, first_line
 from datascaler.safe_text import printable, shown
+from datascaler.tools.plain_pickle import PlainUnpickler
 
 
 class _Dtype:
@@ -111,28 +106,11 @@ _ALLOWED: dict[tuple[str, str], type] = {
     ("numpy.core.numeric", "_frombuffer"): _BufferArray,
     ("numpy._core.numeric", "_frombuffer"): _BufferArray,
 }
-_WORDS = (
-    *("PROTO", "FRAME", "STOP", "MARK", "POP", "POP_MARK"),
-    *("GET", "BINGET", "LONG_BINGET", "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"),
-    *("NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "FLOAT", "BINFLOAT"),
-    *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
-    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
-    *("LIST", "EMPTY_LIST", "APPEND", "APPENDS", "DICT", "EMPTY_DICT", "SETITEM", "SETITEMS"),
-    *("EMPTY_SET", "ADDITEMS", "EMPTY_TUPLE"),
-    *("GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"),
-)
-"""What is left out copies, makes objects of other kinds, or refers to what is outside the file."""
 _LONGEST_NAME = 200
-_Unpickler: Any = pickle._Unpickler
-"""The one in Python: that in C takes memory by the numbers that a file gives its parts."""
 
 
-class _DataOnly(_Unpickler):  # type: ignore[misc]
-    """Knows sets and arrays, and refuses every other name; nothing is ever imported."""
-
-    dispatch: ClassVar[dict[int, Callable[["_DataOnly"], None]]] = {
-        code: _Unpickler.dispatch[code] for code in (getattr(pickle, word)[0] for word in _WORDS)
-    }
+class _DataOnly(PlainUnpickler):
+    """Knows sets and arrays, and refuses every other name."""
 
     def find_class(self, module: str, name: str) -> Any:
         module = {"__builtin__": "builtins"}.get(module, module)  # protocols 0 to 2 use Python 2's name
@@ -140,29 +118,6 @@ class _DataOnly(_Unpickler):  # type: ignore[misc]
             named = printable(f"{module}.{name}"[:_LONGEST_NAME])
             raise ConfigError(f"refused: the pickle names {named}, which is no plain data")
         return _ALLOWED[module, name]
-
-    def _last(self, count: int) -> None:
-        items = self.stack[len(self.stack) - count :]
-        if len(items) != count:
-            raise IndexError("the pickle's stack is empty")
-        self.stack[len(self.stack) - count :] = [items]
-
-    def _since_mark(self) -> None:
-        items = self.pop_mark()
-        self.append(items)  # to the stack below, which is the current one only now
-
-    def _counted_bytes(self) -> None:
-        """What is not there is not waited for in memory of that size."""
-        self.append(self.read(int.from_bytes(self.read(8), "little")))
-
-    dispatch |= {
-        pickle.TUPLE[0]: _since_mark,
-        pickle.TUPLE1[0]: lambda self: self._last(1),
-        pickle.TUPLE2[0]: lambda self: self._last(2),
-        pickle.TUPLE3[0]: lambda self: self._last(3),
-        pickle.FROZENSET[0]: _since_mark,
-        pickle.BYTEARRAY8[0]: _counted_bytes,
-    }
 
 
 def load_data_pickle(file: IO[bytes]) -> Any:
