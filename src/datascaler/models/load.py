@@ -26,6 +26,7 @@ from torch import Tensor
 from datascaler import storage
 from datascaler.errors import ConfigError, DatascalerError
 from datascaler.models.arch import known_archs
+from datascaler.models.check_weights import check_weights_file
 from datascaler.models.device import choose_device
 from datascaler.models.loaded import LoadedClip
 from datascaler.models.openai_layout import is_torchscript, readable_weights, saved_shapes
@@ -91,8 +92,10 @@ def _load(model: str | None, pretrained: str | None, device: torch.device) -> Lo
     if not model.startswith((HUB, LOCAL_DIR)):
         return _from_tag(model, pretrained, device)
     with _reachable(model) as name, _load_errors(DatascalerError, f"cannot load {model}"):
-        built, preprocess = _create(name)
         files = _weights_files(name)
+        for file in files:
+            check_weights_file(file)
+        built, preprocess = _create(name)
         if len(files) == 1:
             _refuse_other_sizes(built, files[0], f"the weights do not fit the config of {model}")
         return _loaded(built, preprocess, tokenizer_for(name), model, device)

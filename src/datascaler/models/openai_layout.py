@@ -22,6 +22,7 @@ from torch import Tensor
 
 from datascaler import storage
 from datascaler.errors import ConfigError, first_line
+from datascaler.models.check_weights import check_weights_file
 
 MARKS = ("input_resolution", "context_length", "vocab_size")
 """Numbers that OpenAI's state dicts hold beside the weights."""
@@ -37,8 +38,10 @@ _MASK = "attn_mask"
 def readable_weights(file: Path) -> Iterator[tuple[Path, bool]]:
     """A file with the same weights that open_clip can read, and whether `file` is in OpenAI's layout.
 
-    Raises ConfigError for an archive that holds more than modules and tensors.
+    Raises ConfigError for an archive that holds more than modules and tensors, and ValueError for what `check_weights`
+    refuses.
     """
+    check_weights_file(file)
     weights = openai_weights(file)
     is_openai = weights is not None
     weights = weights or _unwrapped_weights(file)
@@ -127,18 +130,20 @@ def _archive_weights(path: Path) -> dict[str, Tensor]:
         try:
             (main,) = (name for name in archive.namelist() if re.fullmatch("[^/]+/data.pkl", name))
             with archive.open(main) as file:
-                return dict(_tensors(_ArchiveReader(file, archive, main.removesuffix("data.pkl")).load(), ""))
+                return dict(_tensors(_ArchiveReader(file, archive, main.removesuffix("data.pkl")).load(), "", set()))
         except Exception as error:  # a pickle of anybody's can fail in any way
             raise ConfigError(f"this TorchScript archive can't be read: {first_line(error)}") from error
 
 
-def _tensors(value: Any, name: str) -> list[tuple[str, Tensor]]:
+def _tensors(value: Any, name: str, seen: set[int]) -> list[tuple[str, Tensor]]:
+    """By the path to each. A module that is in two places counts in the first: sixty such make more paths than end."""
     if isinstance(value, Tensor):
         return [(name, value)]
-    if not isinstance(value, _Inert):
+    if not isinstance(value, _Inert) or id(value) in seen:
         return []
+    seen.add(id(value))
     prefix = name and name + "."
-    return [found for key, child in value.attributes.items() for found in _tensors(child, prefix + key)]
+    return [found for key, child in value.attributes.items() for found in _tensors(child, prefix + key, seen)]
 
 
 class _Inert:
@@ -158,6 +163,7 @@ class _ArchiveReader(pickle.Unpickler):
     def __init__(self, file: IO[bytes], archive: zipfile.ZipFile, folder: str) -> None:
         super().__init__(file)
         self._archive, self._folder = archive, folder
+        self._storages: dict[str, Tensor] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
@@ -172,10 +178,11 @@ class _ArchiveReader(pickle.Unpickler):
         """All elements of a storage, flat; `pid` is its kind, type, file, device and length."""
         _, storage, key, _, length = pid
         dtype = getattr(torch, storage.removesuffix("Storage").lower())
-        content = self._archive.read(f"{self._folder}data/{key}")
-        return (
-            torch.frombuffer(bytearray(content), dtype=dtype, count=length) if length else torch.empty(0, dtype=dtype)
-        )
+        if key not in self._storages:
+            content = bytearray(self._archive.read(f"{self._folder}data/{key}"))
+            whole = torch.frombuffer(content, dtype=torch.uint8) if content else torch.empty(0, dtype=torch.uint8)
+            self._storages[key] = whole
+        return self._storages[key][: length * dtype.itemsize].view(dtype)
 
     @staticmethod
     def _tensor(storage: Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object) -> Tensor:

@@ -15,7 +15,9 @@ import torch
 from datascaler import storage
 from datascaler.errors import ConfigError, DamagedError, DatascalerError, NotFoundError, first_line
 from datascaler.models.build import BuiltClip, build_clip
+from datascaler.models.check_weights import check_weights
 from datascaler.spec.train import TrainSpec
+from datascaler.tools.zip_archive import require_no_bomb
 
 _LIST = "latest.json"
 _OF_A_RUN = re.compile(r"step_(\d+)\.pt")
@@ -110,6 +112,10 @@ def read_checkpoint(url: str, saved: SavedCheckpoint | None = None) -> dict[str,
     if problem:
         raise DamagedError(f"{url} is not a readable checkpoint ({problem})")
     try:
+        check_weights(io.BytesIO(content))
+    except ValueError as error:
+        raise ConfigError(f"{url} was refused: {error}") from error
+    try:
         loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         raise ConfigError(f"{url} was refused: it holds more than weights ({first_line(error)})") from error
@@ -159,6 +165,7 @@ def _damage(content: bytes, saved: SavedCheckpoint | None) -> str:
     # torch writes the checksums of a zip archive, and does not look at them.
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            require_no_bomb(archive, len(content))
             part = archive.testzip()
     except MemoryError:
         raise

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from datascaler import storage
 from datascaler.data.tables.array_file import read_npy_header, require_there
 from datascaler.errors import BadInputError
+from datascaler.tools.zip_archive import require_no_bomb
 
 BLOCK_ROWS = 8192
 _READ_AHEAD_BYTES = 8 << 20
@@ -59,7 +60,7 @@ def open_vectors(stack: ExitStack, url: str, name: str | None = None) -> VectorR
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     if not url.endswith(".npy"):
-        archive = stack.enter_context(_readable(url, lambda: zipfile.ZipFile(file)))
+        archive = stack.enter_context(_readable(url, lambda: _archive(file, size)))
         name = name or _only_array(archive, url)
         if f"{name}.npy" not in archive.namelist():
             raise BadInputError(f"{url} has no array {name!r}; it has {_arrays(archive)}")
@@ -71,6 +72,12 @@ def open_vectors(stack: ExitStack, url: str, name: str | None = None) -> VectorR
         order = " in Fortran order" if fortran_order else ""
         raise BadInputError(f"{url}: {name} is {dtype} {list(shape)}{order}, expected floats [rows, width]")
     return VectorRows(url, name, file, dtype, *shape)
+
+
+def _archive(file: IO[bytes], size: int) -> zipfile.ZipFile:
+    archive = zipfile.ZipFile(file)
+    require_no_bomb(archive, size)
+    return archive
 
 
 def _only_array(archive: zipfile.ZipFile, url: str) -> str:
@@ -99,6 +106,5 @@ def _readable(url: str, act: Any) -> Any:
     try:
         with storage.translated_errors(url):
             return act()
-    # zipfile says NotImplementedError of a compression that it does not know.
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError) as error:
         raise BadInputError(f"{url} is not a readable .npz or .npy file ({error})") from error
