@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,6 +20,7 @@ from datascaler.data.tables.score_table import ROW_SCHEMA, index_footer, publish
 from datascaler.errors import BadInputError, ConfigError, DamagedError, UnusableLogError
 from datascaler.score.captions.rows import read_caption_rows
 from datascaler.score.captions.score_captions import metadata_score_table
+from tests.limits import within
 
 ROWS = 3
 
@@ -96,3 +98,57 @@ def test_a_score_table_with_a_column_of_another_type_is_refused(tmp_path: Path) 
     publish_table(f"{tmp_path}/a.parquet", index_footer(shard), pa.table(columns, schema=schema))
     with pytest.raises(ConfigError, match=r"a\.parquet is not a score table .*uid_high is int64, not uint64"):
         read_table(f"{tmp_path}/a.parquet", ["uid_high"])
+
+
+def nested(levels: int) -> bytes:
+    """A file without rows, whose one column lies in so many groups of one another: its footer, by hand."""
+
+    def element(name: bytes, *, children: int | None) -> bytes:
+        fields = b"\x48" + bytes([len(name)]) + name  # the fourth field is the name, and the fifth counts children
+        return fields + (b"\x15" + bytes([2 * children]) if children is not None else b"") + b"\0"
+
+    elements = [element(b"a", children=1)] * levels
+    leaf = b"\x15\2\x38\1x\0"
+    number = len(elements) + 1
+    size = bytes([0xFC, number & 127 | 128, number >> 7 & 127 | 128, number >> 14])
+    footer = b"\x15\2\x19" + size + b"".join(elements) + leaf + b"\x16\0\x19\x0c\0"
+    return b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+
+
+def rows_of_nothing() -> bytes:
+    """40 million rows of eight bytes in some 170 KB."""
+    sink, rows = pa.BufferOutputStream(), pa.table({"uid": pa.array(np.zeros(1 << 20, np.int64))})
+    with pq.ParquetWriter(sink, rows.schema, compression="zstd") as writer:
+        for _ in range(40):
+            writer.write_table(rows)
+    return sink.getvalue().to_pybytes()
+
+
+def without_columns() -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({}), sink)
+    return sink.getvalue().to_pybytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (rows_of_nothing(), "it announces 41,943,040 rows"),
+        (nested(60_000), "not a readable parquet file"),
+        (without_columns(), ""),
+        (b"PARE" + bytes(40) + (20).to_bytes(4, "little") + b"PARE", "not a readable parquet file"),
+        (b"PAR1" + b"\xff" * 40 + (1 << 31).to_bytes(4, "little") + b"PAR1", "not a readable parquet file"),
+    ],
+    ids=["rows", "groups in groups", "no columns", "encrypted", "a footer of gigabytes"],
+)
+def test_a_file_that_was_made_to_do_harm_is_refused(content: bytes, reason: str, tmp_path: Path) -> None:
+    path = str(tmp_path / "a.parquet")
+    storage.publish_bytes(path, content)
+    for read in (lambda: read_parquet(path, ["uid"]), lambda: read_subset(path), lambda: read_metadata_of(path)):
+        with within(), pytest.raises((ConfigError, BadInputError), match=r"a\.parquet") as caught:
+            read()
+        assert reason in str(caught.value) or "uid" in str(caught.value)
+
+
+def read_metadata_of(path: str) -> pa.Table:
+    return read_metadata(Shard(path, "a.parquet", storage.stat(path).size, ""), ["text"])

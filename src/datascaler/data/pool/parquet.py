@@ -17,6 +17,8 @@ from datascaler.errors import ConfigError, DamagedError, first_line
 
 _END_BYTES = 16 << 10
 """Holds the footer of a table with a dozen columns and one row group, several times."""
+_SPARE_BYTES, _MOST_TIMES = 256 << 20, 64
+"""How much a table may take in memory: this, or so many times what its file has."""
 _CHECKSUM, _BLANK = b"datascaler.crc32", b"00000000"
 """A key of the footer and its value while the checksum is taken, which is of the whole file, footer and all."""
 _MARK = _CHECKSUM + b"\x18\x08"
@@ -80,6 +82,8 @@ def decode_parquet(
                 if names.count(column) != 1:
                     there = "several columns" if column in names else "no column"
                     raise ConfigError(f"{name} has {there} {column!r}; it has {names}")
+            kinds = [each.type for each in file.schema_arrow if columns is None or each.name in columns]
+            _require_plausible(file.metadata.num_rows, kinds, len(content))
             return file.read(columns=None if columns is None else list(columns), use_threads=False)
     except MemoryError:
         raise
@@ -95,6 +99,20 @@ def cast_column(table: pa.Table, column: str, kind: pa.DataType, name: str, *, s
         raise ConfigError(
             f"{name}: column {column!r} is {table[column].type} and can't be read as {kind} ({first_line(error)})"
         ) from error
+
+
+def _require_plausible(rows: int, kinds: Sequence[pa.DataType], size: int) -> None:
+    """Raise ValueError where the rows are too many for a file of this size: a few bytes may stand for any number."""
+    if rows * max(1, sum(map(_width, kinds))) > max(_SPARE_BYTES, _MOST_TIMES * size):
+        raise ValueError(f"it announces {rows:,} rows, in {size:,} bytes")
+
+
+def _width(kind: pa.DataType) -> int:
+    """Bytes that a value takes at least, or a value's place where it has one elsewhere."""
+    try:
+        return -(-int(kind.bit_width) // 8)
+    except ValueError:  # texts, lists and others of any length
+        return 4
 
 
 def _require_checksum(content: bytes, name: str) -> None:
