@@ -10,7 +10,8 @@ from datascaler.cluster.kube.api_paths import path_of
 from datascaler.cluster.kube.defaults import CONFIG_MAP, has_operator, read_defaults
 from datascaler.cluster.kube.helm import helm_program
 from datascaler.cluster.watch.status import require_namespace
-from datascaler.errors import DatascalerError, StorageError
+from datascaler.data.pool.shards import list_pool, told
+from datascaler.errors import DatascalerError
 
 _NEEDED = {
     ("batch", "jobs"): ("get", "list", "create", "patch", "delete"),
@@ -123,10 +124,8 @@ def _defaults(api: Api, namespace: str) -> Finding:
 
 
 def _readable(url: str) -> str:
-    tars = storage.list_files(url, ".tar") or storage.list_files(storage.join(url, "shards"), ".tar")
-    if not tars:
-        raise StorageError(f"no .tar files in {url} nor in {storage.join(url, 'shards')}; check the URL")
-    return f"{url}: {len(tars):,} shards"
+    shards, passed_over = list_pool(url)
+    return f"{url}: {len(shards):,} shards" + (f"; {told(passed_over)}" if passed_over else "")
 
 
 def _writable(url: str) -> str:
