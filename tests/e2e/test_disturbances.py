@@ -86,13 +86,14 @@ def test_a_node_that_is_silent_is_named(cluster: Cluster, launcher: Launcher, da
     )
     cluster.running_pods(launcher.namespace, name, 1)
     [listed] = json.loads(cluster.kubectl("get", "nodes", "-o", "json"))["items"]
+    killed = time.monotonic()
     processes.stop(processes.recorded()["kubelet"])
     try:
         wanted = f"node {listed['metadata']['name']} does not answer"
         until(
             lambda: wanted in launcher.status(name)["reason"],
             "the node is named",
-            90,
+            60 - (time.monotonic() - killed),
             lambda: str(launcher.status(name)),
         )
     finally:
