@@ -205,3 +205,13 @@ def test_a_cluster_that_is_not_there_is_one_line(verb: str, monkeypatch: pytest.
     assert message.startswith("no cluster to talk to: ")
     assert message.endswith("; give --kubeconfig or --context")
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("more", [(), ("--json",), ("--verb", "train")])
+def test_no_runs_of_a_namespace_that_is_not_there(more: tuple[str, ...], server: Replay) -> None:
+    """The server lists nothing in any namespace, there or not."""
+    status, answer = recorded_answer("not found")
+    server.answer("GET", "/api/v1/namespaces/ml", status, answer | {"message": 'namespaces "ml" not found'})
+    result = invoke("list", *more)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert str(result.exception) == "there is no namespace ml; check --namespace and --context"

@@ -29,6 +29,8 @@ def list_command(cluster: "Cluster", verb: str | None, as_json: bool) -> None:
     from datascaler.cluster.watch.state import run_state
 
     states = [run_state(run) for run in look.list_runs(cluster.api, cluster.namespace)]
+    if not states:
+        look.require_namespace(cluster.api, cluster.namespace)
     states = [state for state in states if verb in (None, state.verb)]
     if as_json:
         print_result({"runs": [asdict(state) for state in states]}, as_json=True)
@@ -36,5 +38,4 @@ def list_command(cluster: "Cluster", verb: str | None, as_json: bool) -> None:
         columns = ("name", "verb", "state", "succeeded", "failed", "wanted", "created")
         print_table([{column: getattr(state, column) for column in columns} for state in states])
     else:
-        look.require_namespace(cluster.api, cluster.namespace)
         note(f"no runs in namespace {cluster.namespace}")
