@@ -190,3 +190,27 @@ def test_the_checkouts_own_environment_comes_first(recorder: Path) -> None:
     assert run(recorder, "run_eval.sh", *EVAL).returncode == 0
     assert (recorder / "own").exists()
     assert calls(recorder) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--namespace", "a", "--values", "/missing/values.yaml"], "--values /missing/values.yaml can't be read"),
+        (["--namespace=a", "--values=missing.yaml"], "/missing.yaml can't be read"),
+        (["--values", "/dev/null"], "--namespace is required"),
+        (["--namespace", "a", "--valeus", "b"], "unknown flag --valeus"),
+        (["--namespace"], "--namespace is no flag, or has no value"),
+    ],
+)
+def test_cluster_install_refuses_before_it_makes_anything(flags: list[str], message: str, tmp_path: Path) -> None:
+    """Nothing but the flags is looked at: a kubectl that is called says so."""
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(f"#!/bin/sh\necho called >> {tmp_path}/calls\n")
+    kubectl.chmod(kubectl.stat().st_mode | stat.S_IXUSR)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = ["sh", str(SCRIPTS / "cluster_install.sh"), *flags]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "calls").exists()

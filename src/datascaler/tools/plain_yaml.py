@@ -24,8 +24,12 @@ class _Loader(yaml.SafeLoader):
     """YAML's other readers and writers have these signs for texts where PyYAML has no value for them."""
 
 
+def _text(loader: _Loader, node: yaml.ScalarNode) -> str:
+    return str(loader.construct_scalar(node))
+
+
 for _tag in ("value", "merge"):  # `=`, and `<<` where it is no key
-    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _Loader.construct_yaml_str)
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _text)
 
 
 def load_yaml(text: str) -> Any:

@@ -168,6 +168,26 @@ def test_storage(api: Api, tmp_path: Path) -> None:
     assert (found["data-dir"].ok, found["output-dir"].ok) == (False, False)
 
 
+@pytest.mark.usefixtures("furnished")
+def test_shards_are_found_by_the_rule_of_all_verbs(api: Api, tmp_path: Path) -> None:
+    for name in ("a/0.tar", "b/c/1.TAR", "b/2.tar.gz"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for source, shards in ((tmp_path, 2), (f"{tmp_path}/{{a,b/c}}", 2), (f"{tmp_path}/a::{tmp_path}/b/*", 2)):
+        assert findings(api, data_dir=str(source))["data-dir"].said.startswith(f"{source}: {shards} shards"), source
+    said = findings(api, data_dir=str(tmp_path))["data-dir"].said
+    assert "passed over 1: 1 as 2.tar.gz (compressed" in said
+
+
+def test_a_namespace_that_is_not_there(furnished: Replay, api: Api) -> None:
+    """The server answers questions of rights about any name."""
+    status, answer = recorded_answer("not found")
+    furnished.answer("GET", "/api/v1/namespaces/ml", status, answer | {"message": 'namespaces "ml" not found'})
+    found = findings(api)["rights"]
+    assert (found.ok, found.is_fatal) == (False, True)
+    assert found.said == "there is no namespace ml; check --namespace and --context"
+
+
 # ---- what a submit asks before it describes anything -------------------------------------------------------------
 
 
