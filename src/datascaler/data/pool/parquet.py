@@ -47,7 +47,12 @@ def read_parquet_schema(url: str) -> pa.Schema:
     """The columns and the footer's metadata, from the end of the file alone."""
     try:
         with storage.translated_errors(url), storage.open_read(url, block_bytes=1 << 20) as file:
-            return pq.read_schema(file)
+            try:
+                return pq.read_schema(file)
+            except OSError as error:
+                if error.errno is not None:
+                    raise
+                raise ValueError(str(error)) from error  # pyarrow's own, of damage inside the file
     except MemoryError:  # pyarrow's own is an ArrowException too
         raise
     except (pa.ArrowException, ValueError) as error:  # a name that is no text is a ValueError
