@@ -121,13 +121,13 @@ def rows_of_nothing() -> bytes:
     with pq.ParquetWriter(sink, rows.schema, compression="zstd") as writer:
         for _ in range(40):
             writer.write_table(rows)
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue())
 
 
 def without_columns() -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table({}), sink)
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue())
 
 
 @pytest.mark.parametrize(
