@@ -160,3 +160,9 @@ def test_outputs_are_those_where_results_go() -> None:
             assert not facts.written or facts.place in ("url", "node"), each.name
             if each.name == "output_dir":
                 assert facts.written, kind
+
+
+@pytest.mark.parametrize("text", ["pool\udcff", "s3://b/\ud83d", "a::b\udc80"])
+def test_a_name_that_is_no_text_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"data_dir is .*\\ud.*, which is not UTF-8"):
+        check_path("data_dir", text)

@@ -21,6 +21,8 @@ def check_path(name: str, text: str, *, written: bool = False) -> None:
         raise ConfigError(f"{name} is empty: give a folder or a URL (is a variable of the shell not set?)")
     if "\0" in text:
         raise ConfigError(f"{name} is {text!r}, and no path holds a null character")
+    if re.search("[\ud800-\udfff]", text):
+        raise ConfigError(f"{name} is {text}, which is not UTF-8: rename the folder, for no table can hold its name")
     for part in text.split("::"):
         if meant := _meant(part):
             raise ConfigError(f"{name} is {text}, which is no URL: did you mean {meant}?")

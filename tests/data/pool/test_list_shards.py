@@ -2,6 +2,7 @@
 
 import glob
 import logging
+import os
 import random
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from datascaler import storage
 from datascaler.data.pool import shards as shards_module
-from datascaler.data.pool.list_shards import ABSENT, BEGINS_WITH_DOT, DEEPER, PACKED, find_tars
+from datascaler.data.pool.list_shards import ABSENT, BEGINS_WITH_DOT, DEEPER, NO_TEXT, PACKED, find_tars
 from datascaler.data.pool.shards import find_shards, list_pool, list_shards
 from datascaler.errors import ConfigError, NotFoundError
 
@@ -174,3 +175,15 @@ def test_on_s3(s3_url: str) -> None:
     assert names(s3_url) == ["a/0.tar", "b/1.tar"]
     assert names(f"{s3_url}/*/?.tar") == names(f"{s3_url}/{{a,b}}") == names(f"{s3_url}/**") == ["a/0.tar", "b/1.tar"]
     assert passed_over(s3_url) == {"a/._0.tar": BEGINS_WITH_DOT, "b/2.tar.gz": PACKED}
+
+
+def test_names_that_are_no_text_are_passed_over(tmp_path: Path) -> None:
+    """A file system holds any bytes, and Python gives them as halves of characters, which no table can hold."""
+    for name in (b"0.tar", b"\xff1.tar", b"d/\xed\xa0\x80.tar"):
+        path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    for source in (f"{tmp_path}", f"{tmp_path}/**"):
+        found = find_tars(source)
+        assert [storage.basename(info.url) for info in found.tars] == ["0.tar"]
+        assert list(found.passed_over.values()).count(NO_TEXT) >= 1

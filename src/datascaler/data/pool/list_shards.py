@@ -18,6 +18,7 @@ BEGINS_WITH_DOT = "its name begins with a dot, as of macOS's files beside others
 PACKED = "compressed: unpack it, for parts of it can't be read alone"
 DEEPER = "further down than the other shards: give DIR/** to take all"
 ABSENT = "not found"
+NO_TEXT = "its name is not UTF-8: rename it, for no table can hold it"
 
 _TARS = (".tar", ".Tar", ".TAR")
 _PACKED = (
@@ -27,6 +28,8 @@ _PACKED = (
 _LIKE_SHARDS = (*_TARS, *_PACKED)
 _RANGE = re.compile(r"\{(\d+|[A-Za-z])\.\.(\d+|[A-Za-z])(?:\.\.(\d+))?\}")
 _WILD = "*?["
+_HALVES = re.compile("[\ud800-\udfff]")
+"""What Python reads for bytes in a name that are no text."""
 _LONGEST_NUMBER = 15
 _MOST_NAMES = 10_000_000
 """Names that a range may stand for."""
@@ -50,6 +53,8 @@ class FoundTars:
             path = storage.relative_to(info.url, folder) if folder else info.url
             if path.startswith(".") or "/." in path:
                 self.passed_over[info.url] = BEGINS_WITH_DOT
+            elif _HALVES.search(path):
+                self.passed_over[info.url] = NO_TEXT
             elif path.endswith(_PACKED):
                 self.passed_over[info.url] = PACKED
             else:
