@@ -15,7 +15,7 @@ from typing import IO, Any, ClassVar
 
 from datascaler.errors import first_line
 from datascaler.safe_text import printable, shown
-from datascaler.tools.plain_pickle import Dispatch, PlainUnpickler, words
+from datascaler.tools.plain_pickle import Dispatch, PlainUnpickler, acts_at
 from datascaler.tools.zip_archive import require_no_bomb
 
 LARGEST_HEADER_BYTES = 8 << 20
@@ -99,9 +99,8 @@ def _check_old(file: IO[bytes], size: int) -> None:
 class _Announced(PlainUnpickler):
     """Reads a pickle for what it announces. storages: bytes by key where they are parts of an archive."""
 
-    dispatch: ClassVar[Dispatch] = {
-        code: act for code, act in (PlainUnpickler.dispatch | words(("BINPERSID",))).items() if code not in _NOT_TORCHS
-    }
+    dispatch: ClassVar[Dispatch] = PlainUnpickler.dispatch | acts_at(("BINPERSID",))
+    dispatch = {code: act for code, act in dispatch.items() if code not in _NOT_TORCHS}
 
     def __init__(
         self, file: IO[bytes], size: int, storages: Mapping[str, int] | None, announced: dict[str, int] | None = None

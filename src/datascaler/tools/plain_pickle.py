@@ -26,7 +26,7 @@ _Unpickler: Any = pickle._Unpickler
 Dispatch = dict[int, Callable[[Any], None]]
 
 
-def words(names: Iterable[str]) -> Dispatch:
+def acts_at(names: Iterable[str]) -> Dispatch:
     """What Python's unpickler does at these words, by their codes."""
     return {code: _Unpickler.dispatch[code] for code in (getattr(pickle, name)[0] for name in names)}
 
@@ -34,7 +34,7 @@ def words(names: Iterable[str]) -> Dispatch:
 class PlainUnpickler(_Unpickler):  # type: ignore[misc]
     """Knows plain data; `find_class` says what each name stands for."""
 
-    dispatch: ClassVar[Dispatch] = words(_WORDS)
+    dispatch: ClassVar[Dispatch] = acts_at(_WORDS)
 
     def find_class(self, module: str, name: str) -> Any:
         raise NotImplementedError
