@@ -9,7 +9,7 @@ import pytest
 
 from datascaler.data.runs.run_folder import run_url
 from tests.evaluate.sets import TEN_CLASSES, labelled, write_set
-from tests.train.runs import BATCH, checkpoint_of, differing_weights, make_pool, run_cli, start_cli, tiny_spec, wait_for
+from tests.train.runs import BATCH, checkpoint_of, differing_weights, make_pool, run_cli, start_cli, tiny_spec
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 STEPS = 1000
@@ -26,7 +26,11 @@ def test_checkpoints_are_evaluated_while_the_run_goes_on(tmp_path: Path) -> None
 
     # Killed: the evaluation ends with the job, and both go on with it.
     killed = start_cli(*words)
-    wait_for(curve.exists, killed, "a checkpoint is evaluated")
+    deadline = time.monotonic() + 900
+    while not curve.exists():
+        assert killed.poll() is None, killed.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     until_alone(str(run))
