@@ -35,7 +35,6 @@ _SMALLER = {
     # The models that would be downloaded.
     r"--arch b32|--model ViT-B-32 --pretrained openai": f"--model {SMALL_MODEL}",
     r'arch="b32"': f'model="{SMALL_MODEL}"',
-    r'"ViT-B-32"': '"ViT-Micro-12-48"',
     # Sizes.
     r"--nproc-per-node \d+": "",
     r"128M": "40 --batch-size 4",
