@@ -20,6 +20,10 @@ def test_the_demo_runs_on_object_storage_and_goes_on_where_it_was(s3_url: str) -
     assert result.filter_precision == 0.4
     assert len(result.accuracies_subset) == len(result.accuracies_random) == 1
     assert all(storage.read_bytes(url).startswith(b"\x89PNG") for url in result.pictures)
+    page = storage.read_text(result.report)
+    assert result.report == f"{s3_url}/report.html"
+    assert all(title in page for title in ("The answer", "Pool and filter", "Training", "Evaluation"))
+    assert page.count("data:image/jpeg") >= 24
     assert [line[:5] for line in said] == [f"[{step}/6]" for step in range(1, 7)]
 
     checkpoints = set(storage.list_files(s3_url, ".pt", recursive=True))

@@ -25,7 +25,9 @@ from datascaler.demo.make_data import DemoData, Recipe, make_data
 from datascaler.evaluate.evaluate_clip import evaluate_model
 from datascaler.evaluate.tasks import load_tasks
 from datascaler.models.freed_memory import keep_freed_memory_on_cpu
+from datascaler.report.make_report import make_report
 from datascaler.score.score_pool import score_pool
+from datascaler.spec.report import ReportSpec
 from datascaler.spec.scales import DEMO
 from datascaler.spec.score import ScoreSpec
 from datascaler.spec.train import TrainSpec
@@ -54,6 +56,8 @@ class DemoResult:
     """How many samples each model sees."""
     seconds: float
     pictures: list[str]
+    report: str
+    """The page of it all."""
 
 
 def run_demo(output_dir: str, recipe: Recipe, say: Callable[[str], None] = lambda _: None) -> DemoResult:
@@ -94,8 +98,9 @@ def run_demo(output_dir: str, recipe: Recipe, say: Callable[[str], None] = lambd
             for method, accuracy in measured.items():
                 accuracies[method].append(accuracy.result())
 
-    say("[6/6] drawing the pictures")
+    say("[6/6] drawing the pictures and the page")
     quality = pool_scores.quality(subsets["dfn"].recipe["threshold"])
+    page = make_report(ReportSpec(runs=(output_dir,), output=storage.join(output_dir, "report.html"))).page
     arms = {"filtered 40%": accuracies["dfn"], "random 40%": accuracies[RANDOM]}
     pictures = publish_pictures(output_dir, pool_scores, subsets["dfn"].recipe["threshold"], recipe, arms)
     return DemoResult(
@@ -112,6 +117,7 @@ def run_demo(output_dir: str, recipe: Recipe, say: Callable[[str], None] = lambd
         samples_seen=recipe.batch_size * recipe.train_steps,
         seconds=round(time.monotonic() - started, 1),
         pictures=pictures,
+        report=page,
     )
 
 
