@@ -30,7 +30,7 @@ docs: setup
 
 # Whole files go to one of two processes, so that a file's servers and pools are made once.
 test: setup
-	scripts/test -n 2 --dist loadfile
+	scripts/test -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: setup
 	@command -v npm >/dev/null || { echo "make test-slow needs npm, which is not on PATH"; exit 1; }

@@ -32,7 +32,7 @@ from tests.tiny_clip import save_local_dir
 from tests.train.runs import BATCH, make_pool, tiny_spec
 from tests.train.test_interrupted import saved_steps
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(5400)]
 
 MOMENTS = 100
 GO_ON = 4
