@@ -106,3 +106,24 @@ def test_children_start_in_any_folder_and_with_any_folder_for_temporary_files(ki
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert within(10, lambda: not marked(f"UP={up}"))
+
+
+def test_what_processes_leave_behind_that_are_ended_at_once_is_not_the_last_word(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text("""
+import multiprocessing, os, signal
+from datascaler.tools.child_processes import start_resource_tracker
+
+def leave():
+    held = multiprocessing.get_context("spawn").Semaphore()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == "__main__":
+    start_resource_tracker()
+    child = multiprocessing.get_context("spawn").Process(target=leave)
+    child.start()
+    child.join()
+    print(child.exitcode, os.environ.get("PYTHONWARNINGS"))
+""")
+    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=100, check=True)
+    assert (done.stdout, done.stderr) == (f"-9 {os.environ.get('PYTHONWARNINGS')}\n", "")

@@ -6,7 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from multiprocessing import active_children, get_context, resource_tracker
+from multiprocessing import active_children, get_context
 from signal import SIG_UNBLOCK, SIGTERM, pthread_sigmask
 
 import numpy as np
@@ -32,7 +32,7 @@ from datascaler.spec.scales import DEMO
 from datascaler.spec.score import ScoreSpec
 from datascaler.spec.train import TrainSpec
 from datascaler.stop import held_back
-from datascaler.tools.child_processes import end_with_parent
+from datascaler.tools.child_processes import end_with_parent, start_resource_tracker
 from datascaler.train.train_clip import train_clip
 
 
@@ -124,7 +124,7 @@ def run_demo(output_dir: str, recipe: Recipe, say: Callable[[str], None] = lambd
 @contextmanager
 def _two_workers() -> Iterator[ProcessPoolExecutor]:
     """Processes that end with this one, and stop when it is told to: one that trains saves its step."""
-    resource_tracker.ensure_running()  # else it is started with the first process, and unblocks both signals
+    start_resource_tracker()  # else the first process does, which lets the signals through
     with ProcessPoolExecutor(2, get_context("spawn"), initializer=_begin_worker) as workers:
         try:
             with held_back():

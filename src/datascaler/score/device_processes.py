@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
@@ -15,7 +14,7 @@ from datascaler.errors import BadInputError, DatascalerError, StoppedError
 from datascaler.score.score_summary import ScoreSummary, merged_summaries
 from datascaler.spec.score import ScoreSpec
 from datascaler.stop import held_back, listen
-from datascaler.tools.child_processes import end_with_parent
+from datascaler.tools.child_processes import end_with_parent, start_resource_tracker
 
 ProcessAnswer = ScoreSummary | DatascalerError | StoppedError
 """What a process sends back at its end."""
@@ -37,7 +36,7 @@ def score_in_processes(spec: ScoreSpec, processes: int) -> ScoreSummary:
     All of them end before this returns or raises: the gravest of their errors, BadInputError only if there is no other.
     """
     context = multiprocessing.get_context("spawn")
-    resource_tracker.ensure_running()  # else the first process does, which lets both signals through
+    start_resource_tracker()  # else the first process does, which lets the signals through
     answers: list[Connection] = []
     children: list[BaseProcess] = []
     with _ended(children):

@@ -11,7 +11,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
@@ -26,6 +26,9 @@ PARENT_VARIABLE = "DATASCALER_PARENT_PID"
 """Tells a process that is started by its command line its parent's pid."""
 _LOOK_SECONDS = 0.5
 _SAFE_PATH = {"PYTHONSAFEPATH": "1"}
+"""For processes that multiprocessing starts: they import nothing from the working folder before they know where this
+one looks.
+"""
 _LONGEST_TMPDIR_BYTES = 70
 _SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 
@@ -67,28 +70,39 @@ def fork_server(preload: Sequence[str]) -> ForkServerContext:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(preload))
-    # Some versions of Python start this helper on demand and then let SIGTERM and Ctrl-C through again.
-    with _imports_from_elsewhere():
-        resource_tracker.ensure_running()
-    with held_back(), _imports_from_elsewhere(), _room_for_sockets():
+    start_resource_tracker()
+    with held_back(), _environment(_SAFE_PATH), _room_for_sockets():
         forkserver.ensure_running()
     atexit.unregister(_end_fork_server)
     atexit.register(_end_fork_server, os.getpid())
     return context
 
 
-@contextmanager
-def _imports_from_elsewhere() -> Iterator[None]:
-    """Processes that multiprocessing starts inside import nothing from the working folder before they are told where
-    this one looks.
+def start_resource_tracker() -> None:
+    """Start the process in which multiprocessing notes what is to be taken away at the end.
+
+    It would be started on demand, and some versions of Python then let SIGTERM and Ctrl-C through again. What processes
+    leave behind that were ended at once it takes away as it should, and need not say so after our last word.
     """
-    before = os.environ.copy()
-    os.environ.update(_SAFE_PATH)
+    given = os.environ.get("PYTHONWARNINGS")
+    quiet = ",".join([*([given] if given else []), "ignore:resource_tracker:UserWarning"])
+    with _environment({**_SAFE_PATH, "PYTHONWARNINGS": quiet}):
+        resource_tracker.ensure_running()
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Processes that multiprocessing starts inside have these variables."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        if "PYTHONSAFEPATH" not in before:
-            del os.environ["PYTHONSAFEPATH"]
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextmanager
