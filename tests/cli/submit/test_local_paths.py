@@ -22,6 +22,8 @@ OUT = "--output-dir s3://out"
 POOL = f"--data-dir s3://pool {OUT}"
 META = f"--from-metadata s3://m {OUT}"
 TRAINED = f"{POOL} --scale small --subset-file s3://out/x.npy --plan s3://out/x.plan --eval-every 1M --eval-data-dir s3://sets"
+STARTED = f"{POOL} --scale small --init-from openai"
+EXTENDED = f"{POOL} --scale small --extend s3://runs/r"
 LINES: list[tuple[Any, str, str]] = [
     (
         ScoreSpec,
@@ -37,7 +39,9 @@ LINES: list[tuple[Any, str, str]] = [
     (EmbeddingSpec, "score", f"{POOL} --method negcliploss --embeddings e"),
     (SubsetSpec, "subset", f"{OUT} --method clip --top 5 --score-name n --subset-name s"),
     (TrainSpec, "train", TRAINED),
+    *((TrainSpec, "train", line) for line in (STARTED, EXTENDED)),
     (SweepSpec, "sweep", TRAINED),
+    *((SweepSpec, "sweep", line) for line in (STARTED, EXTENDED)),
     (EvalSpec, "eval", f"--data-dir s3://sets --train-dir s3://runs {OUT} --task-dir s3://tasks"),
     (EvalSpec, "eval", f"--data-dir s3://sets {OUT} --model ViT-B-32 --pretrained openai"),
     (PipelineSpec, "pipeline", f"{POOL} --method clip --fraction 0.3 --scale small --eval-data-dir s3://sets"),
@@ -96,7 +100,7 @@ def test_logs_are_not_left_in_a_pod(verb: str) -> None:
 PATHS = {
     *("--data-dir", "--output-dir", "--subset-file", "--plan", "--train-dir", "--task-dir", "--eval-data-dir"),
     *("--from-metadata", "--words", "--wordnet", "--synsets", "--entries", "--target", "--centroids", "--detector"),
-    *("--model", "--pretrained", "--language-model"),
+    *("--model", "--pretrained", "--language-model", "--init-from", "--extend"),
     *("--boxes", "--plain", "--embeddings", "--score-name", "--subset-name", "--logs"),
 }
 READ_HERE = {"--values", "--defaults", "--kubeconfig", "--env-file", "--pod-overlay"}

@@ -12,6 +12,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -147,7 +148,7 @@ def test_errors_of_the_system_are_not_the_pictures(monkeypatch: pytest.MonkeyPat
     def fail(*_: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(images, "flatten", fail)
+    monkeypatch.setattr(images, "_FLATTENED", replace(images._FLATTENED, to_rgb=fail))
     with pytest.raises(TryAgainError, match=r"no image can be decoded on this machine: .*Too many open files"):
         decode_rgb(picture())
 
