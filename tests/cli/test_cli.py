@@ -197,9 +197,10 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[TrainSpec]:
     # What is trained on here does not exist.
     for verb in ("train", "sweep"):
         monkeypatch.setattr(importlib.import_module(f"datascaler.cli.{verb}"), "begin_work", lambda _: None)
-    # The packages have a function of the module's name.
-    monkeypatch.setattr(importlib.import_module("datascaler.train.train_clip"), "train_clip", train)
-    monkeypatch.setattr(importlib.import_module("datascaler.sweep.sweep_runs"), "train_clip", train)
+    # The packages have a function of the module's name. A module that were imported only now, between the two, would
+    # keep the first one's stand-in for the tests that follow.
+    for module in [importlib.import_module(f"datascaler.{name}") for name in ("train.train_clip", "sweep.sweep_runs")]:
+        monkeypatch.setattr(module, "train_clip", train)
     return specs
 
 
