@@ -23,7 +23,7 @@ from datascaler.report.charts import Curve, Dot, curves, dots
 from datascaler.report.render_page import render_page
 
 PLOTLY = "99784e3abfb07b142a15e521a439e6d9addceadb3f79553fd24c72774f0649ba"
-"""Of plotly-basic.min.js in npm's package plotly.js-basic-dist-min 4.1.1."""
+"""The digest of plotly-basic.min.js in npm's package plotly.js-basic-dist-min 4.1.1."""
 
 
 def test_the_library_is_the_one_that_was_published() -> None:

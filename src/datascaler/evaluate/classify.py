@@ -82,7 +82,7 @@ def _groups(key: str, fields: Mapping[str, NDArray[np.int64]]) -> dict[str, pa.A
 
 
 def namesakes(model: LoadedClip, classnames: Sequence[str], templates: Sequence[str]) -> list[int]:
-    """For each class the lowest one whose prompts are the same to the model: mostly itself.
+    """Return for each class the lowest one whose prompts are the same to the model: mostly itself.
 
     ImageNet has two such pairs. Their logits are equal but for rounding, which depends on what else is in a batch.
     """

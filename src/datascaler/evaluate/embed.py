@@ -51,7 +51,7 @@ def embed_prompts(model: LoadedClip, prompts: Sequence[str]) -> Iterator[Tensor]
 
 
 def first_places(items: Iterable[Hashable]) -> list[int]:
-    """For each item the place of the first that is equal to it.
+    """Return for each item the place of the first that is equal to it.
 
     What is equal is computed once and its scores are copied: in another batch, or another column of a product, rounding
     differs, and would decide what is a tie.

@@ -48,7 +48,7 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 _SHARD = re.compile(r"(?:0|[1-9][0-9]{0,8})\.tar")
 _KIND, _CLASSNAMES, _TEMPLATES = "dataset_type.txt", "classnames.txt", "zeroshot_classification_templates.txt"
 _SUFFIXES = tuple(dict.fromkeys(("webp", "png", "jpg", "jpeg", *IMAGE_SUFFIXES)))
-"""Of images, in the order in which one counts; DataComp's evaluation knows the first four."""
+"""The suffixes of images, in the order in which one counts; DataComp's evaluation knows the first four."""
 _META = re.compile(r"__[^/]*__($|/)")
 """Members that webdataset's own tools keep notes in."""
 _COMPRESSED: dict[bytes, Callable[..., Any]] = {

@@ -19,7 +19,7 @@ from datascaler.tools.plain_pickle import Dispatch, PlainUnpickler, acts_at
 from datascaler.tools.zip_archive import require_no_bomb
 
 LARGEST_HEADER_BYTES = 8 << 20
-"""Of a safetensors file: a name and a few numbers for each tensor."""
+"""The header of a safetensors file has a name and a few numbers for each tensor."""
 _SPARE_VALUES = 1 << 22
 """Values of a tensor that repeats those of its storage, such as a mask that was expanded."""
 _ZIP, _PICKLE = b"PK\3\4", b"\x80"

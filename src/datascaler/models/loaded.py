@@ -42,7 +42,7 @@ class LoadedClip:
     compiled: tuple[Any, Any] | None = None
     """What stands in for the image and the text encoder after `compile`."""
     unfinished: str = ""
-    """Of a run that has not ended: how much it had seen when its newest checkpoint was saved."""
+    """What is said of a run that has not ended: how much it had seen when its newest checkpoint was saved."""
     chosen_precision: Literal["float32", "bfloat16"] | None = None
     """What the towers compute in; None is what is quick on the device."""
 

@@ -28,7 +28,7 @@ class Figure:
     kind: ClassVar[str] = "figure"
 
     name: str
-    """Of letters, digits and dashes; unlike any other of the page."""
+    """It has letters, digits and dashes, and is unlike any other of the page."""
     title: str
     says: str
     """What is drawn, in a sentence: for those who don't see it."""

@@ -8,7 +8,7 @@ from typing import Any
 from datascaler.report.blocks import Bounds, Figure, plot_text
 
 PALETTE = 7
-"""Of the palette: "@0" to "@6"."""
+"""The palette has so many colours: "@0" to "@6"."""
 _MOST_IN_LEGEND = 10
 _ROW_PIXELS, _DOT_PIXELS, _MARGIN_PIXELS = 14, 12, 110
 _THIN, _THICK = 1.5, 6

@@ -17,7 +17,7 @@ from datascaler.report.training_runs import TrainRun, numbered, run_labels
 
 AVERAGES = ("average", *GROUPS, "decision set")
 _MOST_ROWS = 40
-"""Of a picture."""
+"""A picture has no more rows."""
 _MOST_COLUMNS = 8
 """Models beside one another in the table of tasks; another table has all."""
 MOST_PAIRED = 4
@@ -47,7 +47,7 @@ class EvaluatedModel:
     failed: Mapping[str, str] = field(default_factory=dict)
     missing: Sequence[str] = ()
     record: Mapping[str, Any] = field(default_factory=dict)
-    """Of eval_summary.json."""
+    """What eval_summary.json holds."""
 
     @property
     def average(self) -> float:

@@ -47,17 +47,17 @@ class ScoredTables:
     output_dir: str
     score_id: str
     shards: int
-    """Of the frozen list."""
+    """The shards of the frozen list."""
     tables: int = 0
     """That were read."""
     statuses: Counter[str] = field(default_factory=Counter)
     """Rows by status."""
     footer: Footer | None = None
-    """Of the first."""
+    """The first table's."""
     faults: dict[str, str] = field(default_factory=dict)
     """Tables that can't be read, each with the reason."""
     scores: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
-    """Of the rows that are ok; all below are of these rows too."""
+    """The scores of the rows that are ok; all below are of these rows too."""
     uids: NDArray[np.void] = field(default_factory=lambda: np.empty(0, "u8,u8"))
     places: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 4), np.int64))
     """Shard, ordinal, offset, length."""
@@ -72,7 +72,7 @@ class ScoredTables:
 
     @property
     def denominator(self) -> str:
-        """Of how much a figure is."""
+        """What part of all rows a figure shows."""
         rows = f"{len(self.scores):,} rows with a score of {self.rows:,} rows"
         if self.tables == self.shards:
             return f"all {rows}"

@@ -16,9 +16,9 @@ from datascaler.spec.numbers import format_fraction
 from datascaler.spec.train import TrainSpec
 
 _MOST_POINTS = 240
-"""Of a curve; a longer one is drawn by the means of as many equal parts."""
+"""A curve has no more; a longer one is drawn by the means of as many equal parts."""
 _MOST_CURVES = 60
-"""Of a figure. Beyond that, the runs of least loss are drawn, and it is said."""
+"""A figure has no more. Beyond that, the runs of least loss are drawn, and it is said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +28,11 @@ class TrainRun:
     url: str
     spec: TrainSpec
     record: Mapping[str, Any]
-    """Of run.json: inputs, command, code version."""
+    """What run.json holds: inputs, command, code version."""
     summary: RunSummary | None
     diverged: str
     rows: list[MetricsRow]
-    """Of metrics.jsonl."""
+    """Those of metrics.jsonl."""
     damaged_rows: int
     label: str = ""
 

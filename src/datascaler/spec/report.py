@@ -28,11 +28,11 @@ class ReportSpec:
     target_samples: int | None = None
     target_width: Fraction | None = None
     metric: str = "average"
-    """Of the forecast, and of the first picture where there is no forecast."""
+    """What the forecast is about, and the first picture where there is no forecast."""
     pictures: int = 8
     """Samples in each row of a gallery."""
     seed: int = 0
-    """Of the forecast and of intervals."""
+    """What the forecast and the intervals draw with."""
 
     def __post_init__(self) -> None:
         if not self.runs:

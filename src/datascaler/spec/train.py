@@ -36,7 +36,7 @@ class TrainSpec:
     method: str = "none"
     """How the subset was chosen; names the run's folder and is checked against the subset's recipe."""
     fraction: Fraction | None = None
-    """Of the pool, that the subset keeps; None is 1 for the whole pool, and unknown for a subset."""
+    """The part of the pool that the subset keeps; None is 1 for the whole pool, and unknown for a subset."""
     subset_file: str | None = field(default=None, metadata=about(place="url"))
     """None trains on the whole pool."""
     plan_file: str | None = field(default=None, metadata=about(place="url", flag="plan"))

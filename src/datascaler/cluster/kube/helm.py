@@ -14,7 +14,10 @@ from datascaler.errors import ClusterError, ConfigError
 
 RUN_CHART = "datascaler-run"
 _LONGEST_NAME = 317
-"""Of a label or annotation: a domain of 253 letters, a slash and 63. YAML's own limit is 1,024 bytes, quoted."""
+"""The name of a label or annotation has at most a domain of 253 letters, a slash and 63.
+
+YAML's own limit is 1,024 bytes, quoted.
+"""
 _PACKAGE = Path(datascaler.__file__).parent
 _CHECKOUT = _PACKAGE.parent.parent
 

@@ -44,7 +44,7 @@ class EvalsetWritten:
     """The same -> the first of them, and all that was wrong."""
     images_by_label: tuple[int, ...] = ()
     class_folders: tuple[dict[str, Any], ...] = ()
-    """Of a set made from folders: label, folder, name and images of each class."""
+    """What a set made from folders has: label, folder, name and images of each class."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Folder that is no class, as .ipynb_checkpoints -> the images in it."""
 

@@ -29,7 +29,7 @@ class TrainState:
     state: str
     """complete, running, stopped, diverged, or unreadable."""
     why: str = ""
-    """Of one that diverged or can't be read."""
+    """The reason, where it diverged or can't be read."""
     samples_seen: int = 0
     of: int = 0
     loss: float | None = None
@@ -41,7 +41,7 @@ class TrainState:
     age_seconds: float | None = None
     """Since one of its files changed."""
     losses: list[float] = field(default_factory=list)
-    """Of the rows of its log."""
+    """Those of its log's rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

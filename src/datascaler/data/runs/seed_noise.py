@@ -23,7 +23,7 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class SeedNoise:
-    """Of one average or task."""
+    """What is known of one average or task."""
 
     name: str
     configurations: int

@@ -40,7 +40,7 @@ class HubFile:
     size: int
     """Bytes."""
     sha256: str
-    """Of its content; empty for a small file, which git holds itself."""
+    """The digest of its content; empty for a small file, which git holds itself."""
     blob: str
     """Git's name of a small file's content."""
 

@@ -43,7 +43,7 @@ class SetDownloaded:
     of: int = 0
     """That the set consists of."""
     fetched: int = 0
-    """Of them, those that were fetched now."""
+    """Those among them that were fetched now."""
     size: int = 0
     """Bytes of all its files."""
     failure: str = ""

@@ -19,7 +19,7 @@ from datascaler.evaluate.hub.client import Hub, HubFile
 
 _PIECE_BYTES = 1 << 20
 _MOST_TRIES = 2
-"""Of a file that arrives whole with another checksum."""
+"""A file that arrives whole with another checksum is fetched so often."""
 
 
 def fetch_file(

@@ -16,7 +16,7 @@ class TableSet:
 
     kind: Literal["retrieval", "association"]
     name: str
-    """Of its repository and of its folder."""
+    """The name of its repository and of its folder."""
     table: str
     images: str
     """The zip; its images lie in a folder of the same name, which may have been unpacked."""
