@@ -19,7 +19,7 @@ _COMPILED_MULTIPLE = 8
 
 
 def encoder(model: nn.Module, spec: TrainSpec, device: torch.device) -> Encode:
-    """Return what encodes images on the device, and tokens on the CPU, cut after the captions' ends where that is exact."""
+    """Return what encodes images on the device and tokens on the CPU, cut after the captions' ends where exact."""
     clip: Any = model
     tower, bf16 = text_tower(model), _computes_in_bf16(spec, device)
     encode_images: Any = clip.encode_image
