@@ -145,7 +145,7 @@ for spare in (4, 10, 30, 60, 2000):
 
 
 def test_errors_of_the_system_are_not_the_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
+    def fail(_: Image.Image) -> Image.Image:
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(images, "_FLATTENED", replace(images._FLATTENED, to_rgb=fail))
