@@ -2,7 +2,7 @@
 {{- define "datascaler-run.podTemplate" -}}
 {{- $text := include "datascaler-run.pod" . -}}
 {{- if .run.podOverlay -}}
-{{- $pod := fromYaml $text -}}
+{{- $pod := fromYaml (printf "%s\n" $text) -}}
 {{- include "datascaler-run.strategicMerge" (dict "into" $pod "from" .run.podOverlay) -}}
 {{- toYaml $pod -}}
 {{- else -}}

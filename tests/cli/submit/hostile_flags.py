@@ -65,7 +65,7 @@ class Line:
         text = as_yaml(self.text) if self.flag.name == "--pod-overlay" else self.text
         typed = self.form.replace("TEXT", text)
         if self.flag.name in FILES:
-            (folder / "file").write_text(typed, encoding="utf-8", newline="")
+            (folder / "file").write_bytes(typed.encode("utf-8", "surrogatepass"))
             typed = str(folder / "file")
         needed = SMALLEST["pipeline"] if self.verb == "pipeline" else []
         context = verbs()[self.verb].make_context(self.verb, [*needed, self.flag.name, typed])
