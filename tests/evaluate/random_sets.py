@@ -3,6 +3,7 @@
 import io
 import random
 import tarfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -124,10 +125,13 @@ def by_oracle(folder: Path, model: LoadedClip) -> list[tuple[int, torch.Tensor]]
     for sample in read_with_webdataset(*shards):
         # Theirs end with an error where there is none of the four; ours reads a bmp then.
         encoded = next(sample[suffix] for suffix in ("webp", "png", "jpg", "jpeg", "bmp") if suffix in sample)
-        image = Image.open(io.BytesIO(encoded))
-        image.load()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow says that a palette with transparency might be kept
+            image = Image.open(io.BytesIO(encoded))
+            image.load()
+            rgb = image.convert("RGB")
         label = int(sample["cls"])
-        vector = normalize(tower.encode_image(model.preprocess(image.convert("RGB"))[None]), dim=-1)
+        vector = normalize(tower.encode_image(model.preprocess(rgb)[None]), dim=-1)
         # One column at a time: what is equal is equal then, whatever a library does with many.
         found.append((label, torch.stack([100 * (vector[0] * column).sum() for column in weights.T])))
     return found
