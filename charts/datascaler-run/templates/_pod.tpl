@@ -3,6 +3,7 @@
 {{- $text := include "datascaler-run.pod" . -}}
 {{- if .run.podOverlay -}}
 {{- $pod := fromYaml (printf "%s\n" $text) -}}
+{{- if hasKey $pod "Error" -}}{{- fail (printf "a value of the pod can't be written as YAML: %s" $pod.Error) -}}{{- end -}}
 {{- include "datascaler-run.strategicMerge" (dict "into" $pod "from" .run.podOverlay) -}}
 {{- toYaml $pod -}}
 {{- else -}}

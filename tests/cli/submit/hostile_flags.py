@@ -127,7 +127,8 @@ def _is_one_text(line: Line) -> bool:
     letters = separators.get(line.flag.name, "=" if line.form.startswith("TEXT=") else "")
     if line.flag.name == "--env-file":
         letters += "\r\n"
-        if line.form.startswith("TEXT") and line.text.lstrip(" \t").startswith(("#", "\ufeff")):
+        # Blanks before a name are none of it, and a line may be a comment.
+        if line.form.startswith("TEXT") and line.text.startswith((" ", "\t", "#", "\ufeff")):
             return False
     return not set(letters) & set(line.text) and "\0" not in line.text[: 1 if line.flag.name in FILES else None]
 
