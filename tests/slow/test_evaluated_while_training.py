@@ -32,7 +32,7 @@ def test_checkpoints_are_evaluated_while_the_run_goes_on(tmp_path: Path) -> None
         assert time.monotonic() < deadline
         time.sleep(0.1)
     killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    killed.communicate()
     until_alone(str(run))
     done = run_cli(*words)
     assert done.returncode == 0, done.stderr
