@@ -24,14 +24,14 @@ _SPARE_VALUES = 1 << 22
 """Values of a tensor that repeats those of its storage, such as a mask that was expanded."""
 _ZIP, _PICKLE = b"PK\3\4", b"\x80"
 _OLD_PICKLES = 5
-"""In torch's old format: a magic number, a version, the machine, the content, and the keys of the storages behind."""
+"""PyTorch's old format has a magic number, a version, the machine, the content, and the keys of the storages behind."""
 _VALUE_BYTES = {
     **dict.fromkeys(("Double", "Long", "ComplexFloat"), 8),
     **dict.fromkeys(("Float", "Int", "QInt32"), 4),
     **dict.fromkeys(("Half", "BFloat16", "Short"), 2),
     "ComplexDouble": 16,
 }
-"""By the name of a storage; those that are not here have values of one byte, or less."""
+"""Bytes of a value of each storage; those that are not here have values of one byte, or less."""
 
 
 _NOT_TORCHS = {each[0] for each in (pickle.FRAME, pickle.BINUNICODE8, pickle.BINBYTES8, pickle.BYTEARRAY8)}

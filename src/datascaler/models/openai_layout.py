@@ -136,7 +136,10 @@ def _archive_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _tensors(value: Any, name: str, seen: set[int]) -> list[tuple[str, Tensor]]:
-    """By the path to each. A module that is in two places counts in the first: sixty such make more paths than end."""
+    """Return each tensor with the path to it.
+
+    A module that is in two places counts in the first: sixty such make more paths than end.
+    """
     if isinstance(value, Tensor):
         return [(name, value)]
     if not isinstance(value, _Inert) or id(value) in seen:

@@ -155,7 +155,7 @@ def _named(model: EvaluatedModel, label: str) -> EvaluatedModel:
 
 
 def _main_score(result: ReadResult, key: str, listed: Mapping[str, Task]) -> float | None:
-    """By the summary, else DataComp's own column, else the task's main metric."""
+    """Return the summary's score, else DataComp's own column, else the task's main metric."""
     metrics = result.metrics[key]
     task = listed.get(key)
     if task is not None and task.main_metric is None:

@@ -26,7 +26,7 @@ PARENT_VARIABLE = "DATASCALER_PARENT_PID"
 """Tells a process that is started by its command line its parent's pid."""
 _LOOK_SECONDS = 0.5
 _SAFE_PATH = {"PYTHONSAFEPATH": "1"}
-"""For processes that multiprocessing starts: they import nothing from the working folder before they know where this
+"""Processes that multiprocessing starts import nothing from the working folder before they know where this
 one looks.
 """
 _LONGEST_TMPDIR_BYTES = 70

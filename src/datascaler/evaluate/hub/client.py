@@ -138,7 +138,7 @@ class Hub:
         raise BadInputError(f"{repository}: more than {_MOST_REDIRECTS} redirects in a row")
 
     def _note_answer(self) -> None:
-        """From now on failures that may pass are waited out."""
+        """The hub has answered: failures that may pass are waited out from now on."""
         self.has_answered = True
         storage.assume_answers(self.endpoint)
 

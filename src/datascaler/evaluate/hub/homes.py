@@ -34,7 +34,7 @@ TABLE_SETS = {
     ),
     "misc/winogavil": TableSet("association", "winogavil", "winogavil_dataset.csv", "winogavil_images.zip"),
 }
-"""By the keys of their tasks."""
+"""The tables of sets that are no tars, under the keys of their tasks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class EmbeddingSource:
     read_counts: Callable[[], Sequence[int]]
     """Rows of every shard."""
     unfinished: str = ""
-    """As the tables of the embeddings have it."""
+    """What the tables of the embeddings say of an unfinished run."""
     cosine_tolerance: float | None = None
     """How far a score may be from the cosine of its row's vectors; None where somebody else's need only follow it."""
 
