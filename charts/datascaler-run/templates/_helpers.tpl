@@ -112,3 +112,30 @@ is no such list. Takes the text. */}}
 {{- define "datascaler-run.maxWorkers" -}}
 {{- int .run.train.maxWorkers | default (int .run.train.workers) -}}
 {{- end -}}
+
+{{/* A value as YAML. YAML breaks lines at three letters that helm indents nothing behind, and where a text ends in a line
+break, templates may trim it: what has such is written in full. Takes the value. */}}
+{{- define "datascaler-run.yaml" -}}
+{{- $text := toYaml . -}}
+{{- if regexMatch "[\u0085\u2028\u2029]|[|][0-9+]*\n" $text -}}
+{{- include "datascaler-run.fullYaml" . -}}
+{{- else -}}
+{{- $text -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A value as YAML with every text on one line, and keys of any length. Takes the value. */}}
+{{- define "datascaler-run.fullYaml" -}}
+{{- if and (kindIs "map" .) . -}}
+{{- range $key, $value := . }}
+? {{ include "datascaler-run.fullYaml" $key }}
+:{{ include "datascaler-run.fullYaml" $value | nindent 2 }}
+{{- end -}}
+{{- else if and (kindIs "slice" .) . -}}
+{{- range . }}
+-{{ include "datascaler-run.fullYaml" . | nindent 2 }}
+{{- end -}}
+{{- else -}}
+{{- toJson . | replace "\u0085" "\\u0085" -}}
+{{- end -}}
+{{- end -}}

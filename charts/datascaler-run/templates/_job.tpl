@@ -15,10 +15,10 @@ name: {{ include "datascaler-run.fullname" . | quote }}
 namespace: {{ .root.Release.Namespace | quote }}
 labels:
   {{- /* The chart's own come first: others must not take the labels by which runs are found. */}}
-  {{- toYaml (merge (fromYaml (include "datascaler-run.labels" .)) $labels $run.labels) | nindent 2 }}
+  {{- include "datascaler-run.yaml" (merge (fromYaml (include "datascaler-run.labels" .)) $labels $run.labels) | nindent 2 }}
 {{- with $run.annotations }}
 annotations:
-  {{- toYaml . | nindent 2 }}
+  {{- include "datascaler-run.yaml" . | nindent 2 }}
 {{- end }}
 {{- end -}}
 

@@ -5,7 +5,7 @@
 {{- $pod := fromYaml (printf "%s\n" $text) -}}
 {{- if hasKey $pod "Error" -}}{{- fail (printf "a value of the pod can't be written as YAML: %s" $pod.Error) -}}{{- end -}}
 {{- include "datascaler-run.strategicMerge" (dict "into" $pod "from" .run.podOverlay) -}}
-{{- toYaml $pod -}}
+{{- include "datascaler-run.yaml" $pod -}}
 {{- else -}}
 {{- $text -}}
 {{- end -}}
@@ -23,10 +23,10 @@
 metadata:
   labels:
     {{- /* The chart's own come first: others must not take the labels by which runs are found. */}}
-    {{- toYaml (merge (fromYaml (include "datascaler-run.selectorLabels" .)) $labels $run.podLabels) | nindent 4 }}
+    {{- include "datascaler-run.yaml" (merge (fromYaml (include "datascaler-run.selectorLabels" .)) $labels $run.podLabels) | nindent 4 }}
   annotations:
     {{- /* Istio's proxy would outlive the command, and the run would never end. */}}
-    {{- toYaml (merge (deepCopy $run.podAnnotations) $annotations (dict "sidecar.istio.io/inject" "false")) | nindent 4 }}
+    {{- include "datascaler-run.yaml" (merge (deepCopy $run.podAnnotations) $annotations (dict "sidecar.istio.io/inject" "false")) | nindent 4 }}
 spec:
   {{- if ne $object "pytorchjob" }}
   # A failure policy needs new pods, not containers that are restarted in place.
@@ -57,7 +57,7 @@ spec:
   {{- end }}
   {{- with $run.imagePullSecrets }}
   imagePullSecrets:
-    {{- toYaml . | nindent 4 }}
+    {{- include "datascaler-run.yaml" . | nindent 4 }}
   {{- end }}
   # With the container's below: what Pod Security `restricted` asks for.
   securityContext:
@@ -65,23 +65,23 @@ spec:
     seccompProfile:
       type: RuntimeDefault
     {{- with $run.podSecurityContext }}
-    {{- toYaml . | nindent 4 }}
+    {{- include "datascaler-run.yaml" . | nindent 4 }}
     {{- end }}
   {{- with $run.nodeSelector }}
   nodeSelector:
-    {{- toYaml . | nindent 4 }}
+    {{- include "datascaler-run.yaml" . | nindent 4 }}
   {{- end }}
   {{- with $run.affinity }}
   affinity:
-    {{- toYaml . | nindent 4 }}
+    {{- include "datascaler-run.yaml" . | nindent 4 }}
   {{- end }}
   {{- with concat (ternary $run.gpu.tolerations list (gt $gpus 0)) $run.tolerations }}
   tolerations:
-    {{- toYaml . | nindent 4 }}
+    {{- include "datascaler-run.yaml" . | nindent 4 }}
   {{- end }}
   {{- with $run.topologySpreadConstraints }}
   topologySpreadConstraints:
-    {{- toYaml . | nindent 4 }}
+    {{- include "datascaler-run.yaml" . | nindent 4 }}
   {{- end }}
   containers:
     {{- if eq $object "pytorchjob" }}
@@ -94,12 +94,12 @@ spec:
         {{- /* Kubernetes would expand $(X), and make one $ of two. */}}
         {{- $words := list }}
         {{- range $run.command }}{{- $words = append $words (replace "$" "$$" .) }}{{- end }}
-        {{- toYaml $words | nindent 8 }}
+        {{- include "datascaler-run.yaml" $words | nindent 8 }}
       # The last lines of the output of a pod that failed become its status, where `status` finds the reason.
       terminationMessagePolicy: FallbackToLogsOnError
       {{- with concat (ternary (list (dict "secretRef" (dict "name" $run.storage.secretName))) list (ne $run.storage.secretName "")) $run.envFrom }}
       envFrom:
-        {{- toYaml . | nindent 8 }}
+        {{- include "datascaler-run.yaml" . | nindent 8 }}
       {{- end }}
       env:
         {{- if eq $object "elastic-job" }}
@@ -131,7 +131,7 @@ spec:
         - name: {{ $name | quote }}
           {{- if kindIs "map" $value }}
           valueFrom:
-            {{- toYaml $value | nindent 12 }}
+            {{- include "datascaler-run.yaml" $value | nindent 12 }}
           {{- else }}
           value: {{ $value | replace "$" "$$" | quote }}
           {{- end }}
@@ -175,7 +175,7 @@ spec:
           mountPath: /dev/shm
         {{- end }}
         {{- with $run.volumeMounts }}
-        {{- toYaml . | nindent 8 }}
+        {{- include "datascaler-run.yaml" . | nindent 8 }}
         {{- end }}
   volumes:
     # HOME and temporary files; the rest of the image can't be written to.
@@ -190,6 +190,6 @@ spec:
         sizeLimit: {{ $run.shmSize | quote }}
     {{- end }}
     {{- with $run.volumes }}
-    {{- toYaml . | nindent 4 }}
+    {{- include "datascaler-run.yaml" . | nindent 4 }}
     {{- end }}
 {{- end -}}

@@ -20,7 +20,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 
 {{- define "datascaler.labels" -}}
-{{- toYaml (merge (fromYaml (include "datascaler.ownLabels" .)) .Values.commonLabels) -}}
+{{- include "datascaler.yaml" (merge (fromYaml (include "datascaler.ownLabels" .)) .Values.commonLabels) -}}
 {{- end -}}
 
 {{/* Takes {root, image}. */}}
@@ -45,7 +45,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if .Values.localQueue.create -}}
 {{- $_ := set $own "queue" (dict "system" "kueue" "name" .Values.localQueue.name) -}}
 {{- end -}}
-{{- toYaml (mergeOverwrite (deepCopy $own) (deepCopy .Values.defaults)) -}}
+{{- include "datascaler.yaml" (mergeOverwrite (deepCopy $own) (deepCopy .Values.defaults)) -}}
 {{- end -}}
 
 {{/* A credential as text would stay in the release and in the ConfigMap. (Google's variable is the path of a file.) */}}
@@ -63,5 +63,32 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- if and .Values.localQueue.create (not .Values.localQueue.clusterQueue) -}}
 {{- fail "localQueue.clusterQueue is empty; name the ClusterQueue that the queue draws on" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A value as YAML. YAML breaks lines at three letters that helm indents nothing behind, and where a text ends in a line
+break, templates may trim it: what has such is written in full. Takes the value. */}}
+{{- define "datascaler.yaml" -}}
+{{- $text := toYaml . -}}
+{{- if regexMatch "[\u0085\u2028\u2029]|[|][0-9+]*\n" $text -}}
+{{- include "datascaler.fullYaml" . -}}
+{{- else -}}
+{{- $text -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A value as YAML with every text on one line, and keys of any length. Takes the value. */}}
+{{- define "datascaler.fullYaml" -}}
+{{- if and (kindIs "map" .) . -}}
+{{- range $key, $value := . }}
+? {{ include "datascaler.fullYaml" $key }}
+:{{ include "datascaler.fullYaml" $value | nindent 2 }}
+{{- end -}}
+{{- else if and (kindIs "slice" .) . -}}
+{{- range . }}
+-{{ include "datascaler.fullYaml" . | nindent 2 }}
+{{- end -}}
+{{- else -}}
+{{- toJson . | replace "\u0085" "\\u0085" -}}
 {{- end -}}
 {{- end -}}

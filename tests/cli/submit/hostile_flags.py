@@ -128,7 +128,7 @@ def _is_one_text(line: Line) -> bool:
     if line.flag.name == "--env-file":
         letters += "\r\n"
         # Blanks before a name are none of it, and a line may be a comment.
-        if line.form.startswith("TEXT") and line.text.startswith((" ", "\t", "#", "\ufeff")):
+        if line.form.startswith("TEXT") and (line.text[:1].isspace() or line.text.startswith(("#", "\ufeff"))):
             return False
     return not set(letters) & set(line.text) and "\0" not in line.text[: 1 if line.flag.name in FILES else None]
 
