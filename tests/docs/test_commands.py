@@ -22,6 +22,7 @@ OTHER_PROGRAMS = {"docker", "export", "helm", "kubectl", "uv"}
 OTHER_FLAGS = {
     *("--build-arg", "--kube-version", "--logs", "--native-tls", "--no-operator", "--require-hashes"),
     *("--replicas", "--type", "--patch", "--tables"),
+    *("--array", "--dependency", "--gpu-bind", "--gpus-per-task", "--requeue", "--signal"),
 }
 """Flags in running text that are other programs'."""
 
@@ -50,6 +51,10 @@ def test_commands_of_blocks(block: Block, parse: Any) -> None:
             assert set(arguments) <= TARGETS, words
         elif program == "pip":
             assert set(re.findall(r"\[(\w+)\]", " ".join(arguments))) <= EXTRAS, words
+        elif program == "sbatch":
+            (place,) = [place for place, word in enumerate(arguments) if word.endswith(".sbatch")]
+            (verb,) = re.findall(r" datascaler (\w+)", (ROOT / arguments[place]).read_text().splitlines()[-1])
+            parse([verb, *arguments[place + 1 :]])
         elif program.startswith("scripts/"):
             script = (ROOT / program).read_text()
             for flag in _flags(arguments):

@@ -31,7 +31,9 @@ ELSEWHERE = {
     "datascaler watch": "tests/cli/test_watch.py, beside runs that train",
     "make": "CI runs its targets",
     "pip install": "scripts/check_wheel",
+    "sbatch": "a Slurm: tests/slurm",
     "scripts/cluster_install.sh": "a cluster: tests/e2e/site.py",
+    "scripts/slurm/pipeline": "a Slurm: tests/slurm",
     **{f"datascaler {verb}": "a cluster: tests/e2e" for verb in IN_THE_CLUSTER if verb != "submit"},
 }
 """Why a command is not run here. `datascaler status OUTPUT_DIR` looks at a folder, and is."""
