@@ -1,13 +1,13 @@
 # Every target sets up what it needs in .venv, on a machine with Python >= 3.11, make and a package index.
 # `make test-slow` also needs npm, for real pictures from a package, and Debian's Chromium, which it installs if it may.
-# `make e2e` needs root, Go and Debian's apt.
+# `make e2e` needs root, Go and Debian's apt; `make slurm` root and apt, or an installed Slurm.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup check docs test test-slow test-gpu demo e2e images bench-client bench-eval bench-forecast bench-plan bench-read bench-report bench-score bench-score-on-gpu bench-select bench-train lock clean
+.PHONY: setup check docs test test-slow test-gpu demo e2e slurm images bench-client bench-eval bench-forecast bench-plan bench-read bench-report bench-score bench-score-on-gpu bench-select bench-train lock clean
 
 setup: $(STAMP)
 
@@ -46,6 +46,10 @@ demo: setup
 # On a Kubernetes of this machine's own, or on one that DATASCALER_E2E_KUBECONFIG names (tests/e2e/site.py).
 e2e: setup
 	scripts/test tests/e2e -m e2e --timeout=1800
+
+# On a Slurm of this machine's own: two nodes, started by the tests, which print their figures as JSON at the end.
+slurm: setup
+	scripts/test tests/slurm -m slurm --timeout=900
 
 images: setup
 	scripts/build_images launcher
