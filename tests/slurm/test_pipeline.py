@@ -39,7 +39,7 @@ def test_each_step_starts_when_the_one_before_is_done(slurm: Slurm, tmp_path: Pa
         *(f"--data-dir={pool}", f"--output-dir={output}", f"--eval-data-dir={sets}"),
         *("--method=basic", "--fraction=0.5", "--scale=debug", f"--count={len(_TASKS)}"),
         *("--score=--no-language", "--subset=--formats npy,pkl", f"--train={model}", "--train-job=--nodes=2"),
-        f"--eval=--task-dir {sets} --batch-size 32 --num-workers 0",
+        f"--eval=--task-dir {sets} --batch-size 32 --num-workers 1",
     )
     jobs = dict(line.split() for line in said.splitlines())
     assert tuple(jobs) == _STEPS
