@@ -85,6 +85,9 @@ FIELDS: dict[str, Draw] = {
     "init_from": maybe(text),
     "extend": maybe(text),
     "train_num_samples": whole(1 << 40, 1 << 80),
+    "schedule": one_of("cosine", "wsd"),
+    "cooldown": lambda draw: 0.01 + 0.98 * share(draw),
+    "branch_at": lambda draw: tuple(draw.choices([1 << 20, 1 << 21, 1 << 22], k=draw.randint(0, 4))),
     "batch_size": whole(1, 1 << 40),
     "lr": number,
     "weight_decay": number,
@@ -130,6 +133,10 @@ def random_spec(seed: int) -> TrainSpec:
         values["subset_file"] = values["subset_file"] or "x.npy"
     if not values["eval_every"]:
         values["eval_data_dir"] = None
+    if values["schedule"] != "wsd":
+        values["branch_at"] = ()
+    elif values["branch_at"]:
+        values["batch_size"] = min(values["batch_size"], 1 << 20)
     return TrainSpec(**values)
 
 
@@ -156,6 +163,8 @@ def test_every_field_alone_survives(name: str) -> None:
         if (name, value) == ("no_plan", True) or (name == "train_num_samples" and value < base.batch_size):
             continue
         changes = {name: value} | ({"train_num_samples": 1 << 60} if name == "batch_size" else {})
+        if name == "branch_at":
+            changes["schedule"] = "wsd"
         if name in ("eval_every", "eval_data_dir"):  # which go together
             changes = {"eval_every": 1, "eval_data_dir": "sets"} | {name: value or 2}
         spec = replace(base, **changes)

@@ -89,6 +89,18 @@ def test_an_unknown_scale_names_the_known_ones() -> None:
         ({"no_plan": True, "cache_dir": "/tmp/c"}, "cache_dir /tmp/c needs a plan: leave out no_plan, or cache_dir"),
         ({"no_plan": True, "min_coverage": 0.5}, "min_coverage 0.5 needs a plan: leave out no_plan, or min_coverage"),
         ({"train_num_samples": 100, "batch_size": 101}, "not one step would be taken"),
+        ({"schedule": "linear"}, "schedule must be cosine or wsd, got 'linear'"),
+        ({"cooldown": 1.0}, "cooldown must be above 0 and below 1, got 1"),
+        ({"branch_at": (4096, 8192)}, "branch_at needs schedule wsd: no part of a cosine is another budget's too"),
+        (
+            {"branch_at": (8192, 4096), "train_num_samples": 5000, "schedule": "wsd"},
+            "branch_at 8192 is more than train_num_samples 5000, the largest of the budgets",
+        ),
+        (
+            {"branch_at": (8192, 9000), "schedule": "wsd"},
+            "branch_at 8192, 9000: each budget must have a step more than the one before, of batch_size 4096",
+        ),
+        ({"branch_at": (4000, 9000), "schedule": "wsd"}, "each budget must have a step more"),
         ({"eval_every": -1}, "eval_every must not be negative, got -1"),
         ({"eval_every": 1000}, "eval_every and eval_data_dir go together"),
         ({"eval_data_dir": "sets"}, "eval_every and eval_data_dir go together"),
@@ -116,6 +128,19 @@ def test_whole_batches_only() -> None:
     assert recipe(train_num_samples=300, batch_size=300).steps == 1
 
 
+def test_budgets_are_runs_and_the_longest_is_the_spec_itself() -> None:
+    million = 1_000_000
+    spec = recipe(schedule="wsd", branch_at=(16 * million, 4 * million, 8 * million))
+    assert spec.train_num_samples == 16 * million
+    assert [each.train_num_samples for each in spec.budgets] == [4 * million, 8 * million, 16 * million]
+    assert not any(each.branch_at for each in spec.budgets)
+    assert spec.budgets[-1].folder == spec.folder
+    # A largest budget that is said apart is the same; one budget is no ladder.
+    assert recipe(schedule="wsd", branch_at=(8 * million, 4 * million), train_num_samples=16 * million) == spec
+    assert recipe(schedule="wsd", branch_at=(16 * million,)) == spec.budgets[-1]
+    assert spec.budgets[-1].budgets == [spec.budgets[-1]]
+
+
 def test_a_folder_for_every_point_that_a_person_varies() -> None:
     assert recipe().folder == "small/none-f1.0/ViT-B-32-w1.0-b1.0-sp/lr0.0005-wd0.2-wu500-n12800000-s0"
     changes: list[dict[str, object]] = [
@@ -130,6 +155,8 @@ def test_a_folder_for_every_point_that_a_person_varies() -> None:
         {"warmup_steps": 10},
         {"train_num_samples": 1_000_000},
         {"seed": 1},
+        {"schedule": "wsd"},
+        {"schedule": "wsd", "cooldown": 0.1},
     ]
     folders = {recipe(**change).folder for change in changes} | {recipe().folder}
     assert len(folders) == len(changes) + 1

@@ -24,8 +24,8 @@ from datascaler.train import gradients as gradients_module
 from datascaler.train import step as step_module
 from datascaler.train.distributed import World, sum_numbers
 from datascaler.train.loading.batches import Batch
+from datascaler.train.schedule import cosine_rate
 from datascaler.train.step import TrainStep
-from datascaler.train.train_clip import learning_rate
 from tests.train.runs import tiny_spec
 from tests.train.test_loss import ALONE, run_ranks
 
@@ -115,7 +115,7 @@ def test_fifty_steps_follow_open_clips_own_trainer(steps: int, grad_clip_norm: f
 
     ours = []
     for number, batch in enumerate(batches, start=1):
-        lr = learning_rate(spec.lr, (number - 1) * 12, 12, 5, steps * 12)
+        lr = cosine_rate(spec.lr, (number - 1) * 12, 12, 5, steps * 12)
         ours.append(step(batch, number, lr).figures()["loss"])
     assert ours == pytest.approx(loss.losses, abs=1e-5)
     assert loss.losses[-1] < loss.losses[0]

@@ -98,7 +98,14 @@ def list_of(item: click.ParamType[Any]) -> click.ParamType[Any]:
     return _Parsed(f"{item.name},...", lambda text: [item.convert(each, None, None) for each in text.split(",")])
 
 
-_TYPES: dict[Any, Any] = {int: COUNT, float: float, Fraction: FRACTION, str: str, tuple[str, ...]: WORDS}
+_TYPES: dict[Any, Any] = {
+    int: COUNT,
+    float: float,
+    Fraction: FRACTION,
+    str: str,
+    tuple[str, ...]: WORDS,
+    tuple[int, ...]: list_of(COUNT),
+}
 
 
 def spec_option(

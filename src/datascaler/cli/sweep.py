@@ -51,6 +51,9 @@ def sweep(nproc_per_node: int, collect: bool, as_json: bool, **options: Any) -> 
         from datascaler.sweep.sweep_runs import sweep_runs
 
         result = show_finished(lambda: sweep_runs(points, nproc_per_node, note), partial(_show, as_json=as_json))
+    for budget in result.shorter:
+        best = budget.best
+        note(f"{budget.samples:,} samples: lr {best.lr:g} is best, with loss {best.train_loss:.4f} ({budget.results})")
     for doubt in result.doubts:
         note(f"warning: {doubt}")
     if result.unfinished:

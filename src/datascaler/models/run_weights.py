@@ -67,6 +67,14 @@ def step_of_file(name: str) -> int:
     return int(found[1]) if found else 0
 
 
+def checkpoint_url(run_url: str, step: int) -> str:
+    return storage.join(run_url, "checkpoints", f"step_{step:08d}.pt")
+
+
+def run_of_checkpoint(url: str) -> str:
+    return storage.parent(storage.parent(url))
+
+
 def newest_checkpoint(run_url: str) -> str | None:
     """The newest checkpoint of a run, sound or not; None before the first one."""
     saved = saved_checkpoints(run_url)

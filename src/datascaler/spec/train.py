@@ -1,10 +1,10 @@
 """A training run: one CLIP, one subset of one pool, one point of the hyper-parameter grid."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from math import inf
-from typing import Literal, get_args
+from typing import Literal, SupportsIndex, get_args
 
 from datascaler.errors import ConfigError
 from datascaler.spec.field import about, arguments_of, names_where
@@ -16,6 +16,7 @@ Decoder = Literal["bicubic", "fast"]
 StorageClient = Literal["fsspec", "obstore"]
 Precision = Literal["auto", "fp32", "bf16"]
 LossName = Literal["clip", "siglip"]
+ScheduleName = Literal["cosine", "wsd"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +54,12 @@ class TrainSpec:
     """A complete run to start from where it ended, with its moments and its place in the data."""
     train_num_samples: int
     """Samples seen, over all passes."""
+    schedule: ScheduleName = "cosine"
+    """cosine falls from the warm-up on, to the run's own end; wsd is constant until its cool-down."""
+    cooldown: float = 0.2
+    """The share of the samples that wsd's cool-down takes, at the end."""
+    branch_at: tuple[int, ...] = field(default=(), metadata=about(runtime=True))
+    """Budgets of samples, each a run of its own, which goes on from where the one before it cooled down."""
     batch_size: int
     """Global, over all processes."""
     lr: float = field(metadata=about(axis="lrs"))
@@ -123,6 +130,8 @@ class TrainSpec:
         ):
             if not 0 <= getattr(self, name) < inf:
                 raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not 0 < self.cooldown < 1:
+            raise ConfigError(f"cooldown must be above 0 and below 1, got {self.cooldown:g}")
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
@@ -144,6 +153,7 @@ class TrainSpec:
             ("decode", get_args(Decoder)),
             ("storage_client", get_args(StorageClient)),
             ("loss", get_args(LossName)),
+            ("schedule", get_args(ScheduleName)),
         ):
             if getattr(self, name) not in known:
                 text = f"{', '.join(known[:-1])} or {known[-1]}"
@@ -161,6 +171,8 @@ class TrainSpec:
                 f"batch_size {self.batch_size} is more than train_num_samples {self.train_num_samples}: "
                 "not one step would be taken"
             )
+        if self.branch_at:
+            self._check_budgets()
 
     def _normalise(self) -> None:
         """Give equal specs equal fields, whoever writes them: names in lower case, exact fractions, whole numbers."""
@@ -176,22 +188,56 @@ class TrainSpec:
                 object.__setattr__(self, each.name, parse_fraction(value))
             elif each.type == tuple[str, ...]:
                 object.__setattr__(self, each.name, tuple(value))
+            elif each.type == tuple[int, ...]:
+                object.__setattr__(self, each.name, tuple(_whole(each.name, item) for item in value))
             elif each.type is float:
                 object.__setattr__(self, each.name, float(value))
             elif each.type is int:
-                if isinstance(value, bool) or not hasattr(value, "__index__"):
-                    raise ConfigError(f"{each.name} must be a whole number, got {value!r}")
-                object.__setattr__(self, each.name, int(value))
+                object.__setattr__(self, each.name, _whole(each.name, value))
+        budgets = sorted({*self.branch_at, self.train_num_samples})
+        object.__setattr__(self, "branch_at", tuple(budgets) if len(budgets) > 1 else ())
 
     def _refuse_what_needs_a_plan(self) -> None:
         for name in ("plan_file", "cache_dir", "min_coverage"):
             if getattr(self, name):
                 raise ConfigError(f"{name} {getattr(self, name)} needs a plan: leave out no_plan, or {name}")
 
+    def _check_budgets(self) -> None:
+        if self.schedule != "wsd":
+            raise ConfigError(f"branch_at needs schedule wsd: no part of a {self.schedule} is another budget's too")
+        if max(self.branch_at) > self.train_num_samples:
+            raise ConfigError(
+                f"branch_at {max(self.branch_at)} is more than train_num_samples {self.train_num_samples}, the largest "
+                "of the budgets"
+            )
+        steps = [budget // self.batch_size for budget in self.branch_at]
+        if not steps[0] or len(set(steps)) < len(steps):
+            raise ConfigError(
+                f"branch_at {', '.join(map(str, self.branch_at))}: each budget must have a step more than the one "
+                f"before, of batch_size {self.batch_size}"
+            )
+
     @property
     def steps(self) -> int:
         """Whole batches that fit into the samples to be seen."""
         return self.train_num_samples // self.batch_size
+
+    @property
+    def trunk_steps(self) -> int:
+        """Steps before the cool-down, which are those of a longer run too; 0 where there is none."""
+        return self.steps - max(1, round(self.steps * self.cooldown)) if self.schedule == "wsd" else 0
+
+    @property
+    def budgets(self) -> list["TrainSpec"]:
+        """The runs that it stands for, the shortest first: one for each budget of `branch_at`, else the run alone."""
+        return [replace(self, train_num_samples=samples, branch_at=()) for samples in self.branch_at] or [self]
+
+    @property
+    def samples_computed(self) -> int:
+        """The samples of all budgets together, what they share counted once."""
+        budgets = self.budgets
+        shared = sum(each.trunk_steps * each.batch_size for each in budgets[:-1])
+        return sum(each.train_num_samples for each in budgets) - shared
 
     @property
     def subset_name(self) -> str:
@@ -205,12 +251,13 @@ class TrainSpec:
         width, base = format_fraction(self.width_mult), format_fraction(self.min_width_mult)
         point = f"lr{self.lr:g}-wd{self.weight_decay:g}"
         loss = "" if self.loss == "clip" else f"-{self.loss}"
+        schedule = f"-wsd{self.cooldown:g}" if self.schedule == "wsd" else ""
         return "/".join(
             [
                 self.scale,
                 self.subset_name,
                 f"{self.model_arch.replace('/', '_')}-w{width}-b{base}-{kind}",
-                f"{point}-wu{self.warmup_steps}-n{self.train_num_samples}-s{self.seed}{loss}",
+                f"{point}-wu{self.warmup_steps}-n{self.train_num_samples}-s{self.seed}{loss}{schedule}",
             ]
         )
 
@@ -254,7 +301,16 @@ def datacomp_recipe(scale: str, **overrides: object) -> TrainSpec:
         (4096, 0.0005, 1000000)
     """
     given = {name: value for name, value in overrides.items() if value is not None}
-    return TrainSpec(**{"scale": scale_named(scale).name, **_recipe(scale), **given})  # type: ignore[arg-type]
+    recipe = _recipe(scale)
+    if branch_at := given.get("branch_at"):
+        recipe["train_num_samples"] = max(branch_at)  # type: ignore[call-overload]
+    return TrainSpec(**{"scale": scale_named(scale).name, **recipe, **given})  # type: ignore[arg-type]
+
+
+def _whole(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise ConfigError(f"{name} must be a whole number, got {value!r}")
+    return int(value)
 
 
 def _recipe(scale: str) -> dict[str, object]:

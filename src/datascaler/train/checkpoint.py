@@ -12,7 +12,7 @@ spec           the run's spec, as in run.json
 roles          hash of the parameter-role table
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import IO, Any, cast
@@ -20,12 +20,14 @@ from typing import IO, Any, cast
 import torch
 
 from datascaler import storage
-from datascaler.errors import ConfigError
+from datascaler.data.runs.run_folder import run_url
+from datascaler.errors import ConfigError, DamagedError, NotFoundError
 from datascaler.models.build import BuiltClip
 from datascaler.models.optimizer import load_optimizer_state
 from datascaler.models.roles import table_hash
 from datascaler.models.run_weights import (
     SavedCheckpoint,
+    checkpoint_url,
     publish_list,
     read_checkpoint,
     run_files,
@@ -47,8 +49,8 @@ class Progress:
 class Checkpoints:
     """The checkpoints of a run, and the state that goes into them."""
 
-    def __init__(self, run_url: str, spec: TrainSpec, clip: BuiltClip, optimizer: torch.optim.Optimizer) -> None:
-        self._run, self._folder = run_url, storage.join(run_url, "checkpoints")
+    def __init__(self, run: str, spec: TrainSpec, clip: BuiltClip, optimizer: torch.optim.Optimizer) -> None:
+        self._run, self._folder = run, storage.join(run, "checkpoints")
         self._spec, self._model, self._optimizer = spec, clip.model, optimizer
         self._roles = table_hash(clip.table)
         self._saved: list[SavedCheckpoint] = []
@@ -69,6 +71,24 @@ class Checkpoints:
             return None
         self._saved, self._read = found
         return self.newest()
+
+    def find_trunk(self, shorter: Sequence[TrainSpec], say: Callable[[str], None] = lambda _: None) -> str | None:
+        """URL of the checkpoint with which the longest of shorter runs cooled down, as `find` does for this run's own.
+
+        None where none of them has a sound one, so that this run computes its trunk itself.
+        """
+        for run in reversed(shorter):
+            url = checkpoint_url(run_url(run), run.trunk_steps)
+            try:
+                self._read = read_checkpoint(url)
+            except NotFoundError:
+                continue
+            except DamagedError as error:
+                say(f"damaged   {error}; this run does not start from it")
+                continue
+            say(f"trunk     from {url}")
+            return url
+        return None
 
     def newest(self) -> str:
         """URL of the newest checkpoint, on rank 0; there is one once a run has finished its steps."""
@@ -102,8 +122,9 @@ class Checkpoints:
             "spec": self._spec.record(),
             "roles": self._roles,
         }
-        name = f"step_{step:08d}.pt"
-        with storage.publish(storage.join(self._folder, name)) as file:
+        url = checkpoint_url(self._run, step)
+        name = storage.basename(url)
+        with storage.publish(url) as file:
             summed = _Summed(file)
             torch.save(content, cast(IO[bytes], summed))
         before = [each for each in self._saved if each.file != name]
@@ -119,8 +140,9 @@ class Checkpoints:
 
     def _stays(self, saved: SavedCheckpoint) -> bool:
         """Whether it is kept for good."""
-        every = self._spec.keep_every
-        return self._spec.keep_all or (every > 0 and step_of_file(saved.file) % every == 0)
+        step, every = step_of_file(saved.file), self._spec.keep_every
+        # Longer runs branch off at the trunk's end.
+        return self._spec.keep_all or (every > 0 and step % every == 0) or step == self._spec.trunk_steps
 
 
 class _Summed:

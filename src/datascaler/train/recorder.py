@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
 from datascaler import storage
@@ -15,6 +16,7 @@ from datascaler.train.checkpoint import Checkpoints, Progress
 from datascaler.train.lease import Lease
 from datascaler.train.step import StartedStep
 
+_METRICS = "metrics.jsonl"
 _PUBLISH_SECONDS, _SAY_SECONDS = 30.0, 60.0
 _Row = dict[str, float]
 
@@ -24,7 +26,7 @@ class MetricsLog:
 
     def __init__(self, run_url: str, samples_seen: int, say: Callable[[str], None] = lambda _: None) -> None:
         """`say` is told of lines that can't be read, as a machine that crashed or a full disk may leave; they go."""
-        self._url = storage.join(run_url, "metrics.jsonl")
+        self._url = storage.join(run_url, _METRICS)
         try:
             lines = storage.read_bytes(self._url).splitlines()
         except NotFoundError:
@@ -56,6 +58,12 @@ class MetricsLog:
         return sum(losses) / len(losses)
 
 
+def copy_metrics(run: str, to: str) -> None:
+    """Begin a run that branches off from another one with that one's rows; MetricsLog drops those after the branch."""
+    with suppress(NotFoundError):
+        storage.publish_bytes(storage.join(to, _METRICS), storage.read_bytes(storage.join(run, _METRICS)))
+
+
 class Recorder:
     def __init__(
         self,
@@ -76,6 +84,7 @@ class Recorder:
         self._checkpoint = ""
         parts = spec.num_checkpoints
         self._save_steps = {math.ceil(spec.steps * part / parts) for part in range(1, parts + 1)}
+        self._save_steps.add(spec.trunk_steps)
         if spec.keep_every:
             self._save_steps.update(range(spec.keep_every, spec.steps + 1, spec.keep_every))
         self._started = self._saved = self._said = self._row_began = time.monotonic()

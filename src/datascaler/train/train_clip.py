@@ -1,9 +1,8 @@
 """Training, from top to bottom: data, model, optimizer, resume, batches, loop."""
 
-import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from datetime import timedelta
 
@@ -15,7 +14,7 @@ from datascaler.errors import BadInputError, DivergedError
 from datascaler.models.build import BuiltClip, check_clip
 from datascaler.models.optimizer import build_optimizer
 from datascaler.models.roles import table_to_json
-from datascaler.models.run_weights import fresh_model, newest_checkpoint
+from datascaler.models.run_weights import fresh_model, newest_checkpoint, run_of_checkpoint
 from datascaler.models.tokenize import tokenizer_for
 from datascaler.spec.train import TrainSpec
 from datascaler.stop import deferred, stopped
@@ -27,7 +26,8 @@ from datascaler.train.loading.batches import BatchSource, iterate_batches
 from datascaler.train.loading.substitutions import JUDGED_DRAWS, JUDGED_DRAWS_UNMIXED, Replaced
 from datascaler.train.open_data import RunData, opened_data
 from datascaler.train.read_launch import STARTED_BY
-from datascaler.train.recorder import Recorder
+from datascaler.train.recorder import Recorder, copy_metrics
+from datascaler.train.schedule import learning_rate
 from datascaler.train.start_weights import end_of_run, take_weights
 from datascaler.train.step import StartedStep, TrainStep
 
@@ -38,6 +38,7 @@ _CAPTION = "a caption as long as most of them are, on the pages that pools are m
 def train_clip(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambda _: None) -> RunSummary | None:
     """Train, or go on with, the run that `spec` describes. A finished run is only looked up.
 
+    A spec with `branch_at` is a run for each of its budgets, one after another; the longest one's summary is returned.
     Under torchrun every process calls this; the summary is returned on rank 0, and `say` gets lines for people there.
     While it runs, SIGTERM and Ctrl-C make it save a checkpoint and raise StoppedError; the same call goes on.
 
@@ -62,8 +63,21 @@ def train_clip(spec: TrainSpec, command: str = "", say: Callable[[str], None] = 
         >>> load_clip(pretrained=summary.run).arch
         'ViT-Micro-12-48'
     """
+    with joined_world() as world:
+        budgets = spec.budgets
+        summary = None
+        for number, budget in enumerate(budgets):
+            if world.is_main and len(budgets) > 1:
+                say(f"budget    {budget.train_num_samples:,} samples, {number + 1} of {len(budgets)}")
+            summary = _train_budget(budget, budgets[:number], world, command, say)
+        return summary
+
+
+def _train_budget(
+    spec: TrainSpec, shorter: Sequence[TrainSpec], world: World, command: str, say: Callable[[str], None]
+) -> RunSummary | None:
+    """Train one run; its trunk may be taken from one of the shorter ones, which are complete."""
     with ExitStack() as stack:
-        world = stack.enter_context(joined_world())
         url = run_url(spec)
 
         # ---- data ----------------------------------------------------------------------------------------------
@@ -93,6 +107,10 @@ def train_clip(spec: TrainSpec, command: str = "", say: Callable[[str], None] = 
         # ---- resume --------------------------------------------------------------------------------------------
         checkpoints = Checkpoints(url, spec, clip, optimizer)
         found = on_main(lambda: checkpoints.find(say), world)
+        if found is None and shorter:
+            found = on_main(lambda: checkpoints.find_trunk(shorter, say), world)
+            if found and world.is_main:
+                copy_metrics(run_of_checkpoint(found), url)
         if found is None and spec.init_from:
             take_weights(clip, spec.init_from)
         if found is None and spec.extend:
@@ -120,7 +138,7 @@ def train_clip(spec: TrainSpec, command: str = "", say: Callable[[str], None] = 
         asked = time.monotonic()
         for number, batch in enumerate(batches, start=first_step + 1):
             waited = time.monotonic() - asked
-            lr = learning_rate(spec.lr, at.samples_seen, spec.batch_size, spec.warmup_steps, spec.train_num_samples)
+            lr = learning_rate(spec, at.samples_seen)
             is_last = number == spec.steps
             started = step(batch, number, lr, measured=is_last or number % spec.log_every_steps == 0)
             at.samples_seen += spec.batch_size
@@ -207,10 +225,10 @@ def _outlook(
             f"warning   a batch of {spec.batch_size:,} is more than the {data.samples:,} samples: pairs meet copies of "
             "themselves in it, as negatives"
         )
-    if spec.warmup_steps >= spec.steps:
+    if spec.warmup_steps >= (spec.trunk_steps or spec.steps):
         yield (
             f"warning   the run has {spec.steps:,} steps and its warm-up {spec.warmup_steps:,}: the learning rate "
-            "still rises when it ends (--warmup)"
+            f"still rises when it {'cools down' if spec.trunk_steps else 'ends'} (--warmup)"
         )
     if at.samples_seen:
         yield f"resuming  at {at.samples_seen:,} samples"
@@ -224,18 +242,6 @@ def _outlook(
 
 def _kind(spec: TrainSpec) -> str:
     return f"muP from base width {spec.min_width_mult}" if spec.use_mup else "standard parametrisation"
-
-
-def learning_rate(base_lr: float, samples_seen: int, batch_size: int, warmup_steps: int, total_samples: int) -> float:
-    """open_clip's schedule: linear warm-up, (step + 1) / warmup, then a cosine to zero at `total_samples`.
-
-    `samples_seen` is counted before the step whose rate is asked for.
-    """
-    warmup_samples = warmup_steps * batch_size
-    if samples_seen < warmup_samples:
-        return base_lr * (samples_seen + batch_size) / warmup_samples
-    progress = (samples_seen - warmup_samples) / max(1, total_samples - warmup_samples)
-    return base_lr * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
 def seconds_per_step(step: TrainStep, clip: BuiltClip, spec: TrainSpec, world: World) -> float:

@@ -28,9 +28,12 @@ def outlook(submission: Submission, spec: Spec) -> Iterator[str]:
     yield f"run       {submission.namespace}/{submission.name}" + (f", {len(runs):,} runs" if len(runs) > 1 else "")
     if training:
         yield f"samples   {training.train_num_samples:,} a run, in {training.steps:,} steps of {training.batch_size:,}"
+        if training.branch_at:
+            budgets = f"{len(training.branch_at)} budgets up to that, which share a trunk"
+            yield f"          {training.samples_computed:,} for {budgets}"
     resource = runs[0].get("gpu", {}).get("resource", "nvidia.com/gpu")
     yield f"pods      {pods:,} at a time, {gpus:,} x {resource}" if gpus else f"pods      {pods:,} at a time, no GPU"
-    hours = a100_hours(training.model_arch, training.width_mult, training.train_num_samples) if training else None
+    hours = a100_hours(training.model_arch, training.width_mult, training.samples_computed) if training else None
     if hours is not None:
         total = hours * len(runs)
         spread = f", {_hours(total / gpus)} h on these GPUs if they are such" if gpus else ""

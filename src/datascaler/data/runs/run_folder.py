@@ -99,11 +99,18 @@ def divergence(run: str) -> str | None:
 
 
 def outcome(spec: TrainSpec) -> RunSummary | None:
-    """The summary of a run that is complete, None for one to be trained. Raises DivergedError for one that diverged."""
-    done = finished_run(spec)
-    diverged = None if done else divergence(run_url(spec))
-    if diverged:
-        raise DivergedError(diverged)
+    """The summary of a run that is complete, None for one to be trained. Raises DivergedError for one that diverged.
+
+    Of several budgets it is the longest one's, once all are complete.
+    """
+    done = None
+    for budget in spec.budgets:
+        done = finished_run(budget)
+        diverged = None if done else divergence(run_url(budget))
+        if diverged:
+            raise DivergedError(diverged)
+        if done is None:
+            return None
     return done
 
 

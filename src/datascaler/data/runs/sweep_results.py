@@ -3,7 +3,8 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 
 from datascaler import storage
@@ -36,6 +37,10 @@ class SweepResult:
     """Points that are neither complete nor diverged: trained again, they may still change the ranking."""
 
     batch_size: int = 0
+    samples: int = 0
+    """The budget that these points were trained for."""
+    shorter: "tuple[SweepResult, ...]" = ()
+    """The rankings of shorter budgets of the same runs, the shortest first."""
 
     @property
     def best(self) -> SweepPoint:
@@ -63,13 +68,22 @@ class SweepResult:
 
 
 def collect_sweep(specs: Sequence[TrainSpec], failures: Mapping[str, str] | None = None) -> SweepResult:
-    """Rank the points as they are now, and publish the ranking.
+    """Rank the points as they are now, and publish the ranking; one for each budget, where runs have several.
 
     failures: why points ended without a loss, by the URLs of their runs, where their folders don't say it.
 
     Raises DatascalerError if none is complete, with the result as `finished`.
     """
-    found = [_point_of(spec, (failures or {}).get(run_url(spec), "")) for spec in specs]
+    *shorter, longest = zip(*(spec.budgets for spec in specs), strict=True)
+    ranked = []
+    for budget in shorter:
+        with suppress(DatascalerError):
+            ranked.append(_rank(budget, {}))
+    return replace(_rank(longest, failures or {}), shorter=tuple(ranked))
+
+
+def _rank(specs: Sequence[TrainSpec], failures: Mapping[str, str]) -> SweepResult:
+    found = [_point_of(spec, failures.get(run_url(spec), "")) for spec in specs]
     unfinished = sum(is_unfinished for _, is_unfinished in found)
     points = [point for point, _ in found]
     points.sort(key=lambda point: math.inf if point.train_loss is None else point.train_loss)
@@ -78,7 +92,7 @@ def collect_sweep(specs: Sequence[TrainSpec], failures: Mapping[str, str] | None
     if points[0].train_loss is None:
         error = DatascalerError(f"no point of the sweep is complete; the first: {points[0].failure}")
         raise error.after(SweepResult(points, url, unfinished))
-    return SweepResult(points, url, unfinished, specs[0].batch_size)
+    return SweepResult(points, url, unfinished, specs[0].batch_size, specs[0].train_num_samples)
 
 
 def _point_of(spec: TrainSpec, failure: str) -> tuple[SweepPoint, bool]:
