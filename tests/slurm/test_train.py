@@ -15,7 +15,9 @@ from tests.train.runs import differing_weights, make_pool, metrics_of, tiny_spec
 from tests.train.test_interrupted import saved_steps
 
 pytestmark = pytest.mark.slurm
-_STEPS, _BATCH = 24, 12
+_STEPS, _BATCH = 96, 12
+_STOPPED_EVERY = 6
+"""Steps after which the run is stopped again. Many are left after the last time: a busy machine is slow to do so."""
 _RANKS = 4
 _TWO_NODES = ("--nodes=2",)
 
@@ -58,7 +60,7 @@ def test_a_run_that_is_stopped_three_times_is_the_one_that_never_was(
     stops: list[Callable[[], None]] = [preempt, preempt, shorten]
     for number, stop in enumerate(stops, start=1):
         pids = slurm.processes(job, "RANK", _RANKS)
-        target = _STEPS * number // (len(stops) + 1)
+        target = _STOPPED_EVERY * number
         slurm.until(lambda target=target: saved_steps(own) >= target, f"step {target}")  # type: ignore[misc]
         with held_still(pids):
             signals = slurm.log(job).count("CANCELLED AT")
