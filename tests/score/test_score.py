@@ -11,7 +11,7 @@ import torch
 
 from datascaler import storage
 from datascaler.data.pool.samples import DAMAGED_TAR, NOT_FINITE, OK, Sample
-from datascaler.data.pool.shard_list import require_pool_unchanged
+from datascaler.data.pool.shard_list import verified_shards
 from datascaler.data.pool.shards import Shard
 from datascaler.data.pool.uids import join_uid, uid_of
 from datascaler.data.select.score_source import one_source
@@ -166,11 +166,12 @@ def test_a_shard_that_was_replaced_is_named(tmp_path: Path, pool: str, local_dir
 def test_a_shard_that_is_replaced_during_the_run_is_named(
     tmp_path: Path, pool: str, local_dir: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def then_replace(shards: list[Shard], *source: Any) -> None:
-        require_pool_unchanged(shards, *source)
+    def then_replace(output_dir: str, shards: list[Shard], *source: Any) -> list[Shard]:
+        verified = verified_shards(output_dir, shards, *source)
         make_pool(pool, {"00000004": shard_of([good(1)])})
+        return verified
 
-    monkeypatch.setattr(part_module, "require_pool_unchanged", then_replace)
+    monkeypatch.setattr(part_module, "verified_shards", then_replace)
     with pytest.raises(ConfigError, match=r"shards/00000004\.tar has changed"):
         score_pool(spec_of(pool, tmp_path / "out", local_dir))
     assert len(tables_in(only_folder(tmp_path / "out"))) == 4

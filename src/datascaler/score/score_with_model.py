@@ -79,7 +79,7 @@ class _Run:
     def done(self, shard: Shard) -> Footer | None:
         """The footer of a shard that needs no work."""
         url = table_url(self.summary.tables, shard)
-        found = finished_footer(url, self.work.footer(shard), overwrite=self.spec.overwrite)
+        found = finished_footer(url, self.work.footer(shard), shard, overwrite=self.spec.overwrite)
         return None if self.spec.save_embeddings and not has_vectors(url) else found
 
     def scored(

@@ -108,7 +108,7 @@ def verify_tables(
         mine = np.sort(chosen[(chosen >= first) & (chosen < ends[table])] - first).tolist()
         shard, info = done[table]
         require_unchanged(shard)
-        if difference := footers[table].difference(wanted(shard)):
+        if difference := footers[table].difference(wanted(shard), shard.url):
             raise ConfigError(f"{info.url} holds other work: {difference}")
         differences += _verify_shard(summary, shard, footers[table], mine, rescore, tolerance)
     if differences:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import pyarrow as pa
 
 from datascaler import storage
-from datascaler.data.pool.shard_list import frozen_shards, require_pool_unchanged
+from datascaler.data.pool.shard_list import Find, frozen_shards, verified_shards
 from datascaler.data.pool.shards import Shard, find_shards
 from datascaler.data.tables.datacomp_metadata import find_metadata
 from datascaler.data.tables.score_table import (
@@ -30,10 +30,17 @@ _EXAMPLES = 5
 def my_shards(part: ScorePart) -> list[Shard]:
     """This worker's shards of the frozen list, which the first worker makes."""
     storage.check_writable(part.output_dir)
-    folder, find = (part.from_metadata, find_metadata) if part.from_metadata else (part.data_dir, find_shards)
-    mine = frozen_shards(part.output_dir, folder, find)[part.index :: part.count]
-    require_pool_unchanged(mine, folder, find)
-    return mine
+    mine = all_shards(part)[part.index :: part.count]
+    return verified_shards(part.output_dir, mine, *_pool(part))
+
+
+def all_shards(part: ScorePart) -> list[Shard]:
+    """The frozen list, as its shards are called in the pool that this worker reads."""
+    return frozen_shards(part.output_dir, *_pool(part))
+
+
+def _pool(part: ScorePart) -> tuple[str, Find]:
+    return (part.from_metadata, find_metadata) if part.from_metadata else (part.data_dir, find_shards)
 
 
 def score_shards(
@@ -55,7 +62,7 @@ def score_shards(
         url, footer = table_url(summary.tables, shard), footer_of(shard)
         started = time.monotonic()
         try:
-            if found := finished_footer(url, footer, overwrite=part.overwrite):
+            if found := finished_footer(url, footer, shard, overwrite=part.overwrite):
                 return found, True
             made = table_of(shard)
             footer = footer.after(time.monotonic() - started)

@@ -7,7 +7,7 @@ the usual environment (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KE
 from datascaler.storage.client import ClientName, use_client
 from datascaler.storage.error_translation import translated_errors
 from datascaler.storage.http_files import is_http
-from datascaler.storage.identity import identify, identify_all
+from datascaler.storage.identity import SampledReads, content_digest, identify, identify_all, is_content_digest
 from datascaler.storage.info import FileInfo, exists, list_files, list_folders, require_bucket, stat, stat_all
 from datascaler.storage.publish import (
     check_writable,
@@ -38,14 +38,17 @@ from datascaler.storage.urls import basename, is_local, join, local_path, parent
 __all__ = [
     "ClientName",
     "FileInfo",
+    "SampledReads",
     "assume_answers",
     "basename",
     "check_writable",
     "checked",
+    "content_digest",
     "exists",
     "expect_local",
     "identify",
     "identify_all",
+    "is_content_digest",
     "is_http",
     "is_local",
     "join",

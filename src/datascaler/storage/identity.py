@@ -1,13 +1,15 @@
 """What a file is, however it was found: its size, and an etag that says whether the content is another one.
 
 Object stores and web servers give an etag. Of a local file there is only a time, which a copy does not keep, so its
-etag is a digest of some of the content: 0.2 ms a file, where all of it would take as long as reading the pool.
+etag is a digest of some of the content: 0.2 ms a file, where all of it would take as long as reading the pool. Whoever
+reads a remote file anyway can have the same digest of it, by which a copy on a node is known again.
 """
 
 import hashlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import IO
 
 from datascaler.storage.info import FileInfo, stat
 from datascaler.storage.read import read_ranges
@@ -19,6 +21,7 @@ _SPOTS = 6
 """Evenly spread samples of a file that make its etag: a file that was written anew differs at nearly every one."""
 _SPOT_BYTES = 8 << 10
 _THREADS = 8
+_SAMPLED = "sample-"
 
 
 def identify(url: str) -> FileInfo:
@@ -38,10 +41,49 @@ def identify_all(infos: Iterable[FileInfo]) -> list[FileInfo]:
 def _identified(info: FileInfo) -> FileInfo:
     if not is_local(info.url):
         return info
+    return replace(info, etag=content_digest(info.url, info.size))
+
+
+def content_digest(url: str, size: int) -> str:
+    """The digest of samples of a file of this size, as a local one has for an etag. Of a remote one: eight requests."""
+    return _digest(read_ranges(url, _spots(size)))
+
+
+def is_content_digest(etag: str) -> bool:
+    """Whether an etag is such a digest, and not a store's."""
+    return etag.startswith(_SAMPLED)
+
+
+class SampledReads:
+    """A file that is read from its start by `read` alone, and gives its `content_digest` at no further cost."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file = file
+        self._spots = _spots(size)
+        self._contents = [bytearray() for _ in self._spots]
+        self._position = 0
+
+    def read(self, size: int = -1) -> bytes:
+        piece = self._file.read(size)
+        end = self._position + len(piece)
+        for (first, last), content in zip(self._spots, self._contents, strict=True):
+            if first < end and self._position < last:
+                content += piece[max(first - self._position, 0) : last - self._position]
+        self._position = end
+        return piece
+
+    def digest(self, url: str) -> str:
+        """The digest; what was not read, as behind the end mark of a tar, is fetched from the URL."""
+        rest = [(first + len(had), last) for (first, last), had in zip(self._spots, self._contents, strict=True)]
+        fetched = read_ranges(url, rest)
+        return _digest(bytes(had) + more for had, more in zip(self._contents, fetched, strict=True))
+
+
+def _digest(contents: Iterable[bytes]) -> str:
     digest = hashlib.sha256()
-    for content in read_ranges(info.url, _spots(info.size)):
+    for content in contents:
         digest.update(content)
-    return replace(info, etag=f"sample-{digest.hexdigest()[:32]}")
+    return f"{_SAMPLED}{digest.hexdigest()[:32]}"
 
 
 def _spots(size: int) -> list[tuple[int, int]]:

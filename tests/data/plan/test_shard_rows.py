@@ -56,7 +56,7 @@ def test_a_plan_from_the_logs_keeps_what_one_from_the_tars_keeps(request: pytest
         assert seen == logged
         for number, rows in enumerate(of_tars.arrays["shard_rows"]):
             assert of_logs.kept_rows(number, 0, int(rows)).tolist() == of_tars.kept_rows(number, 0, int(rows)).tolist()
-        names = ("shard_rows", "bits", "repeat_shard", "repeat_row", "repeat_count", "shard_list")
+        names = ("shard_rows", "bits", "repeat_shard", "repeat_row", "repeat_count")
         assert all(np.array_equal(of_logs.arrays[name], of_tars.arrays[name]) for name in names)
         # Nobody knows where the samples lie, so a shard is one block.
         blocks = [of_logs.block(number) for number in range(len(shards))]

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from datascaler import storage
-from datascaler.data.pool.shard_list import frozen_shards, read_frozen_shards, require_pool_unchanged
+from datascaler.data.pool.shard_list import frozen_shards, read_frozen_shards, verified_shards
 from datascaler.data.pool.shards import find_shards
 from datascaler.errors import ConfigError
 
@@ -37,7 +37,7 @@ def test_the_first_listing_is_kept(folder: str) -> None:
 
 
 def test_another_pool_needs_another_folder(tmp_path: Path) -> None:
-    first, second = make_pool(f"{tmp_path}/first"), make_pool(f"{tmp_path}/second")
+    first, second = make_pool(f"{tmp_path}/first"), make_pool(f"{tmp_path}/second", ("d", "e"))
     frozen_shards(f"{tmp_path}/out", first)
     with pytest.raises(ConfigError, match=r"was started on the pool .*/first, not .*/second; use another --output-dir"):
         frozen_shards(f"{tmp_path}/out", second)
@@ -49,7 +49,7 @@ def test_several_data_dirs(tmp_path: Path) -> None:
     both = f"{make_pool(f'{tmp_path}/first')}::{make_pool(f'{tmp_path}/second')}"
     frozen = frozen_shards(f"{tmp_path}/out", both)
     assert [shard.name for shard in frozen] == [f"{number}/shards/{name}.tar" for number in (0, 1) for name in "abc"]
-    require_pool_unchanged(frozen, both)
+    assert verified_shards(f"{tmp_path}/out", frozen, both) == frozen
 
 
 def test_before_scoring_there_is_no_list(tmp_path: Path) -> None:
@@ -61,11 +61,11 @@ def test_a_replaced_shard_is_named_and_a_missing_one_is_not_an_error(folder: str
     pool = make_pool(f"{folder}/pool")
     frozen = frozen_shards(f"{folder}/out", pool)
     storage.remove(f"{pool}/shards/a.tar")
-    require_pool_unchanged(frozen, pool)
+    assert verified_shards(f"{folder}/out", frozen, pool) == frozen
     storage.publish_bytes(f"{pool}/shards/b.tar", b"B" * 512)
     with pytest.raises(ConfigError, match=r"shards/b\.tar has changed: size 512 and etag"):
-        require_pool_unchanged(frozen, pool)
-    require_pool_unchanged([shard for shard in frozen if shard.name != "shards/b.tar"], pool)
+        verified_shards(f"{folder}/out", frozen, pool)
+    verified_shards(f"{folder}/out", [shard for shard in frozen if shard.name != "shards/b.tar"], pool)
 
 
 def test_a_file_that_is_no_shard_list_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The arrays of a plan, collected shard after shard."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ class PlanArrays:
         kept_rows = np.flatnonzero(counts)
         self.kept += int(counts.sum())
         self._repeats.append(_repeats(len(self._shards), kept_rows, counts))
-        self._shards.append(shard)
+        self._shards.append(replace(shard, digest=shard.content or rows.content))
         self._rows.append(len(counts))
         self._ends.append(_end(shard, rows))
         self._bits.append(np.packbits(counts > 0, bitorder="little"))
@@ -54,9 +55,7 @@ class PlanArrays:
         repeats = np.concatenate([np.empty((0, 3), np.uint32), *self._repeats])
         blocks = np.concatenate([np.empty((0, 3), np.uint32), *self._blocks])
         ranges = np.concatenate([np.empty((0, 2), np.uint16), *self._ranges])
-        names = json.dumps(
-            [[shard.name, shard.size, shard.etag] for shard in self._shards], separators=(",", ":")
-        ).encode()
+        names = json.dumps([_pin(shard) for shard in self._shards], separators=(",", ":")).encode()
         arrays: dict[str, NDArray[Any]] = {
             "shard_rows": np.array(self._rows, np.uint32),
             "shard_end": np.array(self._ends, np.uint64),
@@ -74,6 +73,12 @@ class PlanArrays:
         ):
             arrays |= {name: np.ascontiguousarray(table[:, column]) for column, name in enumerate(columns)}
         return Plan(pool_digest(self._shards), subset_digest, wanted, arrays)
+
+
+def _pin(shard: Shard) -> list[str | int]:
+    """What the plan keeps of a shard; its content where it is known, and the etag is a store's."""
+    pin: list[str | int] = [shard.name, shard.size, shard.etag]
+    return [*pin, shard.digest] if shard.digest not in ("", shard.etag) else pin
 
 
 def _end(shard: Shard, rows: ShardRows) -> int:

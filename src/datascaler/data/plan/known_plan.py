@@ -7,13 +7,19 @@ from numpy.typing import NDArray
 
 from datascaler import storage
 from datascaler.data.plan.compile_plan import compile_plan
-from datascaler.data.plan.plan import Plan, match_shards
+from datascaler.data.plan.plan import Plan, is_of_pool, match_shards
 from datascaler.data.plan.plan_file import open_plan
-from datascaler.data.plan.shard_rows import has_all_logs, has_all_tables, rows_of_log, rows_of_table
+from datascaler.data.plan.shard_rows import (
+    are_of_pool,
+    has_all_logs,
+    has_all_tables,
+    known_index,
+    rows_of_log,
+    rows_of_table,
+)
 from datascaler.data.pool.shard_list import read_frozen_shards
 from datascaler.data.pool.shards import Shard, find_shards, pool_digest
 from datascaler.data.subset.subset import base_of, read_recipe, subset_digest
-from datascaler.data.tables.index_tables import index_folder
 from datascaler.data.tables.score_table import score_folders
 from datascaler.errors import ConfigError, UnusableLogError
 
@@ -39,7 +45,7 @@ def plan_beside(subset_url: str, uids: NDArray[np.void], shards: list[Shard]) ->
         plan = open_plan(url) if storage.exists(url) else None
     except ConfigError:
         return None
-    fits = plan and plan.subset_digest == subset_digest(uids) and plan.pool_digest == pool_digest(shards)
+    fits = plan and plan.subset_digest == subset_digest(uids) and is_of_pool(plan, shards)
     return plan if fits else None
 
 
@@ -66,14 +72,16 @@ def known_plan(
 def tables_of_recipe(subset_url: str, shards: list[Shard]) -> str | None:
     """The score tables that a subset was chosen by, if they are of this pool."""
     recipe = read_recipe(subset_url) or {}
-    return recipe.get("tables") if recipe.get("pool_digest") == pool_digest(shards) else None
+    tables: str | None = recipe.get("tables")
+    is_this = tables and (recipe.get("pool_digest") == pool_digest(shards) or are_of_pool(tables, shards))
+    return tables if is_this else None
 
 
 def _table_folders(subset_url: str, shards: list[Shard], output_dir: str | None) -> list[str]:
     folders = [tables] if (tables := tables_of_recipe(subset_url, shards)) else []
     if output_dir:
         folders += score_folders(output_dir)
-        folders.append(index_folder(output_dir, shards))
+        folders.append(known_index(output_dir, shards))
     return folders
 
 

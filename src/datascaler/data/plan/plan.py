@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datascaler.data.plan.copy_parts import CopyParts, copy_parts
-from datascaler.data.pool.shards import Shard, is_version
+from datascaler.data.pool.shards import Shard, is_version, pool_digest, same_content
 from datascaler.errors import ConfigError
+from datascaler.tools.ordered_map import in_order
 
 PLAN_BLOCK_BYTES = 4 << 20
 """Upper size of a block: one request to an object store, and a piece that several streams can share.
@@ -27,6 +28,8 @@ UNIT_BYTES = 512
 """The unit of all positions in a plan: tar headers begin at multiples of it."""
 RANGES_BELOW = 0.25
 """Kept fraction of a shard below which a plan says where each kept row lies, so that it can be read alone."""
+
+_READERS = 16
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Plan:
     def shards(self) -> list[Shard]:
         """The pinned shards, without URLs: a plan belongs to a pool wherever it is stored."""
         rows = json.loads(self.arrays["shard_list"].tobytes())
-        return [Shard(url="", name=name, size=size, etag=etag) for name, size, etag in rows]
+        return [Shard("", *row) for row in rows]
 
     @property
     def samples(self) -> int:
@@ -196,15 +199,36 @@ class Block:
 def match_shards(plan: Plan, shards: Sequence[Shard]) -> list[Shard]:
     """The pool's shards in the plan's order. A shard that is missing or has changed fails now, not at step 40,000."""
     by_name = {shard.name: shard for shard in shards}
+    pairs = [(pinned, by_name.get(pinned.name)) for pinned in plan.shards]
+    # One that was copied to another store is looked into.
+    copies = [(pinned, shard) for pinned, shard in pairs if shard and not same_content(pinned, shard)]
+    is_same = dict(zip((pinned.name for pinned, _ in copies), in_order(_is_planned, copies, _READERS), strict=True))
     matched = []
-    for pinned in plan.shards:
-        shard = by_name.get(pinned.name)
+    for pinned, shard in pairs:
         if shard is None:
             raise ConfigError(f"the plan needs shard {pinned.name}, which this pool does not have")
-        if not is_version(shard, pinned.size, pinned.etag):
+        if not is_same.get(pinned.name, True):
             raise ConfigError(
                 f"shard {shard.url} is not the one that the plan was made from (size {shard.size}, etag "
                 f"{shard.etag!r}; planned: {pinned.size}, {pinned.etag!r}); make the plan anew"
             )
         matched.append(shard)
     return matched
+
+
+def is_of_pool(plan: Plan, shards: Sequence[Shard]) -> bool:
+    """Whether a plan was made from just these shards, or from those that they are copies of."""
+    if plan.pool_digest == pool_digest(shards):
+        return True
+    if len(plan.shards) != len(shards):
+        return False
+    try:
+        match_shards(plan, shards)
+    except ConfigError:
+        return False
+    return True
+
+
+def _is_planned(pair: tuple[Shard, Shard]) -> bool:
+    pinned, shard = pair
+    return is_version(shard, pinned.size, pinned.etag, pinned.digest)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections import Counter
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
@@ -14,6 +15,8 @@ from datascaler.errors import ConfigError, NotFoundError
 from datascaler.safe_text import safe_message
 
 _log = logging.getLogger(__name__)
+_MD5 = re.compile("[0-9a-f]{32}")
+"""The etag of an object that was stored by one request is its content's, in most stores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,13 @@ class Shard:
     """Path below its data-dir; with several data-dirs, below `<number of the data-dir>/`."""
     size: int
     etag: str
+    digest: str = ""
+    """The digest of samples of its content, where somebody has read it and the etag is a store's."""
+
+    @property
+    def content(self) -> str:
+        """What a copy of the shard keeps, wherever it lies; empty where nobody has looked into it."""
+        return self.digest or (self.etag if storage.is_content_digest(self.etag) else "")
 
 
 def find_shards(data_dir: str, only: Container[str] | None = None) -> list[Shard]:
@@ -94,27 +104,50 @@ def pool_digest(shards: Iterable[Shard]) -> str:
     return sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
 
-def is_version(shard: Shard, size: int, etag: str) -> bool:
-    """Whether what pins (size, etag) was made from this very shard."""
-    if (size, etag) == (shard.size, shard.etag):
+def same_content(one: Shard, other: Shard) -> bool | None:
+    """Whether two are one shard, perhaps copied from store to store; None where what is known of them can't say.
+
+    It goes by the etag, where both have it from one store, else by the digest of samples of the content. The time of a
+    file and how its path is spelled say nothing.
+    """
+    if one.size != other.size:
+        return False
+    if one.etag == other.etag:
         return True
-    # Of a local shard, the time of its last change was pinned once.
-    return size == shard.size and storage.is_local(shard.url) and etag == _changed(shard.url)
+    if _MD5.fullmatch(one.etag) and _MD5.fullmatch(other.etag):
+        return False
+    return one.content == other.content if one.content and other.content else None
+
+
+def is_version(shard: Shard, size: int, etag: str, digest: str = "") -> bool:
+    """Whether what pins (size, etag), and the digest where it is known, was made from this very shard, or a copy.
+
+    A remote shard is looked into where only its content can say so; one without a URL can't be.
+    """
+    pinned = Shard("", shard.name, size, etag, digest)
+    same = same_content(shard, pinned)
+    if same is None and shard.url:
+        if not storage.is_local(shard.url):
+            return bool(pinned.content) and storage.content_digest(shard.url, size) == pinned.content
+        # Of a local shard, the time of its last change was pinned once.
+        return etag == _changed(shard.url)
+    return bool(same)
 
 
 def require_unchanged(expected: Shard) -> None:
     """A shard that was replaced makes every stored row number wrong: stop, and name it."""
-    require_version(expected, storage.identify(expected.url))
-
-
-def require_version(expected: Shard, found: storage.FileInfo | Shard) -> None:
-    """The same of a shard that was just looked at."""
+    found = storage.identify(expected.url)
     now = Shard(url=expected.url, name=expected.name, size=found.size, etag=found.etag)
-    if not is_version(now, expected.size, expected.etag):
-        raise ConfigError(
-            f"shard {expected.url} has changed: size {found.size} and etag {found.etag!r}, but this run pinned "
-            f"size {expected.size} and etag {expected.etag!r}; use a new --output-dir for the changed pool"
-        )
+    if not is_version(now, expected.size, expected.etag, expected.digest):
+        raise changed_shard(expected, now)
+
+
+def changed_shard(expected: Shard, found: Shard) -> ConfigError:
+    """The error for a shard that is not the one that was pinned."""
+    return ConfigError(
+        f"shard {expected.url} has changed: size {found.size} and etag {found.etag!r}, but this run pinned "
+        f"size {expected.size} and etag {expected.etag!r}; use a new --output-dir for the changed pool"
+    )
 
 
 def _changed(url: str) -> str | None:

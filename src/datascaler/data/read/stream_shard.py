@@ -19,8 +19,11 @@ def stream_shard(
     shard: Shard,
     block_bytes: int = _BLOCK_BYTES,
     members_of: Callable[[IO[bytes]], Iterable[Member]] = walk_tar,
+    on_digest: Callable[[str], None] | None = None,
 ) -> Iterator[Sample]:
     """The samples of a shard, in tar order, as `read_shard` gives them. `members_of` takes members from its bytes.
+
+    `on_digest` is given the digest of a remote shard at the end.
 
     Raises ConfigError where it is not the shard that was pinned, before the first sample or after the last.
     """
@@ -28,8 +31,10 @@ def stream_shard(
         yield from read_shard(shard, members_of)
         return
     require_unchanged(shard)
-    blocks = cast("IO[bytes]", _Blocks(shard, block_bytes))
-    yield from samples_of(group_members(members_of(blocks)), shard=shard.name)
+    blocks = storage.SampledReads(cast("IO[bytes]", _Blocks(shard, block_bytes)), shard.size)
+    yield from samples_of(group_members(members_of(cast("IO[bytes]", blocks))), shard=shard.name)
+    if on_digest:
+        on_digest(blocks.digest(shard.url))
     require_unchanged(shard)
 
 

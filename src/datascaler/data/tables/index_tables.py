@@ -1,13 +1,13 @@
 """Index tables: what a score table knows of a shard, without a score. They serve pools that nobody has scored."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import IO
+from typing import IO, cast
 
 from datascaler import storage
 from datascaler.data.pool.samples import DAMAGED_TAR, Sample, group_members, samples_of
-from datascaler.data.pool.shard_list import frozen_shards, require_pool_unchanged
+from datascaler.data.pool.shard_list import frozen_shards, verified_shards
 from datascaler.data.pool.shards import Shard, pool_digest, require_unchanged
 from datascaler.data.pool.tar import Member, walk_tar
 from datascaler.data.tables.score_table import (
@@ -62,8 +62,7 @@ def index_part(data_dir: str, output_dir: str, *, index: int = 0, count: int = 1
         raise ConfigError(f"index must be in 0..count - 1, got {index} of {count}")
     storage.check_writable(output_dir)
     shards = frozen_shards(output_dir, data_dir)
-    mine = shards[index::count]
-    require_pool_unchanged(mine, data_dir)
+    mine = verified_shards(output_dir, shards[index::count], data_dir)
     summary = index_pool(mine, index_folder(output_dir, shards), num_workers)
     require_usable(summary, "can be used", may_be_empty=count > 1)
     return summary
@@ -101,27 +100,37 @@ def index_pool(shards: Sequence[Shard], folder: str, num_workers: int = 4) -> In
     return summary
 
 
-def read_shard(shard: Shard, members_of: Callable[[IO[bytes]], Iterable[Member]] = walk_tar) -> Iterator[Sample]:
-    """The samples of a shard, in tar order. `members_of` takes the members from its bytes.
+def read_shard(
+    shard: Shard,
+    members_of: Callable[[IO[bytes]], Iterable[Member]] = walk_tar,
+    on_digest: Callable[[str], None] | None = None,
+) -> Iterator[Sample]:
+    """The samples of a shard, in tar order. `members_of` takes the members from its bytes; `on_digest` is given the
+    digest of a remote shard at the end, as it has been read.
 
     Raises ConfigError where it is not the one pinned, before or after them.
     """
     require_unchanged(shard)
     with storage.translated_errors(shard.url), storage.open_read(shard.url) as file:
-        yield from samples_of(group_members(members_of(file)), shard=shard.name)
+        if on_digest is None or storage.is_local(shard.url):
+            yield from samples_of(group_members(members_of(file)), shard=shard.name)
+        else:
+            sampled = storage.SampledReads(file, shard.size)
+            yield from samples_of(group_members(members_of(cast("IO[bytes]", sampled))), shard=shard.name)
+            on_digest(sampled.digest(shard.url))
     require_unchanged(shard)
 
 
 def _index_shard(shard: Shard, folder: str) -> tuple[Footer, bool] | NotFoundError | BadInputError:
     """The footer of the shard's table, and whether it was there already."""
     url, footer = table_url(folder, shard), index_footer(shard)
-    samples = []
+    samples, digests = [], list[str]()
     try:
-        if found := finished_footer(url, footer, overwrite=False):
+        if found := finished_footer(url, footer, shard, overwrite=False):
             return found, True
-        for sample in read_shard(shard):
+        for sample in read_shard(shard, on_digest=digests.append):
             sample.image, sample.caption = b"", ""
             samples.append(sample)
     except (NotFoundError, BadInputError) as error:
         return error
-    return write_table(url, footer, samples), False
+    return write_table(url, replace(footer, digest="".join(digests) or footer.digest), samples), False

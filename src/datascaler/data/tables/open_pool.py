@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from datascaler import storage
 from datascaler.data.pool.samples import Sample, read_samples
-from datascaler.data.pool.shards import Shard, find_shards
+from datascaler.data.pool.shards import Shard, find_shards, is_version
 from datascaler.data.pool.uids import uid_hex, uid_pairs
 from datascaler.data.tables.score_table import read_table, score_folders, table_url, tables_folder
 from datascaler.errors import ConfigError
@@ -105,7 +105,7 @@ def _scores_of(shard: Shard, url: str) -> pa.Table:
     if not storage.exists(url):
         raise ConfigError(f"no scores of {shard.name} yet: {url} is missing; finish scoring first")
     table, footer = read_table(url, _PLACES)
-    if (footer.size, footer.etag) != (shard.size, shard.etag):
+    if not is_version(shard, footer.size, footer.etag, footer.digest):
         raise ConfigError(f"{url} was made from another version of {shard.name}: score it again")
     uids = uid_hex(uid_pairs(table["uid_high"].to_numpy(), table["uid_low"].to_numpy()))
     rows = table.num_rows

@@ -16,7 +16,7 @@ import pyarrow as pa
 from datascaler import __version__, storage
 from datascaler.data.pool.parquet import encode_parquet, read_parquet, read_parquet_end, read_parquet_schema
 from datascaler.data.pool.samples import OK, Sample
-from datascaler.data.pool.shards import Shard
+from datascaler.data.pool.shards import Shard, is_version
 from datascaler.errors import BadInputError, ConfigError, StorageError
 
 SCORES = "scores"
@@ -35,9 +35,11 @@ _ONLY_RECORDED = (
     "finished",
 )
 """The same weights may be reached by several names."""
+_OF_THE_SHARD = ("size", "etag", "digest")
 _FOOTER = b"datascaler"
 _MADE_UIDS = b"datascaler.made_uids"
-"""The footer's field of this name, where columns are not yet a table."""
+_DIGEST = b"datascaler.digest"
+"""The footer's fields of these names, where columns are not yet a table."""
 ROW_SCHEMA = pa.schema(
     [
         ("uid_high", pa.uint64()),
@@ -60,6 +62,8 @@ class Footer:
     shard: str
     size: int
     etag: str
+    digest: str = ""
+    """Of the shard's content, where the etag is a store's. Not written where it is not known."""
     score_id: str
     """Empty in an index, which has no score column."""
     method: str = ""
@@ -89,10 +93,20 @@ class Footer:
         """The footer of a table that is done now."""
         return replace(self, seconds=round(seconds, 3), finished=datetime.now(UTC).isoformat(timespec="seconds"))
 
-    def difference(self, other: "Footer") -> str:
-        """The first field that keeps two tables from being the same work, as text; empty if none does."""
+    @property
+    def source(self) -> Shard:
+        """The shard as it was, without its URL."""
+        return Shard("", self.shard, self.size, self.etag, self.digest)
+
+    def difference(self, other: "Footer", shard_url: str = "") -> str:
+        """The first field that keeps two tables from being the same work, as text; empty if none does.
+
+        The shard of the other one may be a copy of this one's; where only its content can say, it is read at the URL.
+        """
+        now = replace(other.source, url=shard_url)
+        is_same = self.source == other.source or is_version(now, self.size, self.etag, self.digest)
         for each in fields(self):
-            if each.name in _ONLY_RECORDED:
+            if each.name in _ONLY_RECORDED or (is_same and each.name in _OF_THE_SHARD):
                 continue
             mine, theirs = getattr(self, each.name), getattr(other, each.name)
             if each.name == "settings":
@@ -152,7 +166,7 @@ def require_usable(totals: TableCounts, what: str, *, may_be_empty: bool) -> Non
 
 def footer_of(shard: Shard, score_id: str, **work: Any) -> Footer:
     """The footer of a table not yet written; `work` holds the remaining fields."""
-    return Footer(shard=shard.name, size=shard.size, etag=shard.etag, score_id=score_id, **work)
+    return Footer(shard=shard.name, size=shard.size, etag=shard.etag, digest=shard.digest, score_id=score_id, **work)
 
 
 def index_footer(shard: Shard) -> Footer:
@@ -200,6 +214,11 @@ def rows_table(samples: Sequence[Sample], scores: Sequence[float] | None = None)
     return table if scores is None else table.append_column("score", pa.array(scores, pa.float32()))
 
 
+def with_digest(table: pa.Table, digest: str) -> pa.Table:
+    """The columns, whose table will say that the shard has this content."""
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), _DIGEST: digest}) if digest else table
+
+
 def write_table(url: str, footer: Footer, samples: Sequence[Sample], scores: Sequence[float] | None = None) -> Footer:
     """`rows_table`, published."""
     return publish_table(url, footer, rows_table(samples, scores))
@@ -218,7 +237,11 @@ def publish_table(url: str, footer: Footer, table: pa.Table, *, overwrite: bool 
     del counted["made_uids"]
     if not footer.unfinished:
         del counted["unfinished"]
-    if made := (table.schema.metadata or {}).get(_MADE_UIDS):
+    metadata = table.schema.metadata or {}
+    counted["digest"] = metadata.get(_DIGEST, b"").decode() or footer.digest
+    if counted["digest"] in ("", footer.etag):
+        del counted["digest"]
+    if made := metadata.get(_MADE_UIDS):
         counted["made_uids"] = json.loads(made)
     table = table.replace_schema_metadata({_FOOTER: json.dumps(storage.signed(counted)).encode()})
     content = encode_parquet(table, compression="zstd", use_dictionary=["status"], column_encoding=_ENCODINGS)
@@ -257,7 +280,7 @@ def is_done(url: str, footer: Footer, *, overwrite: bool) -> bool:
     return True
 
 
-def finished_footer(url: str, footer: Footer, *, overwrite: bool) -> Footer | None:
+def finished_footer(url: str, footer: Footer, shard: Shard, *, overwrite: bool) -> Footer | None:
     """The footer of the table of a shard that needs no work, as `is_done` has it; else None.
 
     Raises BadInputError for a table that can't be read: those of the other shards may be sound.
@@ -268,12 +291,12 @@ def finished_footer(url: str, footer: Footer, *, overwrite: bool) -> Footer | No
         found = read_footer(url)
     except ConfigError as error:
         raise BadInputError(f"{error}; remove the file, and run the same command again") from error
-    _require_same_work(url, found, footer)
+    _require_same_work(url, found, footer, shard.url)
     return found
 
 
-def _require_same_work(url: str, found: Footer, wanted: Footer) -> None:
-    difference = found.difference(wanted)
+def _require_same_work(url: str, found: Footer, wanted: Footer, shard_url: str = "") -> None:
+    difference = found.difference(wanted, shard_url)
     if difference:
         raise ConfigError(f"{url} holds other work: {difference}; use another --output-dir, or --overwrite")
 

@@ -12,7 +12,7 @@ from datascaler.data.pool.samples import NO_CAPTION, OK
 from datascaler.data.pool.shards import Shard
 from datascaler.data.tables.datacomp_metadata import is_metadata, read_metadata, usable_columns
 from datascaler.data.tables.index_tables import read_shard
-from datascaler.data.tables.score_table import rows_table
+from datascaler.data.tables.score_table import rows_table, with_digest
 
 _COLUMNS = ("text", "original_width", "original_height")
 
@@ -42,13 +42,13 @@ def read_caption_rows(shard: Shard) -> CaptionRows:
 
 
 def _of_tar(shard: Shard) -> CaptionRows:
-    samples = []
-    for sample in read_shard(shard):
+    samples, digests = [], list[str]()
+    for sample in read_shard(shard, on_digest=digests.append):
         sample.image = b""
         samples.append(sample)
     captions = [sample.caption if sample.status == OK else "" for sample in samples]
     sizes = np.array([sample.original_size for sample in samples], np.int64).reshape(-1, 2)
-    return CaptionRows(rows_table(samples), captions, sizes)
+    return CaptionRows(with_digest(rows_table(samples), "".join(digests)), captions, sizes)
 
 
 def _of_metadata(shard: Shard) -> CaptionRows:

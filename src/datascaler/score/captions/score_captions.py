@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 
 from datascaler.data.pool.parquet import cast_column
 from datascaler.data.pool.samples import NO_SCORE, OK
-from datascaler.data.pool.shard_list import read_frozen_shards
 from datascaler.data.pool.shards import Shard
 from datascaler.data.tables.datacomp_metadata import read_metadata, usable_columns
 from datascaler.data.tables.score_table import footer_of
@@ -24,7 +23,7 @@ from datascaler.score.captions.rule import CaptionRule, rule_table
 from datascaler.score.captions.text_based import by_wordnet, by_words
 from datascaler.score.score_id import settings_id
 from datascaler.score.score_summary import ScoreSummary
-from datascaler.score.worker_shards import my_shards, score_shards
+from datascaler.score.worker_shards import all_shards, my_shards, score_shards
 from datascaler.spec.score_captions import METADATA_METHODS, CaptionSpec
 
 
@@ -61,7 +60,7 @@ def _loaded_rule(spec: CaptionSpec, say: Callable[[str], None]) -> Callable[[], 
 
 
 def _metaclip_rule(spec: CaptionSpec, entries: Entries, say: Callable[[str], None]) -> CaptionRule:
-    shards = read_frozen_shards(spec.output_dir)
+    shards = all_shards(spec)
     say(f"counting {len(entries.numbers):,} entries in {len(shards):,} shards, where that is not done yet")
     counts = pool_counts(spec.output_dir, shards, entries, spec.shards_at_once, spec.index, spec.count)
     return MetaClipRule(entries, counts, spec.entry_limit, spec.seed)

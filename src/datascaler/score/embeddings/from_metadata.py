@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 
 from datascaler import storage
 from datascaler.data.pool.parquet import cast_column
-from datascaler.data.pool.shard_list import frozen_shards, require_pool_unchanged
+from datascaler.data.pool.shard_list import frozen_shards, verified_shards
 from datascaler.data.pool.shards import Shard
 from datascaler.data.tables.datacomp_metadata import find_metadata, read_metadata, usable_columns
 from datascaler.data.tables.score_table import vectors_url
@@ -28,7 +28,7 @@ def source_of_metadata(output_dir: str, folder: str, arch: str) -> EmbeddingSour
     # Before the list is frozen: a folder without embeddings leaves none.
     _found_npz(find_metadata(folder))
     shards = frozen_shards(output_dir, folder, find_metadata)
-    require_pool_unchanged(shards, folder, find_metadata)
+    verified_shards(output_dir, shards, folder, find_metadata)
     vectors = _found_npz(shards)
     return EmbeddingSource(
         name=f"datacomp-{arch}",

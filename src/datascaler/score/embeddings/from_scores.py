@@ -7,7 +7,15 @@ import pyarrow as pa
 from datascaler import storage
 from datascaler.data.pool.shard_list import frozen_shards, read_frozen_shards
 from datascaler.data.pool.shards import Shard, is_version
-from datascaler.data.tables.score_table import Footer, read_footer, read_table, table_url, tables_folder, vectors_url
+from datascaler.data.tables.score_table import (
+    Footer,
+    read_footer,
+    read_table,
+    table_url,
+    tables_folder,
+    vectors_url,
+    with_digest,
+)
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.score.embeddings.source import IDENTITY, EmbeddingSource, versions
 from datascaler.tools.ordered_map import in_order
@@ -86,8 +94,8 @@ def _read_rows(folder: str, weights_hash: str, shard: Shard) -> pa.Table:
         table, footer = read_table(url, [*IDENTITY, "score"])
     except ConfigError as error:
         raise BadInputError(f"{error}; remove it, and score the shard again") from error
-    if footer.shard != shard.name or not is_version(shard, footer.size, footer.etag):
+    if footer.shard != shard.name or not is_version(shard, footer.size, footer.etag, footer.digest):
         raise BadInputError(f"{url} is of another {shard.name} than shards.parquet lists: score it again, --overwrite")
     if footer.weights_hash != weights_hash:
         raise BadInputError(f"{url} was made by other weights than the first table: score it again with --overwrite")
-    return table
+    return with_digest(table, footer.digest)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from datascaler.data.pool.shards import Shard
 from datascaler.data.read.stream_shard import stream_shard
@@ -39,7 +39,7 @@ class SampleBatch:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """All batches of the shard have come."""
+    """All batches of the shard have come, which knows its digest now."""
 
     shard: Shard
 
@@ -71,9 +71,10 @@ def feed(
             continue
         try:
             notes = edit.notes(shard) if edit else None
-            for parts in batches_of(stream_shard(shard), notes, batch_size, workers):
+            digests: list[str] = []
+            for parts in batches_of(stream_shard(shard, on_digest=digests.append), notes, batch_size, workers):
                 yield SampleBatch(parts)
         except (NotFoundError, BadInputError) as error:
             yield Gone(shard, error)
         else:
-            yield End(shard)
+            yield End(replace(shard, digest="".join(digests) or shard.digest))

@@ -94,7 +94,7 @@ def _read(
         raise ConfigError(f"{url} is not there: {remedy}") from error
     except ConfigError as error:
         raise BadInputError(f"{error}; {remedy}") from error
-    if not is_version(shard, footer.size, footer.etag):
+    if not is_version(shard, footer.size, footer.etag, footer.digest):
         raise ConfigError(f"{url} is of another version of {shard.name}: score the shard again there")
     columns = [table[name].to_pylist() for name in ("uid_high", "uid_low", "status", column)]
     return list(zip(columns[0], columns[1], strict=True)), list(zip(columns[3], columns[2], strict=True)), footer
