@@ -68,9 +68,10 @@ def places(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str, st
     return make_pool(f"{roots[0]}/pool"), f"{roots[1]}/copy/of/it", f"{tmp_path}/out"
 
 
-def captions(pool: str, out: str, **options: int) -> int:
-    spec = CaptionSpec(data_dir=pool, output_dir=out, method="basic", score_name="basic-x", no_language=True)
-    return score_pool(replace(spec, **options)).skipped
+def captions(pool: str, out: str, index: int = 0, count: int = 1) -> int:
+    """Score a part by captions; how many shards were scored before."""
+    spec = CaptionSpec(data_dir=pool, output_dir=out, method="basic", no_language=True, score_name="basic-x")
+    return score_pool(replace(spec, index=index, count=count)).skipped
 
 
 def test_scoring_and_indexing_go_on_with_a_copy(places: tuple[str, str, str]) -> None:

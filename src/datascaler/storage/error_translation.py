@@ -55,6 +55,15 @@ _PASSING_CLASSES = {
     "httpx2": {"TransportError"},
 }
 """Names in place of classes, so that no client library is loaded to ask about its errors."""
+_LACKING = "the file system there may lack what this takes: give a folder on another"
+_REMEDIES = {
+    **dict.fromkeys((errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.ENODEV), f"; {_LACKING}"),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "; make room, or give a folder on another disk"),
+    **dict.fromkeys((errno.ENOTCONN, errno.ESTALE, errno.EIO), "; the mount is broken: mount it anew, or use another"),
+    errno.EROFS: "; it can only be read: give another folder",
+    errno.ENAMETOOLONG: "; give a shorter path",
+}
+"""What to do about a fault of a local disk or mount."""
 _OBSTORE_STATUS = re.compile(r"status code: (\d{3})")
 _OBSTORE_CODE = re.compile(r"<Code>(\w+)</Code>")
 _OBSTORE_BROKEN = re.compile(
@@ -156,11 +165,14 @@ def translated_errors(url: str) -> Iterator[None]:
             raise ConfigError(f"the bucket of {url} does not exist: make it, or correct the URL") from error
         raise NotFoundError(f"{url}: not found ({_where_to_look(url)})") from error
     except PermissionError as error:
+        if error.errno == errno.EPERM and is_local(url):
+            raise StorageError(f"{url}: {first_line(error)}; {_LACKING}, or the file is protected") from error
         raise StorageError(f"{url}: access denied ({first_line(error)}); check the credentials or the mode") from error
     except OSError as error:
         if _is_changed_file(error):
             raise StorageError(f"{url}: {CHANGED}") from error
-        raise StorageError(f"{url}: {first_line(error)}") from error
+        remedy = _REMEDIES.get(error.errno or 0, "") if is_local(url) else ""
+        raise StorageError(f"{url}: {first_line(error)}{remedy}") from error
     except Exception as error:
         if not _is_of(error, *_CLIENTS):
             raise

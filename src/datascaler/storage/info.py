@@ -27,7 +27,7 @@ class FileInfo:
     size: int
     """Bytes."""
     etag: str
-    """Changes when the content does: the store's ETag, or the modification time of a local file."""
+    """Changes when the content does: the store's ETag, or the time of a local file; empty where there is none."""
     modified: float = field(default=0.0, compare=False)
     """Seconds since 1970 by the store's clock; 0 where it does not say."""
 
@@ -117,7 +117,8 @@ def _listed(fs: Any, path: str) -> list[dict[str, Any]]:
 def _local_info(url: str, found: stat_result | None) -> FileInfo:
     if found is None:
         return FileInfo(url, 0, "")
-    return FileInfo(url, found.st_size, str(found.st_mtime), found.st_mtime)
+    # Mounts without times say 1970 of every file.
+    return FileInfo(url, found.st_size, str(found.st_mtime) if found.st_mtime else "", found.st_mtime)
 
 
 def _info(url: str, info: dict[str, Any]) -> FileInfo:

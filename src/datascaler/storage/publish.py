@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import re
 import tempfile
 import time
@@ -20,6 +19,7 @@ from datascaler.storage.error_translation import answer_of
 from datascaler.storage.filesystem import filesystem
 from datascaler.storage.http_files import is_http
 from datascaler.storage.info import list_files
+from datascaler.storage.place_file import place, place_if_absent
 from datascaler.storage.retry import retried, store_of
 from datascaler.storage.temporary import named_full_disk
 from datascaler.storage.urls import is_local, join
@@ -39,7 +39,7 @@ _SETTLE_SECONDS = 1.0
 _unconditional: set[tuple[str, str]] = set()
 """Stores that said that they know no conditional writes."""
 _log = logging.getLogger(__name__)
-_UNFINISHED = re.compile(r"\.tmp-[0-9a-f]{32}$")
+_UNFINISHED = re.compile(r"\.tmp-[0-9a-f]{32}$|\.claim$")
 
 
 @contextmanager
@@ -69,9 +69,9 @@ def publish_json(url: str, value: Any) -> None:
 def publish_if_absent(url: str, content: bytes) -> bool:
     """Publish unless the name is taken; True if it was this call that wrote it.
 
-    Local files are linked into place and S3 gets a conditional PUT, so of several writers exactly one wins. Other
-    stores only offer a check before the write: where two write at the same moment the last one wins, so what is there a
-    little later is what counts.
+    Local files are linked into place, or claimed where there are no links, and S3 gets a conditional PUT, so of several
+    writers exactly one wins. Other stores only offer a check before the write: where two write at the same moment the
+    last one wins, so what is there a little later is what counts.
     """
     _require_writable(url)
     fs, path = filesystem(url)
@@ -84,7 +84,7 @@ def publish_if_absent(url: str, content: bytes) -> bool:
             # The answer to an earlier try may have been lost, not the try.
             return tries > 1 and bool(fs.cat_file(path) == content)
         if is_local(url):
-            return _link_if_absent(fs, path, content)
+            return _put_if_absent(fs, path, content)
         if url.startswith(("s3://", "s3a://")) and store_of(url) not in _unconditional:
             try:
                 fs.pipe_file(path, content, mode="create")
@@ -152,25 +152,25 @@ def _put(url: str, source: IO[bytes]) -> None:
     temporary = f"{path}.tmp-{uuid.uuid4().hex}"
     try:
         _write(fs, temporary, source)
-        fs.mv(temporary, path)
+        if scheme == "file":
+            place(temporary, path)
+        else:
+            fs.mv(temporary, path)
     except BaseException:
         if fs.exists(temporary):
             fs.rm_file(temporary)
         raise
 
 
-def _link_if_absent(fs: Any, path: str, content: bytes) -> bool:
+def _put_if_absent(fs: Any, path: str, content: bytes) -> bool:
     fs.makedirs(fs._parent(path), exist_ok=True)
     temporary = f"{path}.tmp-{uuid.uuid4().hex}"
     try:
         fs.pipe_file(temporary, content)
-        os.link(temporary, path)
-    except FileExistsError:
-        return False
+        return place_if_absent(temporary, path)
     finally:
         if fs.exists(temporary):
             fs.rm_file(temporary)
-    return True
 
 
 def _write(fs: Any, path: str, source: IO[bytes]) -> None:

@@ -3,6 +3,7 @@
 It opens by mapping it into memory, and all loader workers of a node share the pages.
 """
 
+import errno
 import json
 from collections.abc import Sequence
 from hashlib import sha256
@@ -87,7 +88,7 @@ def map_plan(path: Path, *, checked: bool = False) -> Plan:
         meta = header["__metadata__"]
         if meta["plan_version"] != str(PLAN_VERSION):
             raise ValueError(f"version {meta['plan_version']}, this code reads {PLAN_VERSION}")
-        content = np.memmap(path, mode="r", dtype=np.uint8, offset=8 + header_bytes).view(np.ndarray)
+        content = _mapped(path, 8 + header_bytes)
         spans = {name: header[name]["data_offsets"] for name in _ARRAYS}
         if max(end for _, end in spans.values()) != len(content):
             raise ValueError("cut short, or longer than its header says")
@@ -98,6 +99,16 @@ def map_plan(path: Path, *, checked: bool = False) -> Plan:
         return Plan(meta["pool_digest"], meta["subset_digest"], int(meta["wanted"]), arrays)
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError, OSError) as error:
         raise ConfigError(f"{path} is not a plan of this version ({error}); build it anew") from error
+
+
+def _mapped(path: Path, offset: int) -> NDArray[np.uint8]:
+    """The file from `offset` on; read where the file system can't map files, as some mounts of object stores."""
+    try:
+        return np.memmap(path, mode="r", dtype=np.uint8, offset=offset).view(np.ndarray)
+    except OSError as error:
+        if error.errno != errno.ENODEV:
+            raise
+        return np.fromfile(path, dtype=np.uint8, offset=offset)
 
 
 def open_plan(url: str) -> Plan:

@@ -130,7 +130,7 @@ def is_version(shard: Shard, size: int, etag: str, digest: str = "") -> bool:
         if not storage.is_local(shard.url):
             return bool(pinned.content) and storage.content_digest(shard.url, size) == pinned.content
         # Of a local shard, the time of its last change was pinned once.
-        return etag == _changed(shard.url)
+        return bool(etag) and etag == _changed(shard.url)
     return bool(same)
 
 

@@ -57,7 +57,9 @@ class CacheSpace:
         # A descriptor of its own: threads of one process must wait for one another too.
         count_file = os.open(self._folder / _COUNT_FILE, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            fcntl.flock(count_file, fcntl.LOCK_EX)
+            # Without locks, as on some network disks, processes at one moment may count a little wrong.
+            with suppress(OSError):
+                fcntl.flock(count_file, fcntl.LOCK_EX)
             yield count_file
         finally:
             os.close(count_file)
