@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import random
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -104,7 +105,7 @@ def test_a_copy_that_breaks_off_leaves_nothing(tmp_path: Path, monkeypatch: pyte
         Path(target).write_bytes(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(place_file.shutil, "copyfile", full)
+    monkeypatch.setattr(shutil, "copyfile", full)
     for act in (storage.publish_bytes, storage.publish_if_absent):
         with pytest.raises(StorageError, match="No space left on device; make room, or give a folder on another disk"):
             act(f"{tmp_path}/file", b"content")
