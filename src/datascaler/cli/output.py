@@ -55,7 +55,9 @@ def begin_work(spec: Any, output_dir: str | None = None) -> None:
     if "LOCAL_RANK" in os.environ:
         return
     from datascaler.extras import require_worker
+    from datascaler.tools.usable_cores import limit_threads
 
+    limit_threads()
     require_worker()
     if spec is not None:
         from datascaler.data.tables.inputs import require_inputs
