@@ -1,10 +1,14 @@
 """The demo's line in miniature, on the S3 server; `make demo` runs it at its real size."""
 
+import signal
+from multiprocessing import active_children
+from pathlib import Path
+
 import pytest
 
 from datascaler import storage
 from datascaler.demo.make_data import Recipe
-from datascaler.demo.make_demo import run_demo
+from datascaler.demo.make_demo import run_demo, two_workers
 from tests.demo.miniature import SIZE
 
 MINIATURE = Recipe(**SIZE)
@@ -30,3 +34,12 @@ def test_the_demo_runs_on_object_storage_and_goes_on_where_it_was(s3_url: str) -
     again = run_demo(s3_url, MINIATURE)
     assert (again.filter_auc, again.accuracies_subset) == (result.filter_auc, result.accuracies_subset)
     assert set(storage.list_files(s3_url, ".pt", recursive=True)) == checkpoints
+
+
+def test_no_worker_hears_ctrl_c_while_it_still_imports() -> None:
+    with pytest.raises(KeyboardInterrupt), two_workers():
+        statuses = [Path(f"/proc/{child.pid}/status").read_text().splitlines() for child in active_children()]
+        (blocked,) = {line for status in statuses for line in status if line.startswith("SigBlk")}
+        assert len(statuses) == 2
+        assert int(blocked.split()[1], 16) & 1 << signal.SIGINT - 1
+        raise KeyboardInterrupt

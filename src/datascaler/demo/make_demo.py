@@ -35,6 +35,8 @@ from datascaler.stop import held_back
 from datascaler.tools.child_processes import end_with_parent, start_resource_tracker
 from datascaler.train.train_clip import train_clip
 
+_WORKERS = 2
+
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
@@ -69,7 +71,7 @@ def run_demo(output_dir: str, recipe: Recipe, say: Callable[[str], None] = lambd
     say(f"[1/6] drawing {recipe.pool_samples:,} pairs (60% of them wrong) and {recipe.clean_samples:,} clean ones")
     data = make_data(output_dir, recipe)
 
-    with _two_workers() as workers:
+    with two_workers() as workers:
         say("[2/6] training the filter on the clean pairs")
         filter_spec = _train_spec(recipe, data.clean, runs, recipe.filter_steps, recipe.train_seeds[0])
         filter_run = workers.submit(_train, filter_spec).result()
@@ -122,13 +124,14 @@ def run_demo(output_dir: str, recipe: Recipe, say: Callable[[str], None] = lambd
 
 
 @contextmanager
-def _two_workers() -> Iterator[ProcessPoolExecutor]:
+def two_workers() -> Iterator[ProcessPoolExecutor]:
     """Processes that end with this one, and stop when it is told to: one that trains saves its step."""
     start_resource_tracker()  # else the first process does, which lets the signals through
-    with ProcessPoolExecutor(2, get_context("spawn"), initializer=_begin_worker) as workers:
+    with ProcessPoolExecutor(_WORKERS, get_context("spawn"), initializer=_begin_worker) as workers:
         try:
             with held_back():
-                workers.submit(int)  # starts them
+                for _ in range(_WORKERS):
+                    workers.submit(int)  # starts one of them
             yield workers
         except BaseException:
             for process in active_children():
