@@ -9,7 +9,8 @@ from datascaler.errors import ConfigError, StorageError
 from datascaler.forecasting.forecast_runs import Forecast, forecast
 from datascaler.report.blocks import Bounds, Figure, PageBlock, Section, Table, Text, number, share, words
 from datascaler.report.charts import Dot, dots
-from datascaler.report.evaluations import EvaluatedModel, averages_picture
+from datascaler.report.evaluated_models import EvaluatedModel
+from datascaler.report.evaluations import averages_picture
 from datascaler.spec.forecast import ForecastSpec
 
 _FIELDS = {"verdict": str, "filters": list, "evidence": list, "metric": str, "target_samples": int}

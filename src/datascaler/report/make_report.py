@@ -9,7 +9,8 @@ from datascaler.data.runs.find_inputs import find_inputs
 from datascaler.errors import ConfigError
 from datascaler.report.answer import answer_section, made_forecast, read_forecasts
 from datascaler.report.blocks import Section
-from datascaler.report.evaluations import baseline_of, evaluation_section, read_evaluations
+from datascaler.report.evaluated_models import baseline_of, read_evaluations
+from datascaler.report.evaluations import evaluation_section
 from datascaler.report.pool import pool_section, read_subsets
 from datascaler.report.provenance import provenance_section
 from datascaler.report.render_page import render_page

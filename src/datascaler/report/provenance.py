@@ -8,7 +8,7 @@ from datascaler import storage
 from datascaler.data.tables.score_table import read_footer, score_folders
 from datascaler.errors import ConfigError, StorageError
 from datascaler.report.blocks import Cell, Commands, PageBlock, Section, Table, words
-from datascaler.report.evaluations import EvaluatedModel
+from datascaler.report.evaluated_models import EvaluatedModel
 from datascaler.report.pool import ReadSubset
 from datascaler.report.training_runs import TrainRun
 
