@@ -40,6 +40,8 @@ class _State:
     lost = 0
     """Times that StoppedError was taken by somebody."""
     deferred = False
+    patience: float | None = None
+    """Seconds that a deferred request leaves to the wait that the main thread is in; None outside of one."""
     listening = False
 
 
@@ -67,6 +69,11 @@ def stopped(message: str) -> StoppedError:
 def the_request() -> StoppedError | None:
     """The error that this process is to end with; None if nobody asked for its end."""
     return type(_State.request)(*_State.request.args) if _State.request else None
+
+
+def ending() -> StoppedError | None:
+    """The same where nobody has deferred it: then no thread needs to wait for anything more."""
+    return None if _State.deferred else the_request()
 
 
 def only_remember() -> None:
@@ -97,6 +104,22 @@ def deferred() -> Iterator[None]:
             signal.signal(number, handler)
         if not _State.listening:
             _State.request = None
+
+
+@contextmanager
+def patient(seconds: float) -> Iterator[None]:
+    """A wait inside `deferred`, in the main thread: where a request finds no end of it within `seconds`, it is raised
+    there.
+    """
+    before, _State.patience = _State.patience, seconds
+    if _State.deferred and _State.request:
+        _arm(seconds)
+    try:
+        yield
+    finally:
+        _State.patience = before
+        if _State.deferred and before is None and _State.request:
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 @contextmanager
@@ -133,6 +156,8 @@ def _on_signal(number: int, _frame: FrameType | None) -> None:
         if not _State.deferred:
             _raise_again_in_time()
             raise _State.request
+        if _State.patience is not None:
+            _arm(_State.patience)
     elif name == signal.SIGINT and time.monotonic() - _State.requested > _SAME_SECONDS:
         _end_at_once(StoppedByUserError("ended at once; the same command goes on"))
 
@@ -146,8 +171,19 @@ def _raise_again_in_time() -> None:
     signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS, _AGAIN_SECONDS)
 
 
+def _arm(seconds: float) -> None:
+    """Have the request raised after so long; in a program that is not our command, the alarm is ours meanwhile."""
+    import threading
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGALRM, _on_alarm)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
 def _on_alarm(_number: int, _frame: FrameType | None) -> None:
-    if not _State.deferred and (request := the_request()) and not _is_handled(sys.exception()):
+    if _State.deferred and _State.patience is None:
+        return
+    if (request := the_request()) and not _is_handled(sys.exception()):
         _State.lost += 1
         if _State.lost > _MOST_TIMES:
             _end_at_once(request)

@@ -15,6 +15,7 @@ from datascaler.score.score_summary import ScoreSummary, merged_summaries
 from datascaler.spec.score import ScoreSpec
 from datascaler.stop import held_back, listen
 from datascaler.tools.child_processes import end_with_parent, start_resource_tracker
+from datascaler.tools.waits import waiting_for
 
 ProcessAnswer = ScoreSummary | DatascalerError | StoppedError
 """What a process sends back at its end."""
@@ -103,7 +104,8 @@ def _kill(children: Sequence[BaseProcess]) -> None:
 
 def _answer(child: BaseProcess, receiving: Connection) -> ProcessAnswer:
     try:
-        answer = receiving.recv()
+        with waiting_for(f"the process of {child.name}"):
+            answer = receiving.recv()
     except EOFError:
         child.join()
         return DatascalerError(f"the process of {child.name} ended with {child.exitcode}; the same command goes on")

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from datascaler.errors import ConfigError, StorageError, first_line
 from datascaler.safe_text import safe_message
+from datascaler.stop import ending
 from datascaler.storage.error_translation import NO_ANSWER, answer_of, has_answered, is_transient, translated_errors
 from datascaler.storage.urls import is_local
 
@@ -23,6 +24,7 @@ RETRY_SECONDS_VARIABLE = "DATASCALER_RETRY_SECONDS"
 _DEFAULT_RETRY_SECONDS = 300.0
 _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 30.0
+_LOOK_SECONDS = 0.5
 _FIRST_NOTE_INTERVAL_SECONDS = 5.0
 _QUIET_SECONDS = 600.0
 """The time without trouble after which the next one is reported anew."""
@@ -76,7 +78,16 @@ def retried(url: str, act: Callable[[], _Result]) -> _Result:
         else:
             _answered.add(store)
             return result
-        time.sleep(pause)
+        _sleep(pause)
+
+
+def _sleep(seconds: float) -> None:
+    """Raises StoppedError where the process is told to end meanwhile, in whatever thread this is."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        if request := ending():
+            raise request
+        time.sleep(min(left, _LOOK_SECONDS))
 
 
 def assume_answers(url: str) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from datascaler.tools.waits import waiting_for
+
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -17,9 +19,14 @@ def in_order(function: Callable[[_Item], _Result], items: Iterable[_Item], num_w
             for item in items:
                 waiting.append(executor.submit(function, item))
                 if len(waiting) > 2 * num_workers:
-                    yield waiting.popleft().result()
+                    yield _result(waiting.popleft())
             while waiting:
-                yield waiting.popleft().result()
+                yield _result(waiting.popleft())
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def _result(future: Future[_Result]) -> _Result:
+    with waiting_for("a thread, which reads or computes"):
+        return future.result()

@@ -7,6 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
+from datascaler.tools.waits import waiting_for
+
 _Item = TypeVar("_Item")
 
 
@@ -42,9 +44,14 @@ def run_ahead(items: Iterable[_Item], depth: int) -> Generator[_Item]:
 
     threading.Thread(target=run, name="read ahead", daemon=True).start()
     try:
-        while not isinstance(item := waiting.get(), _Ended):
+        while not isinstance(item := _taken(waiting), _Ended):
             yield item
         if item.error is not None:
             raise item.error
     finally:
         stopped.set()
+
+
+def _taken(waiting: "queue.Queue[_Item | _Ended]") -> "_Item | _Ended":
+    with waiting_for("what is read ahead"):
+        return waiting.get()

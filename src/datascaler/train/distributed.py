@@ -13,10 +13,12 @@ from torch import Tensor
 
 from datascaler.errors import DatascalerError, StoppedError, TryAgainError, first_line
 from datascaler.models.device import choose_device
+from datascaler.tools.waits import waiting_for
 from datascaler.train.read_launch import read_launch
 
 _Result = TypeVar("_Result")
 
+_OTHERS = "the other processes of this run"
 _TIMEOUT = timedelta(minutes=15)
 """A node that vanished without a word is given up after this: longer than a step or saving a checkpoint takes."""
 _PATIENT_TIMEOUT = timedelta(hours=12)
@@ -53,7 +55,8 @@ def joined_world() -> Iterator[World]:
         yield World(rank=0, size=1, device=device)
         return
     with _lost_peers():
-        dist.init_process_group("nccl" if has_gpu else "gloo", timeout=_TIMEOUT)
+        with waiting_for(_OTHERS):
+            dist.init_process_group("nccl" if has_gpu else "gloo", timeout=_TIMEOUT)
         patient = dist.new_group(backend="gloo", timeout=_PATIENT_TIMEOUT)
         hosts = dist.new_group(backend="gloo", timeout=_TIMEOUT) if has_gpu else None
         world = World(dist.get_rank(), dist.get_world_size(), device, patient, hosts)
@@ -81,7 +84,8 @@ def _lost_peers() -> Iterator[None]:
 
 def wait_for_all(world: World) -> None:
     if world.size > 1:
-        dist.barrier()
+        with waiting_for(_OTHERS):
+            dist.barrier()
 
 
 def wait_to_leave(world: World) -> None:
@@ -124,7 +128,8 @@ def gather_numbers(mine: tuple[int, ...], world: World) -> list[tuple[int, ...]]
         return [mine]
     sent = torch.tensor(mine)
     received = [torch.empty_like(sent) for _ in range(world.size)]
-    dist.all_gather(received, sent, group=world.hosts)
+    with waiting_for(_OTHERS):
+        dist.all_gather(received, sent, group=world.hosts)
     return [tuple(each.tolist()) for each in received]
 
 
@@ -140,7 +145,8 @@ def on_main(act: Callable[[], _Result], world: World) -> _Result:
             box = [act()]
         except (DatascalerError, StoppedError) as error:
             box = [error]
-    dist.broadcast_object_list(box, src=0, group=world.patient)
+    with waiting_for("process 0 of this run, which reads or writes for all"):
+        dist.broadcast_object_list(box, src=0, group=world.patient)
     if isinstance(box[0], DatascalerError | StoppedError):
         raise box[0]
     result: _Result = box[0]

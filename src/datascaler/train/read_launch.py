@@ -13,6 +13,8 @@ STARTED_BY = "DATASCALER_STARTED_BY"
 """Tells the processes of a run, for its record, what was understood."""
 _PORTS = range(20_000, 30_000)
 """Where a port follows from a job's id: below the ports that Linux gives to those who ask for any."""
+_SLURM_SECONDS = 30
+"""The time that Slurm's own tool has to expand a list of hosts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +129,14 @@ def _first_host(environ: Mapping[str, str]) -> str:
     if not nodes:
         raise ConfigError("SLURM_STEP_NODELIST is not set: set MASTER_ADDR to the host of the first task")
     try:
-        listed = subprocess.run(["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
+        listed = subprocess.run(
+            ["scontrol", "show", "hostnames", nodes],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=_SLURM_SECONDS,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
         raise ConfigError(
             f"`scontrol show hostnames {nodes}` fails, so the first host is not known: set MASTER_ADDR to it"
         ) from error

@@ -82,6 +82,7 @@ class Recorder:
         self._unread: tuple[StartedStep, _Row] | None = None
         """The newest step of the log, until its figures are there."""
         self._checkpoint = ""
+        self._saved_step = 0
         parts = spec.num_checkpoints
         self._save_steps = {math.ceil(spec.steps * part / parts) for part in range(1, parts + 1)}
         self._save_steps.add(spec.trunk_steps)
@@ -100,13 +101,22 @@ class Recorder:
             self._unread = started, self._row(started)
         if not (step in self._save_steps or save_now or self._overdue()):
             return
+        self._save(started)
+
+    def leave(self, started: StartedStep) -> None:
+        """Save the newest step, after which none comes."""
+        if started.number != self._saved_step:
+            self._read()
+            self._save(started)
+
+    def _save(self, started: StartedStep) -> None:
         # What is spoiled is not kept: the next step says so.
         if math.isfinite(started.figures()["loss"]) and self._checkpoints.are_finite():
             self._read()
             self._lease.check()
             self._log.publish()
-            self._checkpoint = self._checkpoints.save(step, self._at)
-            self._saved = time.monotonic()
+            self._checkpoint = self._checkpoints.save(started.number, self._at)
+            self._saved, self._saved_step = time.monotonic(), started.number
 
     def finish(self) -> RunSummary:
         self._bar.close()

@@ -10,7 +10,7 @@ import torch
 
 from datascaler import storage
 from datascaler.data.runs.run_folder import RunSummary, no_datacomp_info, outcome, record_divergence, run_url, start_run
-from datascaler.errors import BadInputError, DivergedError
+from datascaler.errors import BadInputError, DivergedError, StoppedError
 from datascaler.models.build import BuiltClip, check_clip
 from datascaler.models.optimizer import build_optimizer
 from datascaler.models.roles import table_to_json
@@ -23,6 +23,7 @@ from datascaler.train.distributed import World, joined_world, on_main, wait_to_l
 from datascaler.train.evaluated_beside import evaluated_beside
 from datascaler.train.lease import Lease
 from datascaler.train.loading.batches import BatchSource, iterate_batches
+from datascaler.train.loading.loader_processes import awaited
 from datascaler.train.loading.substitutions import JUDGED_DRAWS, JUDGED_DRAWS_UNMIXED, Replaced
 from datascaler.train.open_data import RunData, opened_data
 from datascaler.train.read_launch import STARTED_BY
@@ -136,7 +137,12 @@ def _train_budget(
         recorder = Recorder(spec, checkpoints, lease, at, data.samples, say) if world.is_main else None
         before: StartedStep | None = None
         asked = time.monotonic()
-        for number, batch in enumerate(batches, start=first_step + 1):
+        for number, batch in enumerate(awaited(batches), start=first_step + 1):
+            if batch is None:
+                if recorder and before:
+                    _settle(step, before, spec, world)
+                    recorder.leave(before)
+                raise _stopped_at(at)
             waited = time.monotonic() - asked
             lr = learning_rate(spec, at.samples_seen)
             is_last = number == spec.steps
@@ -159,7 +165,7 @@ def _train_budget(
                 raise BadInputError(too_many)
             if started.stop:
                 wait_to_leave(world)
-                raise stopped(f"stopped on request at {at.samples_seen:,} samples; the same command goes on")
+                raise _stopped_at(at)
             asked = time.monotonic()
         return recorder.finish() if recorder else None
 
@@ -173,6 +179,10 @@ def _begin(spec: TrainSpec, inputs: dict[str, object], command: str, lease: Leas
     lease.take()
     # It may have been waited for, until the run was complete.
     return outcome(spec)
+
+
+def _stopped_at(at: Progress) -> StoppedError:
+    return stopped(f"stopped on request at {at.samples_seen:,} samples; the same command goes on")
 
 
 def _settle(step: TrainStep, started: StartedStep, spec: TrainSpec, world: World) -> None:

@@ -18,6 +18,8 @@ _LONGEST_NAME = 317
 
 YAML's own limit is 1,024 bytes, quoted.
 """
+_LONGEST_SECONDS = 120
+"""The time that helm has to render a release."""
 _PACKAGE = Path(datascaler.__file__).parent
 _CHECKOUT = _PACKAGE.parent.parent
 
@@ -48,8 +50,15 @@ def render(name: str, namespace: str, values: Mapping[str, Any], kubernetes: str
     given = as_yaml(values)
     try:
         done = subprocess.run(
-            [*command, "--values", "-"], input=given, capture_output=True, encoding="utf-8", check=False
+            [*command, "--values", "-"],
+            input=given,
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+            timeout=_LONGEST_SECONDS,
         )
+    except subprocess.TimeoutExpired as error:
+        raise ClusterError(f"helm rendered nothing in {_LONGEST_SECONDS} s: {command[0]}") from error
     except OSError as error:
         raise ClusterError(f"helm can't be started: {command[0]}: {error.strerror}") from error
     if done.returncode:

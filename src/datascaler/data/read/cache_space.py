@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from datascaler.tools.waits import waiting_for
+
 TEMPORARY_PREFIX = "tmp-"
 """Names of files that are being written begin with it."""
 
@@ -58,7 +60,7 @@ class CacheSpace:
         count_file = os.open(self._folder / _COUNT_FILE, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             # Without locks, as on some network disks, processes at one moment may count a little wrong.
-            with suppress(OSError):
+            with suppress(OSError), waiting_for("other processes that use the cache"):
                 fcntl.flock(count_file, fcntl.LOCK_EX)
             yield count_file
         finally:

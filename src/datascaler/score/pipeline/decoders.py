@@ -20,6 +20,7 @@ from datascaler.models.decode_threads import decode_threads
 from datascaler.score.pipeline.prepare_samples import Preparation, Prepared
 from datascaler.tools.child_processes import begin_worker, fork_server
 from datascaler.tools.cpu_turns import Turn
+from datascaler.tools.waits import waiting_for
 
 Prepare = Callable[[list[Sample], Sequence[Any] | None], "Future[Prepared]"]
 _PRELOAD = ["datascaler.score.pipeline.prepare_samples"]
@@ -85,7 +86,8 @@ def _threads(preparation: Preparation, num_workers: int) -> Iterator[Decoders]:
 def result_of(future: "Future[Prepared]") -> Prepared:
     """Raises TryAgainError where the worker process died, or had no memory."""
     try:
-        return future.result()
+        with waiting_for("a decode worker"):
+            return future.result()
     except MemoryError as error:
         raise TryAgainError("no memory is left to prepare samples: lower --num-workers, or give more memory") from error
     except BrokenProcessPool as error:

@@ -9,14 +9,19 @@ from typing import Generic, TypeVar
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from datascaler.errors import DatascalerError, TryAgainError
+from datascaler.errors import DatascalerError, StoppedError, TryAgainError
+from datascaler.stop import patient, stop_requested
 from datascaler.tools.child_processes import begin_worker, fork_server
 from datascaler.tools.foreign_noise import without_warning
+from datascaler.tools.waits import waiting_for
 from datascaler.train.loading.hand_over import end_where_handing_over_fails, handed_over, received
 
 Part = TypeVar("Part")
 
 _GRACE_SECONDS = 3.0
+_STOPPED_GRACE_SECONDS = 1.0
+_PATIENCE_SECONDS = 2.0
+"""How long a request to stop leaves to a batch that is due: with it, the step is done and saved as ever."""
 _PRELOAD = ["datascaler.train.loading.batches"]
 """Brings torch and open_clip, which take seconds, into the fork server."""
 
@@ -48,12 +53,27 @@ def iterate_parts(make: Callable[[int, int], Iterator[Part]], num_workers: int) 
         ) from error
     finally:
         # torch asks them to end, and later sends SIGTERM, which they hold back: one that waits for storage would go on.
-        killer = threading.Timer(_GRACE_SECONDS, _kill, [workers])
+        grace = _STOPPED_GRACE_SECONDS if stop_requested() else _GRACE_SECONDS
+        killer = threading.Timer(grace, _kill, [workers])
         killer.daemon = True
         killer.start()
         del started
         if not any(worker.is_alive() for worker in workers):
             killer.cancel()
+
+
+def awaited(batches: Iterator[Part]) -> Iterator[Part | None]:
+    """The batches, for a loop inside `deferred`. Who is told to stop while none comes gets None: not to wait on."""
+    while True:
+        try:
+            with waiting_for("a batch of the loader, which reads the pool"), patient(_PATIENCE_SECONDS):
+                batch = next(batches, None)
+        except StoppedError:
+            yield None
+            return
+        if batch is None:
+            return
+        yield batch
 
 
 def _kill(workers: Iterable[BaseProcess]) -> None:
