@@ -13,7 +13,7 @@ WORKERS = {"score", "train", "evaluate", "sweep"}
 LAYERS = [
     {"safe_text"},
     {"errors", "output_streams", "progress"},
-    {"extras"},
+    {"extras", "foreign_errors"},
     {"datascaler"},
     {"stop"},
     {"tools"},
@@ -34,6 +34,7 @@ INSIDE = {
     "data": ["pool", "tables", "subset", "plan", "select", "read", "materialize", "runs", "make"],
     "data.select": ["", "sampler"],
     "score": ["pipeline", "tmars", "", "captions", "embeddings", "score_pool"],
+    "models": ["weights", ""],
     "train": ["loading", ""],
     "evaluate": ["hub", ""],
     "cluster": ["kube", "watch", "submit", "act"],
@@ -47,7 +48,9 @@ MAX_MODULES = 22
 SIDEWAYS = {("sweep", "train")}
 """Neighbours that may be imported: a sweep is training runs."""
 
-LIGHT = {"safe_text", "output_streams", "spec", "errors", "extras", "stop", "cli", "datascaler", "__main__"}
+LIGHT = {"safe_text", "output_streams", "spec", "errors", "extras", "foreign_errors", "stop", "cli", "datascaler"} | {
+    "__main__"
+}
 """What `datascaler --help` loads: the standard library, click and one another."""
 
 

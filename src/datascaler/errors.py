@@ -2,6 +2,7 @@
 
     DatascalerError             1   something the user can mend; printed as one line
     ├── ConfigError            78   a wrong spec or input file: no retry will help (a pod fails its job)
+    │   ├── NoWeightsError     78   a file that was given as weights is something else
     │   ├── DamagedError       78   a file is not as it was written: bits have changed, or a part is missing
     │   └── OtherResultError   78   a task has a result already, of another definition or of other data
     ├── BadInputError          65   some shards, evaluation sets or tables can't be used; the others are finished
@@ -28,8 +29,8 @@
     │                               those takes it for a failure of what was being done
     └── StoppedByUserError    130   the same for Ctrl-C
 
-Usage errors (unknown flag, missing argument, a value that can't be) are click's and exit with 2. Bugs keep their
-traceback.
+Usage errors (unknown flag, missing argument, a value that can't be) are click's and exit with 2. What is none of these
+is told in two lines (`foreign_errors`), and exits with 1 unless its kind is known; `--debug` shows every traceback.
 
 One bad item of many ends nothing: it becomes a line with its reason, the others are done, published and printed, and
 then the verb exits with 65 (items of data) or 104 (runs). What is wrong for all items stops at once.
@@ -72,6 +73,10 @@ class DatascalerError(Exception):
 
 class ConfigError(DatascalerError):
     exit_code = 78
+
+
+class NoWeightsError(ConfigError):
+    """The text says what the file is, and what to do."""
 
 
 class DamagedError(ConfigError):

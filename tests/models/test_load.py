@@ -11,7 +11,8 @@ import torch
 
 from datascaler.errors import ConfigError, DatascalerError
 from datascaler.models.arch import register_configs
-from datascaler.models.load import load_clip, weights_hash
+from datascaler.models.create_clip import weights_hash
+from datascaler.models.load import load_clip
 from tests.tiny_clip import save_local_dir, tiny_clip_model
 
 

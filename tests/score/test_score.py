@@ -17,7 +17,8 @@ from datascaler.data.pool.uids import join_uid, uid_of
 from datascaler.data.select.score_source import one_source
 from datascaler.data.tables.score_table import read_footer, read_table, write_table
 from datascaler.errors import BadInputError, ConfigError, DatascalerError
-from datascaler.models.load import load_clip, weights_hash
+from datascaler.models.create_clip import weights_hash
+from datascaler.models.load import load_clip
 from datascaler.score import worker_shards as part_module
 from datascaler.score.pipeline.decoders import decoders
 from datascaler.score.pipeline.prepare_samples import preparation_for

@@ -22,6 +22,8 @@ _flag = partial(spec_option, EvalSpec)
     _flag("train_dir", help="Evaluate the runs at or below this folder or URL."),
     _flag("pretrained", help="Evaluate this instead: an open_clip tag, a weights file or a run's URL."),
     _flag("model", help="open_clip model name, hf-hub: or local-dir: (with or without --pretrained)."),
+    _flag("image_size", help="Side of the images that the model sees, where it isn't the architecture's."),
+    _flag("context_length", help="Tokens of a text that the model sees, where it isn't the architecture's."),
     _flag("data_dir", required=True, help="Folder or URL of the evaluation sets."),
     _flag("task_dir", default="DataComp's 40 tasks", help="Folder with a tasklist.yml."),
     _flag("tasks", default="", help="Only these, by key or name, with *: imagenet*,vtab/*."),

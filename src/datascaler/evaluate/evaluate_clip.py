@@ -90,6 +90,7 @@ def evaluate_clip(spec: EvalSpec, say: _Say = lambda _: None) -> list[dict[str, 
         return evaluate_runs(spec.train_dir, spec.wanted, output_dir=spec.output_dir, say=say, **options)
     assert spec.output_dir is not None
     try:
+        options |= {"image_size": spec.image_size, "context_length": spec.context_length}
         return [evaluate_model(spec.model, spec.pretrained, output_dir=spec.output_dir, say=say, **options)]
     except DatascalerError as error:
         error.finished = error.finished and [error.finished]
@@ -149,12 +150,16 @@ def evaluate_model(
     output_dir: str,
     precision: str = "fp32",
     say: _Say = lambda _: None,
+    image_size: int | None = None,
+    context_length: int | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Evaluate one model. Raises as `evaluate` does, with what this returns as `finished`."""
     try:
         theirs = read_datacomp_run(pretrained) if pretrained and not model else None
-        loaded = replace(load_clip(*(theirs or (model, pretrained))), chosen_precision=_PRECISIONS[precision])
+        named = theirs or (model, pretrained)
+        loaded = load_clip(*named, image_size=image_size, context_length=context_length)
+        loaded = replace(loaded, chosen_precision=_PRECISIONS[precision])
         summary = evaluate_tasks(loaded, output_dir=output_dir, say=say, **options)
     except DatascalerError as error:
         if isinstance(error.finished, EvalSummary):

@@ -8,10 +8,8 @@
 """
 
 import difflib
-import hashlib
 import logging
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,46 +17,74 @@ from typing import Any
 
 import open_clip
 import torch
-from open_clip.transformer import QuickGELU
-from PIL import Image
-from torch import Tensor
 
 from datascaler import storage
-from datascaler.errors import ConfigError, DatascalerError
+from datascaler.errors import ConfigError, DatascalerError, StorageError
 from datascaler.models.arch import known_archs
-from datascaler.models.check_weights import check_weights_file
+from datascaler.models.create_clip import (
+    WITHOUT_HUB,
+    Sizes,
+    as_loaded,
+    create_clip,
+    load_errors,
+    refuse_other_tensors,
+    some_of,
+)
 from datascaler.models.device import choose_device
 from datascaler.models.loaded import LoadedClip
-from datascaler.models.openai_layout import is_torchscript, readable_weights, saved_shapes
 from datascaler.models.quick_gelu import SUFFIX, config_of_tag, quick_gelu_config
-from datascaler.models.run_weights import is_run_checkpoint, model_of_run, newest_checkpoint, read_checkpoint
-from datascaler.models.tokenize import Tokenize, tokenizer_for
+from datascaler.models.run_weights import (
+    is_run_checkpoint,
+    may_be_run_checkpoint,
+    model_of_run,
+    newest_checkpoint,
+    read_checkpoint,
+)
+from datascaler.models.tokenize import tokenizer_for
+from datascaler.models.weights.readable_weights import readable_weights
+from datascaler.models.weights.weights_folder import (
+    CONFIG,
+    Beside,
+    choose_weights,
+    config_difference,
+    is_chosen_by_chance,
+    read_config,
+    weights_on_disk,
+)
+from datascaler.models.weights.weights_form import (
+    WEIGHT_SUFFIXES,
+    is_weights_url,
+    names_file,
+)
 from datascaler.spec.train import TrainSpec
 from datascaler.tools.foreign_noise import said_once
 from datascaler.tools.foreign_warnings import refuse_wrong_results
 
-Preprocess = Callable[[Image.Image], Tensor]
 LOCAL_DIR, HUB = "local-dir:", "hf-hub:"
-_WEIGHT_SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
-_KEYS = re.compile(r"(Missing|Unexpected) key\(s\) in state_dict: (.+?)\.\s*$", re.MULTILINE)
-_SIZES = re.compile(r"size mismatch for (\S+): .*?torch\.Size\((\[.*?\])\).*?torch\.Size\((\[.*?\])\)")
+_ITS_FIRST = {True: "open_clip_model.safetensors", False: "open_clip_pytorch_model.bin"}
+"""What open_clip chooses first among the weights files of a folder."""
 _EXAMPLES = 3
-_LONGEST_REASON = 600
-_WITHOUT_HUB = "weights that are here need no hub: --pretrained FILE with its --model, or a run of yours"
-_ASKING = f"the hub does not answer: asking again for about a minute ({_WITHOUT_HUB})"
-_FROM_HUB = re.compile("Failed to download|on the Hub|huggingface")
+_ASKING = f"the hub does not answer: asking again for about a minute ({WITHOUT_HUB})"
 _log = logging.getLogger(__name__)
 
 
 def load_clip(
-    model: str | None = None, pretrained: str | None = None, device: torch.device | None = None
+    model: str | None = None,
+    pretrained: str | None = None,
+    device: torch.device | None = None,
+    *,
+    image_size: int | None = None,
+    context_length: int | None = None,
 ) -> LoadedClip:
     """Load a trained CLIP in eval mode, with the image transform and the tokenizer that belong to its weights.
 
     Args:
         model: an open_clip name, hf-hub:ORG/NAME, or local-dir:FOLDER (any URL), which bring their own weights.
-        pretrained: an open_clip tag, the URL of a weights file, or of a run of `train_clip`, which says the `model`.
+        pretrained: an open_clip tag, the URL of a weights file, or of a run of `train_clip`, which says the `model`;
+            so does an open_clip_config.json beside a file, whose settings of images are used.
         device: by default the accelerator, else the CPU.
+        image_size: side of its images, in pixels, where it is not that of the architecture.
+        context_length: tokens of its captions, where they are not those of the architecture.
 
     Returns a LoadedClip: `embed_images` takes [n, 3, H, W] and `embed_texts` int64 [n, context_length], and each gives
     float32 unit vectors [n, width]; `preprocess` and `tokenize` make these of a PIL image and of texts; `model` is
@@ -79,65 +105,167 @@ def load_clip(
         torch.random.fork_rng(devices=[]),
         said_once("huggingface_hub.utils._http", "thrown while requesting|Retrying in|Rate limited", _ASKING),
     ):
-        return _load(model, pretrained, device)
+        return _load(model, pretrained, device, Sizes(image_size, context_length))
 
 
-def _load(model: str | None, pretrained: str | None, device: torch.device) -> LoadedClip:
-    if pretrained and _is_url(pretrained):
-        return _from_url(model, pretrained, device)
+def _load(model: str | None, pretrained: str | None, device: torch.device, sizes: Sizes) -> LoadedClip:
+    if pretrained and is_weights_url(pretrained):
+        return _from_url(model, pretrained, device, sizes)
     if not model:
         raise ConfigError("no model: give --model (an open_clip name) or --pretrained with the URL of a run")
     if pretrained and model.startswith((HUB, LOCAL_DIR)):
         raise ConfigError(f"{model} brings its own weights: leave out --pretrained {pretrained}")
-    if not model.startswith((HUB, LOCAL_DIR)):
-        return _from_tag(model, pretrained, device)
-    with _reachable(model) as name, _load_errors(DatascalerError, f"cannot load {model}"):
-        files = _weights_files(name)
-        for file in files:
-            check_weights_file(file)
-        built, preprocess = _create(name)
-        if len(files) == 1:
-            _refuse_other_sizes(built, files[0], f"the weights do not fit the config of {model}")
-        return _loaded(built, preprocess, tokenizer_for(name), model, device)
+    if model.startswith(LOCAL_DIR):
+        return _from_folder(model.removeprefix(LOCAL_DIR), None, device, sizes)
+    if not model.startswith(HUB):
+        return _from_tag(model, pretrained, device, sizes)
+    with load_errors(DatascalerError, f"cannot load {model}"):
+        built, preprocess = create_clip(model, sizes=sizes)
+        return as_loaded(built, preprocess, tokenizer_for(model, sizes.context_length), model, device)
 
 
-def _from_tag(model: str, tag: str | None, device: torch.device) -> LoadedClip:
+def _from_tag(model: str, tag: str | None, device: torch.device, sizes: Sizes) -> LoadedClip:
     settings = _check_tag(model, tag)
     config = config_of_tag(model, str(tag), settings)
-    image = {f"image_{name}": settings.get(name) for name in ("mean", "std", "interpolation", "resize_mode")}
-    with _load_errors(DatascalerError, f"cannot load {model} {tag}"):
+    with load_errors(DatascalerError, f"cannot load {model} {tag}"):
         file = Path(open_clip.factory.download_pretrained(settings))
-        with readable_weights(file) as (path, _):
-            built, preprocess = _create(config, str(path), **image)
-        return _loaded(built, preprocess, tokenizer_for(config), model, device, config)
+        with readable_weights([file]) as (path, _):
+            built, preprocess = create_clip(config, str(path), sizes=sizes, images=settings)
+        return as_loaded(built, preprocess, tokenizer_for(config, sizes.context_length), model, device, config)
 
 
-def _from_url(model: str | None, url: str, device: torch.device) -> LoadedClip:
-    checkpoint = url if url.endswith(_WEIGHT_SUFFIXES) else newest_checkpoint(url)
+def _from_url(model: str | None, url: str, device: torch.device, sizes: Sizes) -> LoadedClip:
+    checkpoint = url if names_file(url) else newest_checkpoint(url)
     if checkpoint is None:
-        raise ConfigError(
-            f"{url} is neither a weights file ({', '.join(_WEIGHT_SUFFIXES)}) nor a run with a checkpoint"
-        )
+        raise ConfigError(_no_weights(url))
     content = _run_content(checkpoint)
     if content is not None:
-        clip = model_of_run(content)
-        if model and model != clip.arch:
-            raise ConfigError(f"{checkpoint} is of a run of {clip.arch}, not of {model}: leave out --model")
-        preprocess = open_clip.image_transform(clip.config["vision_cfg"]["image_size"], is_train=False)
-        loaded = _loaded(clip.model, preprocess, tokenizer_for(clip.arch), clip.arch, device)
-        return replace(loaded, unfinished=_unfinished(checkpoint, content))
+        return _from_run(model, checkpoint, content, device, sizes)
+    beside = _config_beside(checkpoint)
     if not model:
-        raise ConfigError(f"{checkpoint} does not say what architecture it is for: give --model")
+        if beside is None:
+            raise ConfigError(f"{checkpoint} does not say what architecture it is for: give --model")
+        return _from_folder(storage.parent(checkpoint), storage.basename(checkpoint), device, sizes)
     _check_name(model)
+    if beside:
+        _refuse_another_config(model, beside, sizes)
     with (
-        storage.local_copy(checkpoint) as file,
-        _load_errors(ConfigError, f"{checkpoint} does not fit {model}"),
-        readable_weights(file) as (path, is_openai),
+        weights_on_disk(checkpoint) as files,
+        load_errors(ConfigError, f"{checkpoint} does not fit {model}", checkpoint),
+        readable_weights(files) as (path, is_openai),
     ):
         config = (quick_gelu_config(model) if is_openai else None) or model
-        built, preprocess = _create(config, str(path), force_quick_gelu=is_openai)
-        _refuse_other_sizes(built, path, f"{checkpoint} does not fit {model}")
-        return _loaded(built, preprocess, tokenizer_for(config), model, device, config)
+        images = beside.images if beside else {}
+        built, preprocess = create_clip(config, str(path), sizes=sizes, images=images, force_quick_gelu=is_openai)
+        refuse_other_tensors(built, path, f"{checkpoint} does not fit {model}", sizes)
+        return as_loaded(built, preprocess, tokenizer_for(config, sizes.context_length), model, device, config)
+
+
+def _config_beside(checkpoint: str) -> Beside | None:
+    try:
+        return read_config(storage.parent(checkpoint))
+    except StorageError as error:  # one may read the file and nothing else
+        _log.warning("whether a %s lies beside the weights is not known: %s", CONFIG, error)
+        return None
+
+
+def _from_run(
+    model: str | None, checkpoint: str, content: dict[str, Any], device: torch.device, sizes: Sizes
+) -> LoadedClip:
+    with load_errors(ConfigError, f"the weights in {checkpoint} do not fit the spec in it"):
+        clip = model_of_run(content)
+    if model and model != clip.arch:
+        raise ConfigError(f"{checkpoint} is of a run of {clip.arch}, not of {model}: leave out --model")
+    side, context = clip.config["vision_cfg"]["image_size"], clip.config["text_cfg"]["context_length"]
+    if (sizes.image_size or side, sizes.context_length or context) != (side, context):
+        raise ConfigError(
+            f"{checkpoint} is of a run that saw images of {side} pixels and {context} tokens: leave out --image-size "
+            "and --context-length"
+        )
+    preprocess = open_clip.image_transform(side, is_train=False)
+    loaded = as_loaded(clip.model, preprocess, tokenizer_for(clip.arch), clip.arch, device)
+    return replace(loaded, unfinished=_unfinished(checkpoint, content))
+
+
+def _from_folder(url: str, name: str | None, device: torch.device, sizes: Sizes) -> LoadedClip:
+    """The model of a folder with open_clip_config.json: of the named weights file, else of the one that counts."""
+    model = LOCAL_DIR + url
+    problem = f"cannot load {model}"
+    if read_config(url) is None:
+        raise ConfigError(f"{problem}: {_no_config(url)}")
+    names = [storage.basename(info.url) for info in storage.list_files(url)]
+    if name is None:
+        chosen = choose_weights(names)
+        if chosen is None:
+            raise ConfigError(f"{problem}: {_no_weights(url)}")
+        name, others = chosen
+        if is_chosen_by_chance(name, others):
+            several = some_of([name, *others])
+            raise ConfigError(
+                f"{problem}: nothing says which of its files counts, {several}; --pretrained FILE chooses one"
+            )
+        if others:
+            _log.warning(
+                "%s holds %d weights files: %s is used, not %s; --pretrained FILE chooses another",
+                *(url, len(others) + 1, name, some_of(others)),
+            )
+    with (
+        weights_on_disk(storage.join(url, name)) as files,
+        _without_weights(url, names) as folder,
+        load_errors(ConfigError, f"{problem}: {name}", storage.join(url, name)),
+        readable_weights(files) as (path, is_openai),
+    ):
+        # open_clip takes the weights of a folder by its own rule, so here is one with those alone.
+        target = folder / _ITS_FIRST[path.suffix == ".safetensors"]
+        target.symlink_to(path.absolute())
+        built, preprocess = create_clip(f"{LOCAL_DIR}{folder}", sizes=sizes, force_quick_gelu=is_openai)
+        refuse_other_tensors(
+            built, path, f"{storage.join(url, name)}: the weights do not fit the config of {model}", sizes
+        )
+        tokenize = tokenizer_for(f"{LOCAL_DIR}{folder}", sizes.context_length)
+        return as_loaded(built, preprocess, tokenize, model, device)
+
+
+@contextmanager
+def _without_weights(url: str, names: list[str]) -> Iterator[Path]:
+    """A folder on this machine with what lies in another but for its weights: the config, and a tokenizer's files."""
+    with storage.temporary_folder() as folder, storage.named_full_disk():
+        for name in names:
+            if names_file(name):
+                continue
+            if storage.is_local(url):
+                (folder / name).symlink_to(Path(storage.local_path(url), name).absolute())
+            else:
+                (folder / name).write_bytes(storage.read_bytes(storage.join(url, name)))
+        yield folder
+
+
+def _no_config(url: str) -> str:
+    there = {storage.basename(info.url) for info in storage.list_files(url)}
+    if not there:
+        return "there is no such folder, or it is empty"
+    whose = "it is a folder of the transformers library; " if "config.json" in there else ""
+    return f"it holds no {CONFIG}: {whose}give --model NAME --pretrained FILE for weights of one of open_clip's models"
+
+
+def _no_weights(url: str) -> str:
+    found = next((name for name in (storage.basename(i.url) for i in storage.list_files(url)) if name == CONFIG), None)
+    hint = f"; its {CONFIG} is there: give --model {LOCAL_DIR}{url}" if found else ""
+    return f"{url} is neither a weights file ({', '.join(WEIGHT_SUFFIXES)}) nor a run with a checkpoint{hint}"
+
+
+def _refuse_another_config(model: str, beside: Beside, sizes: Sizes) -> None:
+    expected = open_clip.get_model_config(model)
+    for tower, name, value in (
+        ("vision_cfg", "image_size", sizes.image_size),
+        ("text_cfg", "context_length", sizes.context_length),
+    ):
+        if value:
+            expected[tower][name] = value
+    if problem := config_difference(beside.model, expected):
+        raise ConfigError(
+            f"{beside.url} is of another model than --model {model}: {problem}; leave out --model to use what it says"
+        )
 
 
 def _unfinished(checkpoint: str, content: dict[str, Any]) -> str:
@@ -155,122 +283,10 @@ def _run_content(checkpoint: str) -> dict[str, Any] | None:
     if not checkpoint.endswith(".pt"):
         return None
     with storage.open_read(checkpoint) as file:
-        if is_torchscript(file):
+        if not may_be_run_checkpoint(file, checkpoint):
             return None
     content = read_checkpoint(checkpoint)
     return content if is_run_checkpoint(content) else None
-
-
-def _create(name: str, pretrained: str | None = None, **options: Any) -> tuple[torch.nn.Module, Preprocess]:
-    """open_clip's other factory is not used: with it weights that are not found leave a random model behind."""
-    model, preprocess = open_clip.create_model_from_pretrained(name, pretrained, **options)
-    return model, preprocess
-
-
-def _refuse_other_sizes(model: torch.nn.Module, file: Path, problem: str) -> None:
-    """open_clip stretches position embeddings to the size that was asked for, which is another model."""
-    saved, built = saved_shapes(file), model.state_dict()
-    for name, place in (("visual.positional_embedding", "patches"), ("positional_embedding", "tokens")):
-        found = saved.get(name) or saved.get(f"text.{name}")
-        wanted = built.get(name, built.get(f"text.{name}"))
-        if found and wanted is not None and found != tuple(wanted.shape):
-            raise ConfigError(f"{problem}: it has positions for {found[0]} {place}, the architecture {len(wanted)}")
-
-
-@contextmanager
-def _load_errors(kind: type[DatascalerError], problem: str) -> Iterator[None]:
-    """The hub client, torch and open_clip have errors of their own: keys or shapes, a refused pickle, no network."""
-    try:
-        yield
-    except (DatascalerError, MemoryError):
-        raise
-    except Exception as error:
-        raise kind(f"{problem}: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    """What a library says, on one line: which tensors do not fit, and how many, or its first words."""
-    text = str(error)
-    faults = []
-    for what, names in _KEYS.findall(text):
-        keys = [name.strip().strip('"') for name in names.split(",")]
-        faults.append(f"{len(keys)} {what.lower()} ({_some(keys)})")
-    if sizes := [f"{name} {saved} in place of {built}" for name, saved, built in _SIZES.findall(text)]:
-        faults.append(f"{len(sizes)} of another size ({_some(sizes)})")
-    if faults:
-        return f"tensors: {'; '.join(faults)}"
-    words = " ".join(text.split()) or type(error).__name__
-    words = words if len(words) <= _LONGEST_REASON else f"{words[:_LONGEST_REASON]} ..."
-    return f"{words.rstrip('.')}; {_WITHOUT_HUB}" if _FROM_HUB.search(words) else words
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:_EXAMPLES]) + ", ..." * (len(names) > _EXAMPLES)
-
-
-def _loaded(
-    model: torch.nn.Module,
-    preprocess: Preprocess,
-    tokenize: Tokenize,
-    arch: str,
-    device: torch.device,
-    config: str = "",
-) -> LoadedClip:
-    # The transform's text names its functions with their addresses, which differ from process to process.
-    transform = re.sub(r" at 0x[0-9a-f]+", "", repr(preprocess))
-    settings = f"{transform} context {tokenize(['']).shape[1]} tokens {tokenize(['A photo, of 2 cats.']).tolist()}"
-    return LoadedClip(
-        model=model.eval().to(device),
-        preprocess=preprocess,
-        tokenize=tokenize,
-        arch=arch,
-        config=config or arch,
-        device=device,
-        weights_hash=weights_hash(model),
-        preprocess_hash=hashlib.sha256(settings.encode()).hexdigest(),
-    )
-
-
-def weights_hash(model: torch.nn.Module) -> str:
-    """sha256 (hex) over the names, types, shapes and bytes of the state dict, in the order of the names.
-
-    QuickGELU counts too: the same weights give other features with it, and no tensor tells.
-    """
-    digest = hashlib.sha256()
-    for name, module in model.named_modules():
-        if isinstance(module, QuickGELU):
-            digest.update(f"{name} QuickGELU".encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        value = tensor.detach().cpu().contiguous()
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-@contextmanager
-def _reachable(model: str) -> Iterator[str]:
-    """The model's name for open_clip, which opens a `local-dir:` on local disks only."""
-    if not model.startswith(LOCAL_DIR) or "://" not in model:
-        yield model
-        return
-    url = model.removeprefix(LOCAL_DIR)
-    with storage.temporary_folder() as folder:
-        with storage.named_full_disk():
-            for info in storage.list_files(url):
-                (folder / storage.basename(info.url)).write_bytes(storage.read_bytes(info.url))
-        yield LOCAL_DIR + str(folder)
-
-
-def _weights_files(name: str) -> list[Path]:
-    """Those of a `local-dir:`; more than one are open_clip's to choose from."""
-    if not name.startswith(LOCAL_DIR):
-        return []
-    return [file for file in Path(name.removeprefix(LOCAL_DIR)).iterdir() if file.suffix in _WEIGHT_SUFFIXES]
-
-
-def _is_url(pretrained: str) -> bool:
-    """A tag has neither a slash nor a weights file's suffix."""
-    return "/" in pretrained or pretrained.endswith(_WEIGHT_SUFFIXES)
 
 
 def _check_tag(model: str, tag: str | None) -> dict[str, Any]:
@@ -282,7 +298,9 @@ def _check_tag(model: str, tag: str | None) -> dict[str, Any]:
     settings: dict[str, Any] = open_clip.get_pretrained_cfg(model, tag)
     if not settings:
         plain = model.removesuffix(SUFFIX)
-        remedy = f"give --model {plain}" if open_clip.get_pretrained_cfg(plain, tag) else f"its tags: {listed}"
+        close = difflib.get_close_matches(tag.lower().replace("-", "_"), listed.split(", "), n=1)
+        tags = f"did you mean {close[0]}? its tags: {listed}" if close else f"its tags: {listed}"
+        remedy = f"give --model {plain}" if open_clip.get_pretrained_cfg(plain, tag) else tags
         raise ConfigError(f"no pretrained tag {tag!r} for {model}; {remedy}")
     return settings
 
@@ -292,6 +310,7 @@ def _check_name(model: str) -> None:
         raise ConfigError(f"{model} brings its own weights: leave out --pretrained")
     known = known_archs(model)
     if model not in known:
-        close = difflib.get_close_matches(model, known, n=3)
+        plain = {name.lower(): name for name in known}
+        close = [plain[name] for name in difflib.get_close_matches(model.lower().replace("/", "-"), plain, n=3)]
         hint = f"did you mean {' or '.join(close)}?" if close else "see open_clip.list_models()"
         raise ConfigError(f"unknown model {model!r}; {hint}")

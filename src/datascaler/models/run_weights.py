@@ -1,6 +1,7 @@
 """The checkpoints of our own runs: found, checked, read without running anything, and turned back into a model."""
 
 import io
+import os
 import re
 import zipfile
 from collections.abc import Callable
@@ -8,14 +9,14 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pickle import UnpicklingError
-from typing import Any
+from typing import IO, Any
 
 import torch
 
 from datascaler import storage
 from datascaler.errors import ConfigError, DamagedError, DatascalerError, NotFoundError, first_line
 from datascaler.models.build import BuiltClip, build_clip
-from datascaler.models.check_weights import check_weights
+from datascaler.models.weights.check_weights import check_weights
 from datascaler.spec.train import TrainSpec
 from datascaler.tools.zip_archive import require_no_bomb
 
@@ -126,7 +127,10 @@ def read_checkpoint(url: str, saved: SavedCheckpoint | None = None) -> dict[str,
     try:
         loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except UnpicklingError as error:
-        raise ConfigError(f"{url} was refused: it holds more than weights ({first_line(error)})") from error
+        # The rest of what torch says is its advice to load the file all the same.
+        found = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = f" (an object of {found[1][:80]})" if found else ""
+        raise ConfigError(f"{url} was refused: it holds more than weights{what}, which is never run") from error
     except MemoryError:
         raise
     except Exception as error:  # a malformed file may fail in any way
@@ -180,6 +184,17 @@ def _damage(content: bytes, saved: SavedCheckpoint | None) -> str:
     except Exception as error:  # a damaged archive may fail in any way
         return first_line(error)
     return f"its part {part} is damaged" if part else ""
+
+
+def may_be_run_checkpoint(file: IO[bytes], url: str) -> bool:
+    """Whether a file can be a checkpoint of a run: by its name, else by what its pickle names. It is not unpickled."""
+    if _OF_A_RUN.fullmatch(storage.basename(url)):
+        return True
+    with suppress(zipfile.BadZipFile, NotImplementedError, ValueError), zipfile.ZipFile(file) as archive:
+        require_no_bomb(archive, file.seek(0, os.SEEK_END))
+        pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+        return len(pickles) == 1 and all(each in archive.read(pickles[0]) for each in (b"spec", b"state_dict"))
+    return False
 
 
 def is_run_checkpoint(content: dict[str, Any]) -> bool:

@@ -141,11 +141,14 @@ class _Words(dict[str, str]):
             super().__setitem__(word, encoded)
 
 
-def tokenizer_for(model: str) -> Tokenize:
-    """The tokenizer of an open_clip name, `hf-hub:` or `local-dir:`. Long captions are cut and keep their end token."""
+def tokenizer_for(model: str, context_length: int | None = None) -> Tokenize:
+    """The tokenizer of an open_clip name, `hf-hub:` or `local-dir:`. Long captions are cut and keep their end token.
+
+    context_length: None is the model's own.
+    """
     known_archs(model)
     with refuse_wrong_results(f"no tokenizer for {model}"):
-        tokenizer = open_clip.get_tokenizer(model)
+        tokenizer = open_clip.get_tokenizer(model, context_length=context_length)
     if type(tokenizer) is SimpleTokenizer and tokenizer.reduction_fn is None:
         return BoundedTokenizer(tokenizer)
     return Tokenizer(tokenizer)

@@ -44,7 +44,9 @@ class Work:
 def load_work(spec: ScoreSpec) -> Work:
     """Raises ConfigError where the network, the detector or the tables that it starts from can't be had."""
     # Finding text is no network's score.
-    clip = None if spec.method == "boxes" else load_clip(spec.model, spec.pretrained)
+    clip = None
+    if spec.method != "boxes":
+        clip = load_clip(spec.model, spec.pretrained, image_size=spec.image_size, context_length=spec.context_length)
     hashes = (clip.weights_hash, clip.preprocess_hash) if clip else ("", "")
     edit = choose_edit(spec.method, spec.output_dir, spec.text, *hashes)
     if clip is not None:

@@ -30,6 +30,10 @@ class EvalSpec:
     """An open_clip tag, a weights file or a run's URL."""
     model: str | None = field(default=None, metadata=about(place="model"))
     """An open_clip name, hf-hub:ORG/NAME or local-dir:FOLDER."""
+    image_size: int | None = None
+    """Side of the images that the model sees, in pixels; None is the architecture's own."""
+    context_length: int | None = None
+    """Tokens of a text that the model sees; None is the architecture's own."""
     task_dir: str | None = field(default=None, metadata=about(place="url"))
     """Folder with a tasklist.yml; None is DataComp's tasks."""
     tasks: tuple[str, ...] = ()
@@ -68,11 +72,17 @@ class EvalSpec:
             raise ConfigError("give either --train-dir, or --model and --pretrained")
         if self.train_dir is None and self.output_dir is None:
             raise ConfigError("evaluating a model that is not a run needs --output-dir")
+        sizes = {
+            name: getattr(self, name) for name in ("image_size", "context_length") if getattr(self, name) is not None
+        }
+        if sizes and self.train_dir is not None:
+            name, value = next(iter(sizes.items()))
+            raise ConfigError(f"{name} {value} is for --model and --pretrained: the runs of --train-dir know theirs")
         if self.eval_every < 0:
             raise ConfigError(f"eval_every must not be negative, got {self.eval_every}")
         if self.eval_every and self.train_dir is None:
             raise ConfigError(f"eval_every {self.eval_every} follows runs that train: give --train-dir")
-        for name in ("batch_size", "num_workers", "count"):
+        for name in ("batch_size", "num_workers", "count", *sizes):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not 0 <= self.index < self.count:

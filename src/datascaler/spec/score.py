@@ -133,6 +133,10 @@ class ScoreSpec(ScorePart):
     pretrained: str | None = field(default=None, metadata=about(place="model"))
     arch: str = "l14"
     """Which of CLIP's default models: l14 or b32."""
+    image_size: int | None = None
+    """Side of the images that the model sees, in pixels; None is the architecture's own."""
+    context_length: int | None = None
+    """Tokens of a caption that the model sees; None is the architecture's own."""
     batch_size: int = 256
     save_embeddings: bool = False
     """Keep the unit vectors, beside the tables."""
@@ -143,8 +147,9 @@ class ScoreSpec(ScorePart):
         ScorePart.__post_init__(self)
         if not self.data_dir or self.from_metadata:
             raise ConfigError(f"method {self.method} looks at the pool's images: give data_dir, not from_metadata")
-        if self.batch_size < 1:
-            raise ConfigError(f"batch_size must be at least 1, got {self.batch_size}")
+        for name in ("batch_size", "image_size", "context_length"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
         model, pretrained = default_model(self.method, self.arch, self.model, self.pretrained)
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "pretrained", pretrained)

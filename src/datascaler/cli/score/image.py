@@ -21,6 +21,8 @@ OPTIONS = (
     _flag("model", help="open_clip model name, hf-hub:ORG/NAME or local-dir:FOLDER."),
     _flag("pretrained", help="open_clip's tag, a weights file, or the URL of a datascaler run."),
     _flag("arch", help="CLIP's default model: l14 or b32."),
+    _flag("image_size", help="Side of the images that the model sees, where it isn't the architecture's."),
+    _flag("context_length", help="Tokens of a caption that the model sees, where it isn't the architecture's."),
     _flag("batch_size"),
     _flag("save_embeddings", is_flag=True, help="Keep the float16 vectors too, beside each table, as .npz."),
     _flag("torch_compile", is_flag=True, help="Compile the network first: minutes, for a faster forward."),

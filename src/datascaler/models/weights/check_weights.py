@@ -23,6 +23,8 @@ LARGEST_HEADER_BYTES = 8 << 20
 _SPARE_VALUES = 1 << 22
 """Values of a tensor that repeats those of its storage, such as a mask that was expanded."""
 _ZIP, _PICKLE = b"PK\3\4", b"\x80"
+_CALLED = frozenset({"torch", "builtins", "__builtin__", "collections", "_codecs"})
+"""Packages whose functions those who read weights do call."""
 _OLD_PICKLES = 5
 """PyTorch's old format has a magic number, a version, the machine, the content, and the keys of the storages behind."""
 _VALUE_BYTES = {
@@ -61,10 +63,10 @@ def check_weights(file: IO[bytes], *, is_safetensors: bool = False) -> None:
         file.seek(0)
 
 
-def check_weights_file(path: Path) -> None:
+def check_weights_file(path: Path, *, is_safetensors: bool) -> None:
     """The same of a file on this machine."""
     with path.open("rb") as file:
-        check_weights(file, is_safetensors=path.suffix == ".safetensors")
+        check_weights(file, is_safetensors=is_safetensors)
 
 
 def _check_header(announced: int, size: int) -> None:
@@ -110,7 +112,8 @@ class _Announced(PlainUnpickler):
         self._storages, self._announced = storages, announced if announced is not None else {}
 
     def find_class(self, module: str, name: str) -> Any:
-        return _STANDS_FOR.get((module, name)) or _Name(name)
+        is_called = module.partition(".")[0] in _CALLED
+        return _STANDS_FOR.get((module, name)) or _Name(name, is_called=is_called)
 
     def persistent_load(self, pid: Any) -> Any:
         """A tensor's storage: its kind, type, key, device and length."""
@@ -154,10 +157,12 @@ class _Storage:
 class _Name:
     """Stands in for every class and function that a pickle names, and for what they make."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, *, is_called: bool = False) -> None:
+        self.name, self._is_called = name, is_called
 
     def __call__(self, *arguments: Any) -> "_Name":
+        if not self._is_called:
+            return _Name("")
         match arguments:
             case [_Storage() as storage, int(), [*sizes], *_]:
                 if math.prod(sizes) > max(storage.values, _SPARE_VALUES):
@@ -170,6 +175,11 @@ class _Name:
 
     def __setstate__(self, state: Any) -> None:
         pass
+
+    def _ignore(self, *_: Any) -> None:
+        pass
+
+    append = extend = add = __setitem__ = _ignore
 
 
 class _Dict(dict[Any, Any]):

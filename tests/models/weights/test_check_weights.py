@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from datascaler.errors import ConfigError
-from datascaler.models.check_weights import check_weights
 from datascaler.models.load import load_clip
-from datascaler.models.openai_layout import openai_weights
 from datascaler.models.run_weights import read_checkpoint
+from datascaler.models.weights.check_weights import check_weights
+from datascaler.models.weights.readable_weights import openai_weights
 from tests.data.subset.test_safe_pickle import ATTACKS
 from tests.limits import within
 
@@ -192,6 +192,5 @@ def test_an_archive_shares_storages_and_modules(tmp_path: Path) -> None:
     parts = {"x/constants.pkl": b"", "x/data.pkl": content + b".", "x/data/0": bytes(4 << 20)}
     (tmp_path / "a.pt").write_bytes(archive_of(parts))
     with within():
-        weights = openai_weights(tmp_path / "a.pt")
-    assert weights is not None
+        weights, _ = openai_weights(tmp_path / "a.pt")
     assert len(weights) == 1_000

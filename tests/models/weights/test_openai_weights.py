@@ -22,8 +22,8 @@ from datascaler.data.tables.score_table import read_table
 from datascaler.errors import ConfigError, DatascalerError
 from datascaler.models.arch import register_configs
 from datascaler.models.load import load_clip
-from datascaler.models.openai_layout import MARKS, openai_weights
 from datascaler.models.quick_gelu import config_of_tag, has_quick_gelu
+from datascaler.models.weights.readable_weights import MARKS, openai_weights
 from tests.data.tars import members_of, shard_of
 from tests.models import openai_clip
 from tests.natural import encoded
@@ -133,8 +133,8 @@ def test_scores_of_an_archive_given_by_its_url(state: dict[str, Tensor], archive
 
 
 def test_an_archive_is_read_without_running_it(state: dict[str, Tensor], archive: Path, tmp_path: Path) -> None:
-    weights = openai_weights(archive)
-    assert weights is not None
+    weights, is_openai = openai_weights(archive)
+    assert is_openai
     assert weights.keys() == state.keys() - set(MARKS)
     assert all(torch.equal(weights[name], state[name]) for name in weights)
     ran = tmp_path / "ran"

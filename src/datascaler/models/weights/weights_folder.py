@@ -1,0 +1,143 @@
+"""What lies in a folder with weights, or beside a weights file: which file is meant, and the settings it belongs to."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from open_clip.model import CLIPTextCfg, CLIPVisionCfg
+
+from datascaler import storage
+from datascaler.errors import ConfigError, NotFoundError
+from datascaler.models.weights.weights_form import TORCH_SUFFIXES
+from datascaler.safe_text import shown
+
+CONFIG = "open_clip_config.json"
+_PREFERRED = (
+    *("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors"),
+    *("open_clip_pytorch_model.bin", "open_clip_pytorch_model.pth"),
+    *("model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth"),
+)
+"""open_clip's own order."""
+_OPEN_CLIPS = (".safetensors", ".bin", ".pth")
+_PART = re.compile(r"(.+)-(\d{1,6})-of-(\d{1,6})(\.safetensors|\.bin)")
+_MOST_PARTS = 1000
+_INDEX = ".index.json"
+_NUMBER = re.compile(r"\d+")
+_NOT_COMPARED = {
+    *("patch_dropout", "timm_drop", "timm_drop_path", "timm_model_pretrained", "hf_model_pretrained"),
+    *("output_tokens", "custom_text", "init_logit_scale", "init_logit_bias", "block_type"),
+}
+"""Settings of training, and of how a model is written, that change no feature of given weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The open_clip_config.json that lies beside a weights file."""
+
+    url: str
+    model: Mapping[str, Any]
+    images: Mapping[str, Any]
+
+
+def read_config(folder: str) -> Beside | None:
+    """None where there is none. Raises ConfigError for one that is not open_clip's."""
+    url = storage.join(folder, CONFIG)
+    try:
+        content = storage.read_json(url)
+    except NotFoundError:
+        return None
+    model = content.get("model_cfg", content) if isinstance(content, dict) else None
+    images = content.get("preprocess_cfg") or {} if isinstance(content, dict) else {}
+    if not isinstance(model, dict) or not isinstance(images, dict):
+        raise ConfigError(f"{url} is no config of open_clip's: it holds no model_cfg")
+    if not all(isinstance(model.get(tower), dict) for tower in ("vision_cfg", "text_cfg")):
+        raise ConfigError(f"{url} is no config of open_clip's: its model_cfg has no vision_cfg and text_cfg")
+    return Beside(url, model, images)
+
+
+def config_difference(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
+    """The first setting in which two model configs make other features, in words; empty where they make the same."""
+    for tower, kind in (("", None), ("vision_cfg", CLIPVisionCfg), ("text_cfg", CLIPTextCfg)):
+        mine, theirs = (config.get(tower) or {} if tower else config for config in (found, expected))
+        usual = {each.name: each.default for each in fields(kind) if each.default is not MISSING} if kind else {}
+        for name in sorted({*mine, *theirs} - {"vision_cfg", "text_cfg"} - _NOT_COMPARED):
+            a, b = (config.get(name, usual.get(name)) or None for config in (mine, theirs))
+            if a != b and not (isinstance(a, list | tuple) and isinstance(b, list | tuple) and list(a) == list(b)):
+                return f"{tower}{tower and '.'}{name} is {shown(a)} there, {shown(b)} here"
+    return ""
+
+
+def choose_weights(names: Sequence[str]) -> tuple[str, list[str]] | None:
+    """The weights file of a folder that counts, and the others; None without any.
+
+    open_clip's own choice, and where it knows none of the files, the last epoch of a training loop.
+    """
+    there = sorted(name for name in names if not name.startswith("."))
+    found = [name for name in there if name.endswith(_OPEN_CLIPS)]
+    if found:
+        found.sort(key=lambda name: (_rank(name), not name.endswith(".safetensors")))
+    else:
+        found = sorted((name for name in there if name.endswith(TORCH_SUFFIXES)), key=_epoch, reverse=True)
+    if not found:
+        return None
+    same = set(part_names(found[0]))
+    return found[0], [name for name in found[1:] if name not in same]
+
+
+def is_chosen_by_chance(name: str, others: Sequence[str]) -> bool:
+    """Whether nothing but the order of letters speaks for this file, before others of the folder."""
+    return bool(others) and name not in _PREFERRED and name.endswith(_OPEN_CLIPS)
+
+
+def part_names(name: str) -> list[str]:
+    """The files of the model that a part belongs to, in order; a file that is no part is alone."""
+    found = _PART.fullmatch(name)
+    if not found or not 1 <= int(found[3]) <= _MOST_PARTS:
+        return [name]
+    stem, digits, count, suffix = found[1], len(found[2]), found[3], found[4]
+    return [f"{stem}-{number:0{digits}d}-of-{count}{suffix}" for number in range(1, int(count) + 1)]
+
+
+@contextmanager
+def weights_on_disk(url: str) -> Iterator[list[Path]]:
+    """The weights file on this machine; all parts where it is one of several, or the list of them.
+
+    Raises ConfigError where a part is missing.
+    """
+    folder, name = storage.parent(url), storage.basename(url)
+    names = _listed_parts(url) if name.endswith(_INDEX) else part_names(name)
+    with ExitStack() as opened:
+        files = []
+        for number, part in enumerate(names, start=1):
+            try:
+                files.append(
+                    opened.enter_context(storage.local_copy(storage.join(folder, part) if part != name else url))
+                )
+            except NotFoundError as error:
+                if len(names) == 1:
+                    raise
+                raise ConfigError(
+                    f"{url} is a part of a model in {len(names)} files, and file {number}, {part}, is not beside it"
+                ) from error
+        yield files
+
+
+def _listed_parts(url: str) -> list[str]:
+    content = storage.read_json(url)
+    places = content.get("weight_map") if isinstance(content, dict) else None
+    names = set(map(str, places.values())) if isinstance(places, dict) else set()
+    if not 1 <= len(names) <= _MOST_PARTS or any("/" in each for each in names):
+        raise ConfigError(f"{url} lists no files of weights")
+    return sorted(names)
+
+
+def _rank(name: str) -> int:
+    return _PREFERRED.index(name) if name in _PREFERRED else len(_PREFERRED)
+
+
+def _epoch(name: str) -> tuple[bool, list[int]]:
+    """Where a file stands in a training run: by the numbers in its name, and `latest` behind them all."""
+    return "latest" in name, [int(each[0]) for each in _NUMBER.finditer(name)]
