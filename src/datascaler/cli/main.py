@@ -4,13 +4,14 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping
 from importlib import import_module
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import click
 
 from datascaler import __version__
 from datascaler.errors import DatascalerError, StoppedError
 from datascaler.extras import what_is_missing
+from datascaler.foreign_errors import said_by, what_it_means
 
 
 class Verb(NamedTuple):
@@ -87,6 +88,15 @@ class _Commands(MutableMapping[str, click.Command]):
 
 
 class _Verbs(click.Group):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take --debug wherever it stands: one adds it at the end of the command that has failed."""
+        own = args[: args.index("--")] if "--" in args else args
+        if _DEBUG_FLAG in own:
+            # Child processes are to know it too.
+            os.environ[_DEBUG] = "1"
+            args = [word for word in own if word != _DEBUG_FLAG] + args[len(own) :]
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(self.commands)
 
@@ -95,6 +105,8 @@ class _Verbs(click.Group):
             with formatter.section(title):
                 formatter.write_dl([(name, verb.help_line) for name, verb in verbs.items()])
 
+
+_DEBUG_FLAG, _DEBUG = "--debug", "DATASCALER_DEBUG"
 
 _SETTINGS = {
     "help_option_names": ["-h", "--help"],
@@ -106,6 +118,7 @@ _SETTINGS = {
 
 @click.group(cls=_Verbs, commands=_Commands(HERE | IN_THE_CLUSTER), context_settings=_SETTINGS)
 @click.version_option(__version__, message="datascaler %(version)s")
+@click.option(_DEBUG_FLAG, is_flag=True, expose_value=False, help="Show the traceback of an error, too.")
 def cli() -> None:
     """Choose the part of an image-text pool to train CLIP on, and find out how it will do at full size."""
 
@@ -118,12 +131,19 @@ def main() -> None:
 
             sys.exit(run_with_log_copy(sys.argv[1:]))
         cli(prog_name="datascaler")
-    except ImportError as error:
-        missing = what_is_missing(error)
-        if missing is None:
-            raise
-        click.echo(f"datascaler: error: {missing}", err=True)
-        sys.exit(missing.exit_code)
     except (DatascalerError, StoppedError) as error:
-        click.echo(f"datascaler: error: {error}", err=True)
-        sys.exit(error.exit_code)
+        _end(error, str(error), error.exit_code)
+    except Exception as error:
+        known = what_is_missing(error) if isinstance(error, ImportError) else what_it_means(error)
+        if known is None:
+            _end(error, f"{said_by(error)}\n  --debug shows where; if the command is right, please report it", 1)
+        else:
+            _end(error, str(known), known.exit_code)
+
+
+def _end(error: BaseException, message: str, exit_code: int) -> NoReturn:
+    """Leave with what a user needs; the traceback is for those who ask for it."""
+    if os.environ.get(_DEBUG, "") not in ("", "0"):
+        sys.excepthook(type(error), error, error.__traceback__)
+    click.echo(f"datascaler: error: {message}", err=True)
+    sys.exit(exit_code)
