@@ -186,7 +186,7 @@ def test_what_is_measured() -> None:
 LARGE = 128
 
 
-@pytest.mark.parametrize("parts", [(64, 64), (60, 50, 18), (32, 32, 32, 32)], ids=str)
+@pytest.mark.parametrize("parts", [(128,), (64, 64), (60, 50, 18), (32, 32, 32, 32)], ids=str)
 def test_gradients_do_not_depend_on_processes_nor_on_pieces(parts: tuple[int, ...], tmp_path: Path) -> None:
     """128 samples, whole and in pieces of 32, summed during the backward pass; stock open_clip on one process."""
     clip, _, _ = made(large_spec(0))
@@ -197,7 +197,7 @@ def test_gradients_do_not_depend_on_processes_nor_on_pieces(parts: tuple[int, ..
     for result in run_ranks(rank_of_step_test, parts, tmp_path):
         for piece, found in result.items():
             assert found["loss"] == pytest.approx(loss.item(), abs=1e-5)
-            assert found["early"] > 1
+            assert found["early"] > 1 or len(parts) == 1
             assert found["gradients"].keys() == wanted.keys()
             for name, gradient in found["gradients"].items():
                 largest = float(wanted[name].abs().max())
