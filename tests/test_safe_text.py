@@ -31,6 +31,7 @@ HIDING_PLACES = [
     "https://host/x?AWSAccessKeyId=s3cr3t&Signature=s3cr3t&Expires=1",
     "https%3A%2F%2Fhost%2Fx%3FX-Amz-Signature%3Ds3cr3t%26a%3D1",
     "Authorization: Bearer s3cr3t-0123456789",
+    "{'Authorization': 'Basic s3cr3tOnBhc3N3b3Jk'}",
     f"no access with {TOKEN.replace('A1b2', 's3cr3t')}",
     "https://d111.cloudfront.net/a?Policy=s3cr3t&Signature=s3cr3t&Key-Pair-Id=K",
 ]
@@ -42,6 +43,7 @@ ORDINARY = [
     "max_tokens=77, tokens: 49406, ratio 1:2, a@b.org",
     "https://host/x?page=2&size=10#top",
     "local-dir:/weights/dfn",
+    "next: datascaler subset --method basic --score-name basic-english",
     "日本語 café 😀",
 ]
 

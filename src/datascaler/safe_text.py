@@ -32,7 +32,9 @@ _SECRETS = tuple(
             r"(\bx-(?:amz|goog)-(?:signature|credential|security-token)['\"]?\s?[=:]\s?['\"]?)[^&\s'\"<>#,]+",
             rf"\1{SECRET_MARK}",
         ),
-        (r"(\b(?:bearer|basic)\s)[\w.~+/=-]{8,}", rf"\1{SECRET_MARK}"),
+        (r"(\bbearer\s)[\w.~+/=-]{8,}", rf"\1{SECRET_MARK}"),
+        # Basic is a word of its own elsewhere, and a method's name.
+        (r"(\bauthorization['\"]?\s?[=:]\s?['\"]?basic\s)[\w.~+/=-]{8,}", rf"\1{SECRET_MARK}"),
         (r"\b(?:hf_|gh[opsur]_|github_pat_|glpat-|sk-|xox[a-z]-)[\w-]{16,}", SECRET_MARK),
         (r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*", SECRET_MARK),
         (r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----)[^-]{1,16384}", rf"\1{SECRET_MARK}"),
