@@ -39,6 +39,7 @@ _SMALLER = {
     r"--nproc-per-node \d+": "",
     r"128M": "40 --batch-size 4",
     r"--eval-every 1M": "--eval-every 4",
+    r"--branch-at 4M,8M,16M": "--branch-at 4,8",
     r"--tasks imagenet1k": "--tasks cifar10",
     r"global_batch_size=4096": "global_batch_size=4",
     r"(epoch in range\((?:dataset\.epoch, )?)10": r"\g<1>1",
