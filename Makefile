@@ -49,7 +49,7 @@ e2e: setup
 
 # On a Slurm of this machine's own: two nodes, started by the tests, which print their figures as JSON at the end.
 slurm: setup
-	scripts/test tests/slurm -m slurm --timeout=900
+	scripts/test tests/slurm -m slurm --timeout=1800
 
 images: setup
 	scripts/build_images launcher
