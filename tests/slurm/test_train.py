@@ -84,9 +84,9 @@ def test_a_run_that_is_stopped_three_times_is_the_one_that_never_was(
 
 
 @pytest.mark.parametrize("script", ["train", "train_ranks", "sweep"])
-def test_wrong_configuration_is_not_tried_again(slurm: Slurm, spec: TrainSpec, tmp_path: Path, script: str) -> None:
-    own = replace(spec, data_dir=str(tmp_path / "nothing"), output_dir=str(tmp_path / "runs"))
-    job = slurm.submit(script, *own.arguments(), job=[*_TWO_NODES, "--ntasks-per-node=1"])
+def test_wrong_configuration_is_not_tried_again(slurm: Slurm, tmp_path: Path, script: str) -> None:
+    flags = ("--data-dir", str(tmp_path / "nothing"), "--output-dir", str(tmp_path / "runs"), "--scale", "debug")
+    job = slurm.submit(script, *flags, job=[*_TWO_NODES, "--ntasks-per-node=1"])
     slurm.wait(job)
     assert (slurm.look(job)["JobState"], slurm.look(job)["Restarts"]) == ("FAILED", "0")
     assert slurm.look(job)["ExitCode"] == "78:0"
