@@ -11,7 +11,7 @@ import pytest
 from datascaler.cli import main as command
 from tests.cli.wrong_words import VERBS, wrong_environment, wrong_words
 
-DRAWS = 12
+DRAWS = 5
 """Of each verb; `make test-slow` has 200."""
 
 

@@ -3,8 +3,12 @@
 import random
 from pathlib import Path
 
-VERBS = ("pool check", "pool index", "pool make", "score", "subset", "subset show", "runs", "report", "forecast")
-"""Those that need no torch; each reads from wherever it is told."""
+VERBS = (
+    *("pool check", "pool index", "pool make", "pool make-evalset", "score", "train", "sweep", "eval", "eval compare"),
+    *("export", "subset", "subset show", "subset convert", "subset combine", "subset sample", "subset baseline"),
+    *("subset materialize", "runs", "status", "report", "forecast"),
+)
+"""Those that work on files; each reads from wherever it is told."""
 _ENDPOINTS = ("localhost:9000", "http://", "http://127.0.0.1:1", "://x", "http://[::1", "http://127.0.0.1:99999", "x y")
 _ENVIRONMENT = {
     "AWS_ENDPOINT_URL": _ENDPOINTS,
@@ -69,6 +73,27 @@ def wrong_words(verb: str, draw: random.Random, folder: Path) -> list[str]:
         "score": ["--data-dir", url(), "--output-dir", out, "--method", "basic", "--no-language"],
         "subset": ["--output-dir", url(), "--score-name", draw.choice(["s", "", "..", "\udcff"]), "--fraction", "0.3"],
         "subset show": [url()],
+        "subset convert": [url(), f"{out}.txt"],
+        "subset combine": [draw.choice(["and", "or", "minus", "xor"]), url(), url(), "--output", out],
+        "subset sample": ["--output-dir", url(), "--method", "clip", "--sampler", "scs", "--draws", "8"],
+        "subset baseline": ["basic", "--from-metadata", url(), "--output-dir", out],
+        "subset materialize": [url(), "--data-dir", url(), "--output-dir", out],
+        "pool make-evalset": ["--images-dir", url(), "--output-dir", out],
+        "train": ["--data-dir", url(), "--output-dir", out, "--scale", draw.choice(["debug", "small", "huge", ""])],
+        "sweep": [
+            "--data-dir",
+            url(),
+            "--output-dir",
+            out,
+            "--scale",
+            "debug",
+            "--lrs",
+            draw.choice(["1e-3", "", "x"]),
+        ],
+        "eval": ["--data-dir", url(), draw.choice(["--train-dir", "--pretrained", "--model"]), url()],
+        "eval compare": [url(), url()],
+        "export": [url()],
+        "status": [url()],
         "runs": [url()],
         "report": [url(), "--output", draw.choice([str(folder / "page.html"), out])],
         "forecast": [url()],
