@@ -15,7 +15,10 @@ _OF_THREADS = "OMP_NUM_THREADS"
 
 
 def usable_cores(root: Path = Path("/")) -> int:
-    """At least 1. `root` is the system's root folder."""
+    """The cores that this process may keep busy, at least 1: those of its affinity, and no more than quotas allow.
+
+    `root` is the system's root folder.
+    """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([allowed, *map(math.ceil, _quotas(root))]))
 

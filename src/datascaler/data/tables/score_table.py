@@ -63,7 +63,7 @@ class Footer:
     size: int
     etag: str
     digest: str = ""
-    """Of the shard's content, where the etag is a store's. Not written where it is not known."""
+    """The digest of the shard's content, where the etag is a store's. It is left out where nobody knows it."""
     score_id: str
     """Empty in an index, which has no score column."""
     method: str = ""

@@ -31,7 +31,7 @@ MARKS = ("input_resolution", "context_length", "vocab_size")
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "module")
 """Names that people save a state dict under, beside the epoch and the optimizer."""
 _AVERAGES = re.compile("ema|averaged|swa", re.IGNORECASE)
-"""In the name of weights that were averaged over the steps."""
+"""The name of weights that were averaged over the steps holds it."""
 _COMPILED, _DISTRIBUTED = "_orig_mod.", "module."
 """What torch.compile writes into names, and what distributed wrappers write before them."""
 _PREFIX = re.compile(r"(?!visual|text|transformer|vision_model|text_model)\w+\.")
