@@ -137,6 +137,17 @@ def test_outputs_of_every_verb(verb: str, text: str, tmp_path: Path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("report", "file://"), ("report", "runs", "--output=s3:/b.html"), ("forecast", "s3:/runs", "--target=large")],
+    ids=" ".join,
+)
+def test_the_runs_of_a_page_and_of_a_forecast(words: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(cli, words)
+    assert result.exit_code == 2, result.output
+    assert "did you mean" in result.stderr
+
+
 def test_the_library_refuses_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match="output_dir is empty"):

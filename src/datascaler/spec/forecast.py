@@ -6,6 +6,7 @@ from math import inf
 
 from datascaler.errors import ConfigError
 from datascaler.spec.field import about, arguments_of
+from datascaler.spec.paths import check_places
 from datascaler.spec.scales import scale_named
 
 EVIDENCE = ("law", "transfer", "noise")
@@ -34,6 +35,7 @@ class ForecastSpec:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_places(self)
         if not self.runs:
             raise ConfigError("give at least one run, or a folder of runs")
         if (self.target is None) == (self.target_samples is None):

@@ -7,6 +7,7 @@ from typing import Any
 from datascaler.errors import ConfigError
 from datascaler.spec.field import about, arguments_of
 from datascaler.spec.forecast import ForecastSpec
+from datascaler.spec.paths import check_places
 
 _OF_FORECAST = ("target", "target_samples", "target_width", "metric")
 
@@ -35,6 +36,7 @@ class ReportSpec:
     """What the forecast and the intervals draw with."""
 
     def __post_init__(self) -> None:
+        check_places(self)
         if not self.runs:
             raise ConfigError("give at least one run, or a folder of runs")
         if not self.output.endswith(".html"):
