@@ -26,6 +26,7 @@ ELSEWHERE = {
     "export": "a variable of the reader's network",
     "kubectl": "a cluster: tests/e2e/test_charts.py",
     "helm test": "a cluster: tests/e2e/test_charts.py",
+    "datascaler coord-check": "tests/slow/test_coord_check.py: it takes minutes",
     "datascaler eval download": "tests/evaluate/hub, from a server that stands in for the hub",
     "datascaler report": "tests/report runs it on folders of every kind",
     "datascaler watch": "tests/cli/test_watch.py, beside runs that train",

@@ -37,6 +37,9 @@ HERE = {
     "export": Verb(
         "export", "export", "Export a run as an ordinary CLIP, for open_clip and for DataComp's evaluate.py."
     ),
+    "coord-check": Verb(
+        "coord_check", "coord_check", "Check that muP keeps what CLIP computes as large at every width."
+    ),
     "forecast": Verb("forecast", "forecast_command", "Predict from small runs which filter wins at full size."),
     "report": Verb(
         "report", "report_command", "Make one page of any set of runs: what was found, and what it rests on."
