@@ -47,7 +47,10 @@ def test_wrong_words_and_surroundings_are_told_in_three_lines(
 
 
 def require_short(verb: str, draws: int, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+    # The folder above is no other test's.
+    here = tmp_path / "above" / "here"
+    here.mkdir(parents=True)
+    monkeypatch.chdir(here)
     for seed in range(draws):
         draw = random.Random(f"{verb} {seed}")
         with monkeypatch.context() as patch:
