@@ -29,7 +29,7 @@ class CoordCheckSpec:
     """Updates; what a model computes is looked at before each and after the last."""
     batch_size: int = 16
     lr: float = 5e-3
-    """At the base width. Ten times that of DataComp's recipe: too small a rate hides what grows."""
+    """The rate at the base width, ten times that of DataComp's recipe: too small a one hides what grows."""
     eps: float = 1e-8
     weight_decay: float = 0.2
 

@@ -104,6 +104,6 @@ def _limits(rows: dict[str, list[Coordinate]], kind: str, name: str) -> tuple[fl
 
 
 def _shade(step: int, steps: int) -> tuple[float, float, float]:
-    """From light to dark blue."""
+    """A blue that grows darker with the steps."""
     share = (step + 1) / steps
     return 0.75 * (1 - share), 0.45 + 0.4 * (1 - share), 0.70 + 0.25 * (1 - share)

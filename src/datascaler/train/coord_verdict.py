@@ -69,7 +69,7 @@ def slopes_of(rows: Iterable[Coordinate]) -> list[Slope]:
 
 
 def judge(mup: Sequence[Coordinate], standard: Sequence[Coordinate], runs: int, steps: int) -> CoordVerdict:
-    """By the slopes of muP, where the same slopes of the standard parametrisation show what a wrong one looks like.
+    """Judge the slopes of muP, where the same slopes of the standard parametrisation show what a wrong one looks like.
 
     runs: models that were trained under each; one that was not finite has fewer rows.
     """
