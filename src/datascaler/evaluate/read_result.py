@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from datascaler import storage
+from datascaler.data.pool.parquet import read_parquet
 from datascaler.errors import ConfigError
 from datascaler.evaluate.tasks import samples_url
 
@@ -37,8 +36,7 @@ def read_answers(output_dir: str, key: str) -> Any:
     url = samples_url(output_dir, key)
     if not storage.exists(url):
         return None
-    with storage.translated_errors(url), storage.open_read(url) as file:
-        return pq.read_table(file)
+    return read_parquet(url)
 
 
 def read_result(url: str) -> ReadResult:

@@ -15,11 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datascaler import storage
+from datascaler.data.pool.parquet import rows_at_once
 from datascaler.errors import ConfigError, first_line
 from datascaler.safe_text import shown
 
 _LONGEST_FIELD = 1 << 30
 """Captions of a million characters occur; Python's csv stops at 131,072 unless told otherwise."""
+
+_ROWS_AT_A_TIME = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,8 +202,13 @@ def _read_parquet(url: str, needed: tuple[str, str]) -> Iterator[dict[str, Any]]
         try:
             table = pq.ParquetFile(file, page_checksum_verification=True)
             _require(url, needed, table.schema_arrow.names)
-            for batch in table.iter_batches(use_threads=False):
+            rows = rows_at_once(table, file, file.seek(0, io.SEEK_END))
+            read = 0
+            for batch in table.iter_batches(min(rows, _ROWS_AT_A_TIME), use_threads=False):
+                read += batch.num_rows
                 yield from batch.to_pylist()
+            if read != table.metadata.num_rows:
+                raise ValueError(f"it holds {read:,} of the {table.metadata.num_rows:,} rows that it announces")
         except MemoryError:
             raise
         except (pa.ArrowException, OSError, ValueError) as error:

@@ -6,18 +6,19 @@ machine (seen with pyarrow 19 to 26: "terminate called without an active excepti
 
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import IO, Any
 from zlib import crc32
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datascaler import storage
+from datascaler.data.pool.parquet_pages import repeated_row_bytes
 from datascaler.errors import ConfigError, DamagedError, first_line
 
 _END_BYTES = 16 << 10
 """Holds the footer of a table with a dozen columns and one row group, several times."""
-_SPARE_BYTES, _MOST_TIMES = 256 << 20, 64
+_SPARE_BYTES, _MOST_TIMES = 128 << 20, 64
 """How much a table may take in memory: this, or so many times what its file has."""
 _CHECKSUM, _BLANK = b"datascaler.crc32", b"00000000"
 """A key of the footer and its value while the checksum is taken, which is of the whole file, footer and all."""
@@ -89,11 +90,47 @@ def decode_parquet(
                     raise ConfigError(f"{name} has {there} {column!r}; it has {names}")
             kinds = [each.type for each in file.schema_arrow if columns is None or each.name in columns]
             _require_plausible(file.metadata.num_rows, kinds, len(content))
-            return file.read(columns=None if columns is None else list(columns), use_threads=False)
+            table = _read_within(file, source, len(content), columns, dictionaries)
+            if table.num_rows != file.metadata.num_rows:  # a page of an unknown kind is passed over without a word
+                raise ValueError(
+                    f"it holds {table.num_rows:,} of the {file.metadata.num_rows:,} rows that it announces"
+                )
+            return table
     except MemoryError:
         raise
     except (pa.ArrowException, OSError, ValueError) as error:  # damage inside the file is an OSError to pyarrow
         raise ConfigError(f"{name} is not a readable parquet file ({error})") from error
+
+
+def rows_at_once(
+    file: pq.ParquetFile, source: IO[bytes], size: int, columns: Sequence[str] | None = None, coded: Sequence[str] = ()
+) -> int:
+    """How many rows of a file of `size` bytes may be read in one step, whatever values they repeat.
+
+    Raises ValueError where the pages hold more than a file of this size is trusted with.
+    """
+    return _SPARE_BYTES // max(1, repeated_row_bytes(file, source, columns, coded, _most_bytes(size))) or 1
+
+
+def _read_within(
+    file: pq.ParquetFile, source: IO[bytes], size: int, columns: Sequence[str] | None, dictionaries: Sequence[str]
+) -> pa.Table:
+    names = None if columns is None else list(columns)
+    rows = rows_at_once(file, source, size, names, dictionaries)
+    if rows >= file.metadata.num_rows:
+        return file.read(names, use_threads=False)
+    batches, total, limit = [], 0, _most_bytes(size)
+    for batch in file.iter_batches(rows, columns=names, use_threads=False):
+        total += batch.nbytes
+        if total > limit:
+            raise ValueError(f"its values take more than {limit:,} bytes, the most that is read of a file this small")
+        batches.append(batch)
+    return pa.Table.from_batches(batches)
+
+
+def _most_bytes(size: int) -> int:
+    """How much a table may take in memory whose file has `size` bytes."""
+    return max(_SPARE_BYTES, _MOST_TIMES * size)
 
 
 def cast_column(table: pa.Table, column: str, kind: pa.DataType, name: str, *, safe: bool = True) -> pa.ChunkedArray:
@@ -108,7 +145,7 @@ def cast_column(table: pa.Table, column: str, kind: pa.DataType, name: str, *, s
 
 def _require_plausible(rows: int, kinds: Sequence[pa.DataType], size: int) -> None:
     """Raise ValueError where the rows are too many for a file of this size: a few bytes may stand for any number."""
-    if rows * max(1, sum(map(_width, kinds))) > max(_SPARE_BYTES, _MOST_TIMES * size):
+    if rows * max(1, sum(map(_width, kinds))) > _most_bytes(size):
         raise ValueError(f"it announces {rows:,} rows, in {size:,} bytes")
 
 
