@@ -26,6 +26,8 @@ TYPOS = {
     "eval": "eval --model ViT-B-32 --pretrained openai --data-dir {0}/typo --output-dir {0}/out",
     "task-dir": "eval --train-dir {0}/pool --data-dir {0}/pool --task-dir {0}/typo",
     "demo": "demo --output-dir {0}/file/typo",
+    "export": "export {0}/typo",
+    "coord-check": "coord-check --output-dir {0}/file/typo",
 }
 PROGRAM = """
 import contextlib, io, json, sys

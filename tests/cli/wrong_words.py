@@ -1,6 +1,7 @@
 """Command lines and surroundings that are wrong as people have them: slips in addresses, odd names, old variables."""
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 VERBS = (
@@ -59,11 +60,11 @@ def wrong_environment(draw: random.Random) -> dict[str, str]:
     return keys | safe | {name: draw.choice(_ENVIRONMENT[name]) for name in names}
 
 
-def wrong_words(verb: str, draw: random.Random, folder: Path) -> list[str]:
-    """A command that reads from nowhere that is."""
+def wrong_words(verb: str, draw: random.Random, folder: Path, urls: Sequence[str] = _URLS) -> list[str]:
+    """A command that reads from nowhere that is: from one of the URLs."""
 
     def url() -> str:
-        return draw.choice(_URLS)
+        return draw.choice(urls)
 
     out = draw.choice([str(folder / "out"), "s3://b/out", "", "a\0b", "/dev/null/x", "nobody://a"])
     more = {

@@ -23,6 +23,9 @@ def export(run: str, output_dir: str | None, as_json: bool) -> None:
     datascaler export runs/small/none-f1.0/ViT-B-32-w0.1875-b0.1875-mup/lr0.0005-wd0.2-wu500-n12800000-s0
     datascaler export s3://bucket/runs/.../checkpoints/step_00003125.pt --output-dir exported
     """
+    from datascaler.data.tables.inputs import require_place
+
+    require_place("RUN", run)
     begin_work(None, output_dir)
 
     from datascaler.train.export_run import export_run

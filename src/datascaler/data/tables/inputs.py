@@ -35,7 +35,7 @@ def require_inputs(spec: Any) -> None:
             if each.name != "score_name" and not storage.list_files(folder, recursive=True):
                 raise ConfigError(f"{flag_of(each)} {value}: there are no tables in {folder}")
         elif place == "url" or _is_path(value):
-            _require(flag_of(each), value.removeprefix(_LOCAL_DIR))
+            require_place(flag_of(each), value.removeprefix(_LOCAL_DIR))
 
 
 def _is_path(model: str) -> bool:
@@ -45,7 +45,8 @@ def _is_path(model: str) -> bool:
     )
 
 
-def _require(flag: str, url: str) -> None:
+def require_place(flag: str, url: str) -> None:
+    """Raise ConfigError where there is neither a file nor a folder; what servers of the web have is not asked for."""
     if storage.is_http(url) or storage.exists(url) or storage.list_files(url) or storage.list_folders(url):
         return
     storage.require_bucket(url)
