@@ -1,6 +1,8 @@
 """The reader against the order and the pool, draw by draw: on a local folder and on a real S3 server."""
 
+import json
 import random
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +15,7 @@ from datascaler.data.pool.uids import uid_of
 from datascaler.data.read.cache import BlockCache
 from datascaler.data.read.order import Order
 from datascaler.data.read.reader import Reader
-from tests.data.planned_pools import STREAMS, Pool, number_of, planned
+from tests.data.planned_pools import STREAMS, Pool, number_of, planned, tar_pool
 from tests.data.tars import picture
 
 SAMPLES = 40
@@ -151,6 +153,32 @@ def test_a_second_epoch_comes_from_the_cache(pool: Pool, tmp_path_factory: pytes
         assert pool.drawn(order, epochs=2, cache=cache) == expected
     # Blocks on the borders between streams are only kept when a stream reads one whole.
     assert len(asked) <= 2 * 2 * STREAMS
+
+
+HALVES = ["half \ud83d", "\udcff"]
+ODD_CAPTIONS = ["\ufeffmarked", "", "nul \0", "\u202eright to left", "two\nlines\r", "é" * 5000]
+
+
+def test_captions_come_from_the_cache_as_from_the_pool(tmp_path: Path) -> None:
+    """Whatever is text; halves of surrogates, which JSON may hold and UTF-8 may not, are no samples of a plan."""
+    samples = [
+        {"jpg": picture(number), "json": json.dumps({"uid": f"{number:032x}", "caption": caption}).encode()}
+        for number, caption in enumerate([*HALVES, *ODD_CAPTIONS])
+    ]
+    pool = tar_pool(tmp_path, [samples])
+    order, cache = (
+        Order(pool.plan.arrays["block_kept"], 5, 1, pool.plan.copies),
+        BlockCache(tmp_path / "cache", 1 << 20),
+    )
+
+    def captions() -> list[str]:
+        with pool.reader(order, order.samples, cache) as reader:
+            return [first_candidate(reader, order, number).caption for number in range(order.samples)]
+
+    read = captions()
+    (tmp_path / "pool/0.tar").unlink()
+    assert captions() == read
+    assert sorted(read) == sorted(caption.removeprefix("\ufeff") for caption in ODD_CAPTIONS)
 
 
 def noted_ranges(patch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
