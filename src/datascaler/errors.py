@@ -187,5 +187,11 @@ class StoppedByUserError(StoppedError):
 
 
 def first_line(error: BaseException) -> str:
-    """What a foreign error says, short enough to stand inside one of ours."""
-    return safe_message((str(error).splitlines() or [type(error).__name__])[0])
+    """What a foreign error says, short enough to stand inside one of ours; the reason may be what follows a colon."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    said = lines[0]
+    for line in lines[1:]:
+        if not said.endswith(":"):
+            break
+        said = f"{said} {line}"
+    return safe_message(said)
