@@ -72,7 +72,7 @@ def _read_lines(url: str) -> dict[str, dict[str, float | None]]:
         try:
             record = json.loads(line)
             found[str(record["key"])] = {name: _finite(value) for name, value in record["metrics"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ConfigError(f"{url}: line {number} is not a result with a key and metrics") from error
     return found
 

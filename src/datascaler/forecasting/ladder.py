@@ -141,7 +141,7 @@ def _score(line: str) -> tuple[str, float] | None:
         if not 0 <= float(value) <= 1:  # NaN is not, either
             raise ValueError(value)
         return str(record["key"]), float(value)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(f"its eval_results.jsonl has a line that is no result ({line[:60]!r})") from error
 
 
