@@ -13,6 +13,7 @@
     ├── StorageError            1   a URL could not be read or written
     │   └── NotFoundError       1   the URL does not exist
     ├── DivergedError          79   a training run's loss is not finite: the same command would meet it again
+    │   └── GivenUpError       79   its loss was above a limit that it had been given
     ├── TryAgainError          75   a passing failure: the same command, started again, goes on
     ├── ChildError              *   a training process failed: the exit code is that process's
     ├── ClusterError            1   Kubernetes or helm refused something, or could not be reached
@@ -122,6 +123,10 @@ class NotFoundError(StorageError):
 
 class DivergedError(DatascalerError):
     exit_code = 79
+
+
+class GivenUpError(DivergedError):
+    pass
 
 
 class TryAgainError(DatascalerError):

@@ -91,13 +91,16 @@ FIELDS: dict[str, Draw] = {
     "batch_size": whole(1, 1 << 40),
     "lr": number,
     "weight_decay": number,
+    "hold_tau": one_of(True, False),
     "warmup_steps": whole(0, 1 << 60),
     "beta1": share,
     "beta2": share,
     "eps": lambda draw: draw.choice([0.0, number(draw)]),
     "loss": one_of("clip", "siglip"),
     "grad_clip_norm": lambda draw: draw.choice([0.0, number(draw)]),
+    "init_temperature": one_of(0.0, 0.01, 1.0, 0.1 + 0.2),
     "seed": whole(0, 1 << 63),
+    "tag": one_of("", "b-2.0_x", "-x"),
     "decode": one_of("bicubic", "fast"),
     "precision": one_of("auto", "fp32", "bf16"),
     "grad_checkpointing": one_of(True, False),
@@ -109,6 +112,7 @@ FIELDS: dict[str, Draw] = {
     "keep_every": whole(0, 1 << 40),
     "keep_all": one_of(True, False),
     "log_every_steps": whole(1, 1 << 40),
+    "loss_limits": lambda draw: tuple(draw.choices(["1M:4.5", "1_000:0.1", "7:-inf"], k=draw.randint(0, 3))),
     "min_coverage": share,
     "max_substituted": share,
     "cache_dir": maybe(text),
@@ -136,6 +140,7 @@ def random_spec(seed: int) -> TrainSpec:
     if values["schedule"] != "wsd":
         values["branch_at"] = ()
     elif values["branch_at"]:
+        values["hold_tau"] = False
         values["batch_size"] = min(values["batch_size"], 1 << 20)
     return TrainSpec(**values)
 

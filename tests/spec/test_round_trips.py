@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -30,7 +31,7 @@ from datascaler.spec.score import ScorePart, ScoreSpec, TextOptions
 from datascaler.spec.score_captions import CaptionSpec
 from datascaler.spec.score_embeddings import EmbeddingSpec
 from datascaler.spec.subset import SubsetSpec
-from datascaler.spec.sweep import SweepSpec
+from datascaler.spec.sweep import AXES, MORE_AXES, SweepSpec
 from datascaler.spec.train import TrainSpec
 from tests.spec.test_command_lines import FIELDS, Draw, fraction, maybe, number, one_of, random_spec, share, text, whole
 
@@ -228,22 +229,31 @@ def test_a_spec_survives_its_own_command_line(kind: Any) -> None:
 
 
 def test_a_sweep_survives_its_own_command_line() -> None:
-    assert FIELDS.keys() | {"lrs", "weight_decays", "warmups"} == {each.name for each in flat_fields(SweepSpec)}
+    own = {*AXES.values(), *MORE_AXES.values(), "stop_above", "transfer"}
+    assert FIELDS.keys() | own == {each.name for each in flat_fields(SweepSpec)}
+    seen = set()
     for seed in range(ROUNDS // 3):
         draw = random.Random(seed)
         axes: dict[str, Any] = {
             "lrs": tuple({number(draw) for _ in range(draw.randint(0, 3))}),
             "weight_decays": tuple({share(draw) for _ in range(draw.randint(0, 3))}),
             "warmups": tuple({draw.randint(0, 1 << 60) for _ in range(draw.randint(0, 3))}),
+            "batch_sizes": tuple({draw.randint(1, 1 << 20) for _ in range(draw.randint(0, 2))}),
+            "init_temperatures": tuple(draw.sample([0.0, 0.01, 0.1 + 0.2, 1.0], k=draw.randint(0, 2))),
+            "seeds": tuple({draw.randint(0, 1 << 60) for _ in range(draw.randint(0, 2))}),
         }
+        base = random_spec(seed)
+        rest: dict[str, Any] = {"stop_above": share(draw)} | ({"transfer": fraction(draw)} if base.use_mup else {})
         try:
-            spec = SweepSpec(base=random_spec(seed), **axes)
+            spec = SweepSpec(base=base, **axes, **rest)
         except ConfigError:
             continue  # folders tell points apart by six digits; or a learning rate times 4 is infinite
         assert sweep_spec(params(sweep, spec.arguments())) == spec
         # What a sweep starts from has no value of its own on an axis.
-        assert spec == SweepSpec(base=spec.points[-1], lrs=spec.lrs, weight_decays=spec.weight_decays,
-                                 warmups=spec.warmups)  # fmt: skip
+        last = replace(spec.points[-1], tag=base.tag)
+        assert spec == SweepSpec(base=last, **{name: getattr(spec, name) for name in own})
+        seen |= {name for name in own if getattr(spec, name)}
+    assert seen == own
 
 
 def test_a_training_run_says_only_what_is_not_so_anyway() -> None:

@@ -126,6 +126,10 @@ def test_ranks_records_what_diverged_and_skips_what_is_done(
         "run": first.run,
         "train_loss": first.train_loss,
         "failure": "",
+        "batch_size": BATCH,
+        "init_temperature": 0.0,
+        "seed": 0,
+        "ended": "",
     }
 
     trained: list[float] = []

@@ -1,6 +1,7 @@
 """The checkpoints of our own runs: found, checked, read without running anything, and turned back into a model."""
 
 import io
+import math
 import os
 import re
 import zipfile
@@ -12,6 +13,7 @@ from pickle import UnpicklingError
 from typing import IO, Any
 
 import torch
+from torch import nn
 
 from datascaler import storage
 from datascaler.errors import ConfigError, DamagedError, DatascalerError, NotFoundError, first_line
@@ -203,7 +205,7 @@ def is_run_checkpoint(content: dict[str, Any]) -> bool:
 
 def fresh_model(spec: TrainSpec) -> BuiltClip:
     """The model that a run starts from."""
-    return build_clip(
+    clip = build_clip(
         spec.model_arch,
         width_mult=spec.width_mult,
         min_width_mult=spec.min_width_mult,
@@ -211,6 +213,9 @@ def fresh_model(spec: TrainSpec) -> BuiltClip:
         seed=spec.seed,
         loss=spec.loss,
     )
+    if spec.init_temperature:
+        nn.init.constant_(clip.model.logit_scale, -math.log(spec.init_temperature))  # type: ignore[arg-type]
+    return clip
 
 
 def model_of_run(content: dict[str, Any]) -> BuiltClip:

@@ -27,6 +27,8 @@ class Facts:
     """A flag for each item, in place of one flag with commas."""
     axis: str | None = None
     """The field of a sweep's spec that has several values of this one."""
+    more_axis: str | None = None
+    """The same, where a sweep has the field's own flag too, and varies it only if it is asked to."""
     runtime: bool = False
     """How a run is carried out, not what it computes: a resumed run may change it."""
     methods: tuple[str, ...] | None = None

@@ -4,11 +4,12 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from math import inf
+from string import ascii_letters, digits
 from typing import Literal, SupportsIndex, get_args
 
 from datascaler.errors import ConfigError
 from datascaler.spec.field import about, arguments_of, names_where
-from datascaler.spec.numbers import format_fraction, parse_fraction
+from datascaler.spec.numbers import format_fraction, parse_count, parse_fraction
 from datascaler.spec.paths import check_places
 from datascaler.spec.scales import DEMO, scale_named
 
@@ -60,11 +61,13 @@ class TrainSpec:
     """The share of the samples that wsd's cool-down takes, at the end."""
     branch_at: tuple[int, ...] = field(default=(), metadata=about(runtime=True))
     """Budgets of samples, each a run of its own, which goes on from where the one before it cooled down."""
-    batch_size: int
+    batch_size: int = field(metadata=about(more_axis="batch_sizes"))
     """Global, over all processes."""
     lr: float = field(metadata=about(axis="lrs"))
     """The learning rate at the base width; muP derives each tensor's own from it."""
     weight_decay: float = field(default=0.2, metadata=about(axis="weight_decays"))
+    hold_tau: bool = False
+    """Take weight_decay as that of the scale's own samples and batch, and scale it so that tau is as there."""
     warmup_steps: int = field(metadata=about(flag="warmup", axis="warmups"))
     beta1: float = 0.9
     beta2: float = 0.98
@@ -72,9 +75,13 @@ class TrainSpec:
     """AdamW's epsilon at the base width, as `lr` is; muP makes it smaller with the gradients of wider models."""
     loss: LossName = "clip"
     """clip is a softmax over the batch; siglip a sigmoid of each pair, with a bias, from its own initial scale."""
+    init_temperature: float = field(default=0.0, metadata=about(more_axis="init_temperatures"))
+    """What similarities are divided by at the start; 0 is the loss's own: 0.07 for clip, 0.1 for siglip."""
     grad_clip_norm: float = 0.0
     """The most that the norm of all gradients may be, else all are made smaller; 0 leaves them alone."""
-    seed: int = 0
+    seed: int = field(default=0, metadata=about(more_axis="seeds"))
+    tag: str = ""
+    """Ends the name of the run's folder, to tell apart runs that differ in what the name does not say."""
     decode: Decoder = "bicubic"
     """bicubic is open_clip's resizing, pixel for pixel; fast is nearly that for much less work."""
     precision: Precision = "auto"
@@ -95,6 +102,8 @@ class TrainSpec:
     keep_all: bool = field(default=False, metadata=about(runtime=True))
     """Keep every checkpoint that is saved."""
     log_every_steps: int = field(default=10, metadata=about(runtime=True))
+    loss_limits: tuple[str, ...] = field(default=(), metadata=about(runtime=True))
+    """SAMPLES:LOSS, each: after so many samples the run is given up if its loss, over the last 5% of them, is above."""
     min_coverage: float = field(default=0.0, metadata=about(runtime=True))
     max_substituted: float = field(default=0.05, metadata=about(runtime=True))
     """Share of the draws that may be replaced because their sample can't be read or decoded; above it the run stops."""
@@ -127,9 +136,19 @@ class TrainSpec:
             "eval_every",
             "grad_clip_norm",
             "keep_every",
+            "init_temperature",
         ):
             if not 0 <= getattr(self, name) < inf:
                 raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.init_temperature and not 0.01 <= self.init_temperature <= 1:
+            raise ConfigError(
+                f"init_temperature must be from 0.01 to 1, in which CLIP keeps it, or 0 for the loss's own; got "
+                f"{self.init_temperature:g}"
+            )
+        if not set(self.tag) <= _TAG_LETTERS:
+            raise ConfigError(
+                f"tag must be of letters, digits and . _ -, for it is part of a folder's name; got {self.tag!r}"
+            )
         if not 0 < self.cooldown < 1:
             raise ConfigError(f"cooldown must be above 0 and below 1, got {self.cooldown:g}")
         for name in ("beta1", "beta2"):
@@ -173,6 +192,9 @@ class TrainSpec:
             )
         if self.branch_at:
             self._check_budgets()
+        if self.hold_tau and self.scale == DEMO:
+            raise ConfigError("hold_tau needs a scale, whose samples and batch are what tau is held at")
+        self.limits_by_step  # noqa: B018  refuses limits that are none
 
     def _normalise(self) -> None:
         """Give equal specs equal fields, whoever writes them: names in lower case, exact fractions, whole numbers."""
@@ -210,6 +232,10 @@ class TrainSpec:
                 f"branch_at {max(self.branch_at)} is more than train_num_samples {self.train_num_samples}, the largest "
                 "of the budgets"
             )
+        if self.hold_tau:
+            raise ConfigError(
+                "branch_at and hold_tau exclude each other: one trunk has one weight decay for all budgets"
+            )
         steps = [budget // self.batch_size for budget in self.branch_at]
         if not steps[0] or len(set(steps)) < len(steps):
             raise ConfigError(
@@ -226,6 +252,37 @@ class TrainSpec:
     def trunk_steps(self) -> int:
         """Steps before the cool-down, which are those of a longer run too; 0 where there is none."""
         return self.steps - max(1, round(self.steps * self.cooldown)) if self.schedule == "wsd" else 0
+
+    @property
+    def applied_weight_decay(self) -> float:
+        """AdamW's, at the base width."""
+        if not self.hold_tau:
+            return self.weight_decay
+        own = scale_named(self.scale)
+        return self.weight_decay * (self.batch_size / own.batch_size) * (own.train_num_samples / self.train_num_samples)
+
+    @property
+    def tau(self) -> float | None:
+        """The time over which AdamW forgets old gradients, as a part of the run: B / (lr x decay x D) at the peak rate.
+
+        Weights are a moving average of updates with that time scale (arXiv 2405.13698); where samples or batch change,
+        its best value changes little (arXiv 2405.13698, 2510.19093). None where nothing is forgotten. muP keeps it the
+        same at all widths, by its rule for the decay of hidden matrices.
+        """
+        forgotten = self.lr * self.applied_weight_decay * self.train_num_samples
+        return self.batch_size / forgotten if 0 < forgotten < inf else None
+
+    @property
+    def limits_by_step(self) -> dict[int, float]:
+        """Of `loss_limits`: the step after which the loss is looked at -> the most that it may be."""
+        limits = {}
+        for text in self.loss_limits:
+            samples, _, loss = text.partition(":")
+            try:
+                limits[max(1, parse_count(samples) // self.batch_size)] = float(loss)
+            except (ConfigError, ValueError):
+                raise ConfigError(f"loss_limits must be SAMPLES:LOSS,..., as in 1M:4.5; got {text!r}") from None
+        return limits
 
     @property
     def budgets(self) -> list["TrainSpec"]:
@@ -252,12 +309,15 @@ class TrainSpec:
         point = f"lr{self.lr:g}-wd{self.weight_decay:g}"
         loss = "" if self.loss == "clip" else f"-{self.loss}"
         schedule = f"-wsd{self.cooldown:g}" if self.schedule == "wsd" else ""
+        own = "-tau" if self.hold_tau else ""
+        own += f"-t{self.init_temperature:g}" if self.init_temperature else ""
+        own += f"-{self.tag}" if self.tag else ""
         return "/".join(
             [
                 self.scale,
                 self.subset_name,
                 f"{self.model_arch.replace('/', '_')}-w{width}-b{base}-{kind}",
-                f"{point}-wu{self.warmup_steps}-n{self.train_num_samples}-s{self.seed}{loss}{schedule}",
+                f"{point}-wu{self.warmup_steps}-n{self.train_num_samples}-s{self.seed}{loss}{schedule}{own}",
             ]
         )
 
@@ -282,6 +342,7 @@ class TrainSpec:
         return cls(**values)  # type: ignore[arg-type]
 
 
+_TAG_LETTERS = frozenset(f"{ascii_letters}{digits}._-")
 RUNTIME_FIELDS = frozenset(names_where(TrainSpec, "runtime"))
 """How a run is carried out, not what it computes: a resumed run may change these."""
 

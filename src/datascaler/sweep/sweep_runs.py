@@ -1,8 +1,9 @@
-"""A sweep: the points of a grid one after another, each a run of its own, and then the best."""
+"""A sweep: the points of a grid one after another, each a run of its own, the best, and the optimum at full width."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from datascaler.data.runs.run_folder import folder_fault, run_url
 from datascaler.data.runs.sweep_results import SweepResult, collect_sweep
@@ -13,17 +14,28 @@ from datascaler.errors import (
     DamagedError,
     DatascalerError,
     DivergedError,
+    GivenUpError,
+    PartlyFailedError,
     StorageError,
 )
+from datascaler.spec.numbers import format_fraction
+from datascaler.spec.sweep import MORE_AXES, SweepSpec
 from datascaler.spec.train import TrainSpec
+from datascaler.sweep.hopeless import from_the_middle, with_limits
 from datascaler.train.launch_torchrun import needs_torchrun, take_place, train_under_torchrun
 from datascaler.train.train_clip import train_clip
 
 
 def sweep_runs(
-    points: Sequence[TrainSpec], nproc_per_node: int = 1, say: Callable[[str], None] = lambda _: None
+    points: Sequence[TrainSpec],
+    nproc_per_node: int = 1,
+    say: Callable[[str], None] = lambda _: None,
+    *,
+    stop_above: float = 0.0,
 ) -> SweepResult:
     """Train every point that is not complete yet. One that diverges has left a record, and the sweep goes on.
+
+    stop_above: as of SweepSpec; `hopeless` has the rule.
 
     It also goes on after a point whose data or folder can't be used; what is wrong for all of them stops it, and the
     ranking of those that are complete is the error's `finished`.
@@ -31,10 +43,12 @@ def sweep_runs(
     On several nodes each node calls this with the same points and the usual torchrun variables.
     """
     failures: dict[str, str] = {}
-    for number, spec in enumerate(points, start=1):
-        say(f"--- point {number} of {len(points)}: lr {spec.lr:g}, weight decay {spec.weight_decay:g}")
+    for number, spec in enumerate(from_the_middle(points) if stop_above else points, start=1):
+        say(f"--- point {number} of {len(points)}: {_named(spec, points)}")
         try:
-            _train_point(spec, nproc_per_node, say)
+            _train_point(with_limits(spec, points, stop_above) if stop_above else spec, nproc_per_node, say)
+        except GivenUpError as error:
+            say(f"this point is hopeless: {error}")
         except DivergedError as error:
             say(f"this point diverged: {error}")
         except (BadInputError, ConfigError, StorageError, ChildError) as error:
@@ -45,6 +59,40 @@ def sweep_runs(
             failures[run_url(spec)] = str(error)
             say(f"this point failed, the others go on: {error}")
     return collect_sweep(points, failures)
+
+
+def transfer_spec(sweep: SweepSpec, result: SweepResult) -> TrainSpec:
+    """The run at the width that the sweep transfers to, with the optimum that was found.
+
+    Raises PartlyFailedError, which says why, where there is none to go on with.
+    """
+    assert sweep.transfer is not None
+    doubts = result.doubts
+    if result.unfinished:
+        doubts = [f"{result.unfinished} of {len(result.points)} points are neither complete nor diverged", *doubts]
+    if doubts:
+        raise PartlyFailedError(f"nothing is trained at width {format_fraction(sweep.transfer)}: {doubts[0]}")
+    best = next(point for point in sweep.points if run_url(point) == result.best.run)
+    # Three digits are more than any fit knows, and they name the folder.
+    lr = float(f"{result.optimum.lr:.3g}") if result.optimum else best.lr
+    return replace(best, width_mult=sweep.transfer, lr=lr, seed=sweep.base.seed, loss_limits=())
+
+
+def train_transfer(
+    sweep: SweepSpec, result: SweepResult, nproc_per_node: int = 1, say: Callable[[str], None] = lambda _: None
+) -> str:
+    """Train the run of `transfer_spec`, as points are trained, and return its URL."""
+    spec = transfer_spec(sweep, result)
+    say(f"--- transfer to width {format_fraction(spec.width_mult)}: lr {spec.lr:g}, weight decay {spec.weight_decay:g}")
+    _train_point(spec, nproc_per_node, say)
+    return run_url(spec)
+
+
+def _named(spec: TrainSpec, points: Sequence[TrainSpec]) -> str:
+    """Learning rate and decay, and of the others what the points differ in."""
+    more = [name for name in ("warmup_steps", *MORE_AXES) if len({getattr(point, name) for point in points}) > 1]
+    shown = [f"{name.replace('_', ' ')} {getattr(spec, name):g}" for name in ("lr", "weight_decay", *more)]
+    return ", ".join(shown)
 
 
 def _is_of_point(error: DatascalerError, spec: TrainSpec) -> bool:

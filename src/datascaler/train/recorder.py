@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 from datascaler import storage
+from datascaler.data.runs.read_metrics import mean_loss
 from datascaler.data.runs.run_folder import RunSummary, finish_run, run_url
 from datascaler.errors import ConfigError, NotFoundError
 from datascaler.progress import progress
@@ -47,15 +48,14 @@ class MetricsLog:
         storage.publish_text(self._url, "".join(json.dumps(row) + "\n" for row in self._rows))
         self._published = time.monotonic()
 
-    def final_loss(self, share: float = 0.05) -> float:
-        """Mean loss over the last `share` of the samples seen: a single step's is noise."""
-        if not self._rows:
+    def final_loss(self) -> float:
+        """Mean loss over the last 5% of the samples seen."""
+        loss = mean_loss(self._rows, math.inf)
+        if loss is None:
             raise ConfigError(
                 f"{self._url} has lost all losses of this run: remove the newest checkpoint to repeat the last steps"
             )
-        last = self._rows[-1]["samples_seen"]
-        losses: list[float] = [row["loss"] for row in self._rows if row["samples_seen"] > last * (1 - share)]
-        return sum(losses) / len(losses)
+        return loss
 
 
 def copy_metrics(run: str, to: str) -> None:
@@ -118,6 +118,11 @@ class Recorder:
             self._checkpoint = self._checkpoints.save(started.number, self._at)
             self._saved, self._saved_step = time.monotonic(), started.number
 
+    def loss_so_far(self) -> float:
+        """Mean loss over the last 5% of the samples seen, the newest logged step included."""
+        self._read()
+        return self._log.final_loss()
+
     def finish(self) -> RunSummary:
         self._bar.close()
         summary = RunSummary(
@@ -143,6 +148,7 @@ class Recorder:
         row = {
             "samples_seen": seen,
             "lr": started.lr,
+            **({"tau": tau} if (tau := self._spec.tau) else {}),
             "substituted": self._at.substituted,
             "samples_per_second": round((seen - self._row_samples) / seconds, 1),
             "data_wait": round(min(self._row_waited / seconds, 1.0), 4),

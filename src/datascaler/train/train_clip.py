@@ -10,7 +10,7 @@ import torch
 
 from datascaler import storage
 from datascaler.data.runs.run_folder import RunSummary, no_datacomp_info, outcome, record_divergence, run_url, start_run
-from datascaler.errors import BadInputError, DivergedError, StoppedError
+from datascaler.errors import BadInputError, DivergedError, GivenUpError, StoppedError
 from datascaler.models.build import BuiltClip, check_clip
 from datascaler.models.optimizer import build_optimizer
 from datascaler.models.roles import table_to_json
@@ -101,7 +101,7 @@ def _train_budget(
         clip.model.to(world.device)
         betas = (spec.beta1, spec.beta2)
         optimizer = build_optimizer(
-            clip.model, clip.table, lr=spec.lr, weight_decay=spec.weight_decay, betas=betas, eps=spec.eps
+            clip.model, clip.table, lr=spec.lr, weight_decay=spec.applied_weight_decay, betas=betas, eps=spec.eps
         )
         step = TrainStep(spec, clip, optimizer, world)
 
@@ -136,6 +136,7 @@ def _train_budget(
         stack.enter_context(deferred())
         recorder = Recorder(spec, checkpoints, lease, at, data.samples, say) if world.is_main else None
         before: StartedStep | None = None
+        limits = spec.limits_by_step
         asked = time.monotonic()
         for number, batch in enumerate(awaited(batches), start=first_step + 1):
             if batch is None:
@@ -160,6 +161,8 @@ def _train_budget(
             before = started
             if recorder:
                 recorder.after_step(started, waited, save_now=leaving)
+            if number in limits and not is_last:
+                _heed_limit(limits[number], step, started, recorder, spec, world)
             if too_many:
                 wait_to_leave(world)
                 raise BadInputError(too_many)
@@ -193,6 +196,22 @@ def _settle(step: TrainStep, started: StartedStep, spec: TrainSpec, world: World
             record_divergence(spec, started.number, str(error))
         wait_to_leave(world)
         raise
+
+
+def _heed_limit(
+    limit: float, step: TrainStep, started: StartedStep, recorder: Recorder | None, spec: TrainSpec, world: World
+) -> None:
+    """Raise GivenUpError, on all ranks, where the loss up to this step is above its limit."""
+    _settle(step, started, spec, world)
+    loss = on_main(lambda: recorder.loss_so_far() if recorder else 0.0, world)
+    if loss <= limit:
+        return
+    samples = started.number * spec.batch_size
+    message = f"given up: the loss after {samples:,} samples, {loss:.4g}, is above its limit, {limit:.4g}"
+    if world.is_main:
+        record_divergence(spec, started.number, message, given_up=True)
+    wait_to_leave(world)
+    raise GivenUpError(message)
 
 
 def _source(spec: TrainSpec, clip: BuiltClip, data: RunData, world: World, at: Progress) -> BatchSource:
@@ -229,6 +248,8 @@ def _outlook(
         yield "data      the whole pool as a stream, in every process, for lack of a plan"
         if data.passes > 1:
             yield f"          an epoch reads it {data.passes} times, so that copies of a sample are drawn apart"
+    if spec.tau:
+        yield f"tau       AdamW remembers {spec.tau:.3g} of the run, by weight decay {spec.applied_weight_decay:.3g}"
     yield f"steps     {spec.steps:,} of {spec.batch_size:,} samples on {world.size} process(es), {world.device.type}"
     if data.samples and data.samples < spec.batch_size:
         yield (

@@ -15,7 +15,7 @@ from datascaler.cli.subset.subset import subset
 from datascaler.cli.sweep import sweep, sweep_spec
 from datascaler.cli.train import train
 from datascaler.cli.train_options import train_spec
-from datascaler.spec.sweep import AXES
+from datascaler.spec.sweep import AXES, MORE_AXES
 
 if TYPE_CHECKING:
     from datascaler.cluster.submit.request import Spec
@@ -115,8 +115,9 @@ class Step:
         """The arguments as the pods' command has them: without the axes of a sweep, of which each run has one value."""
         if self.verb != "sweep":
             return self.arguments
-        axes = click.Command("sweep", params=[param for param in sweep.params if param.name in AXES.values()], **_OPEN)
-        return axes.make_context("sweep", list(self.arguments), parent=self._parent.parent).args
+        axes = {*AXES.values(), *MORE_AXES.values()}
+        command = click.Command("sweep", params=[param for param in sweep.params if param.name in axes], **_OPEN)
+        return command.make_context("sweep", list(self.arguments), parent=self._parent.parent).args
 
 
 def verb_spec(verb: str, options: Mapping[str, Any], *, offline: bool) -> "Spec":
@@ -136,3 +137,8 @@ def refuse_what_is_not_for_pods(words: Iterable[str]) -> None:
             raise click.UsageError(f"{word}: each pod gets its own; `datascaler retry` runs some of them again")
         if word == "--collect":
             raise click.UsageError("--collect needs no pods: run `datascaler sweep ... --collect` here")
+        if word.partition("=")[0] in ("--transfer", "--stop-above"):
+            raise click.UsageError(
+                f"{word}: the points of a sweep are jobs of their own in the cluster, none of which waits for another; "
+                "`datascaler submit pipeline --sweep ... --train ...` trains with the best one"
+            )

@@ -100,7 +100,7 @@ class PipelineSteps:
         assert isinstance(sweep, SweepSpec)
         assert isinstance(train, TrainSpec)
         best = collect_sweep(sweep.points).best
-        point = replace(train, **{name: getattr(best, name) for name in AXES})
+        point = replace(train, **{name: getattr(best, name) for name in sweep.varied if name != "seed"})
         return replace(self, specs={**self.specs, "train": point})
 
     @property

@@ -44,7 +44,7 @@ def sweep_values(name: str, words: Sequence[str], spec: SweepSpec, logs: str | N
     points = spec.points
     digits = len(str(len(points) - 1))
     runs = [
-        train_values(f"{name}-{number:0{digits}}", [*words, *point_arguments(point)], point, logs)
+        train_values(f"{name}-{number:0{digits}}", [*words, *point_arguments(point, spec.varied)], point, logs)
         for number, point in enumerate(points)
     ]
     return {"kind": "train", "runs": [{key: run[key] for key in ("name", "command", "logs")} for run in runs]}

@@ -1,6 +1,7 @@
 """The log of a training run, `metrics.jsonl`, as rows of numbers."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from datascaler import storage
@@ -19,6 +20,15 @@ def read_metrics(run_url: str) -> tuple[list[MetricsRow], int]:
         return [], 0
     rows = [row for line in lines if (row := _row(line))]
     return rows, len(lines) - len(rows)
+
+
+def mean_loss(rows: Sequence[MetricsRow], samples_seen: float, share: float = 0.05) -> float | None:
+    """Mean loss over the last `share` of the samples up to there, a single step's being noise. None before any row."""
+    seen = [row for row in rows if row["samples_seen"] <= samples_seen]
+    if not seen:
+        return None
+    losses = [row["loss"] for row in seen if row["samples_seen"] > seen[-1]["samples_seen"] * (1 - share)]
+    return sum(losses) / len(losses)
 
 
 def is_number(value: Any) -> bool:

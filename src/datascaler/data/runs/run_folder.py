@@ -5,7 +5,7 @@ from typing import Any
 
 from datascaler import __version__, storage
 from datascaler.data.runs.datacomp_info import publish_datacomp_info
-from datascaler.errors import ConfigError, DivergedError
+from datascaler.errors import ConfigError, DivergedError, GivenUpError
 from datascaler.safe_text import shown
 from datascaler.spec.train import RUNTIME_FIELDS, TrainSpec
 
@@ -41,6 +41,7 @@ def start_run(spec: TrainSpec, inputs: dict[str, object], command: str, started_
     record = {
         "spec": spec.record(),
         "inputs": inputs,
+        "tau": spec.tau,
         "code_version": __version__,
         "command": command,
         "started_by": started_by,
@@ -84,31 +85,40 @@ def finished_run(spec: TrainSpec) -> RunSummary | None:
     return summary
 
 
-def record_divergence(spec: TrainSpec, step: int, message: str) -> None:
+def record_divergence(spec: TrainSpec, step: int, message: str, *, given_up: bool = False) -> None:
     """Leave word that this run has no end, so that nobody trains it up to the same step again."""
-    storage.publish_record(_divergence_url(run_url(spec)), {"step": step, "message": message})
+    record = {"step": step, "message": message, "given_up": given_up}
+    storage.publish_record(_divergence_url(run_url(spec)), record)
 
 
 def divergence(run: str) -> str | None:
-    """What an earlier start of the run in this folder said when the loss was no longer finite."""
+    """What an earlier start of the run in this folder said when the loss was no longer finite, or above its limit."""
+    error = early_end(run)
+    return str(error) if error else None
+
+
+def early_end(run: str) -> DivergedError | None:
+    """The error with which an earlier start of the run in this folder ended, where starting again would meet it."""
     url = _divergence_url(run)
     if not storage.exists(url):
         return None
     record = storage.read_record(url)
-    return f"step {record.get('step')}: {record.get('message')} (remove {url} to try again)"
+    kind = GivenUpError if record.get("given_up") else DivergedError
+    return kind(f"step {record.get('step')}: {record.get('message')} (remove {url} to try again)")
 
 
 def outcome(spec: TrainSpec) -> RunSummary | None:
-    """The summary of a run that is complete, None for one to be trained. Raises DivergedError for one that diverged.
+    """The summary of a run that is complete, None for one to be trained. Raises DivergedError for one that diverged,
+    or was given up.
 
     Of several budgets it is the longest one's, once all are complete.
     """
     done = None
     for budget in spec.budgets:
         done = finished_run(budget)
-        diverged = None if done else divergence(run_url(budget))
-        if diverged:
-            raise DivergedError(diverged)
+        ended = None if done else early_end(run_url(budget))
+        if ended:
+            raise ended
         if done is None:
             return None
     return done
