@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup check docs test test-slow test-gpu demo e2e slurm images bench-client bench-eval bench-forecast bench-plan bench-read bench-report bench-score bench-score-on-gpu bench-select bench-train lock clean
+.PHONY: setup check docs test test-slow test-gpu demo e2e slurm images bench-client bench-eval bench-forecast bench-plan bench-read bench-report bench-score bench-score-on-gpu bench-select bench-train lr-transfer lock clean
 
 setup: $(STAMP)
 
@@ -85,6 +85,10 @@ bench-select: setup
 bench-train: setup
 	$(BIN)/python -m benchmarks.train
 
+# About an hour on two cores; what is complete is kept, so it may be stopped and started again.
+lr-transfer: setup
+	$(BIN)/python -m benchmarks.lr_transfer
+
 # After a change of dependencies. The lock names no index.
 lock: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" uv pip compile pyproject.toml --extra worker --extra captions --group dev --generate-hashes \
@@ -94,4 +98,4 @@ lock: setup
 	scripts/lock_images
 
 clean:
-	rm -rf demo-output dist build docs/build docs/reference .mypy_cache .ruff_cache .pytest_cache
+	rm -rf demo-output lr-transfer dist build docs/build docs/reference .mypy_cache .ruff_cache .pytest_cache

@@ -38,6 +38,7 @@ WAITS = {
     "cluster/watch/follow_logs.py ears.wait": "a pause between looks",
     "data/runs/follow_runs.py time.sleep": "a pause between looks; it says what it follows",
     "evaluate/hub/client.py time.sleep": "a pause between tries, a number of them; each is said",
+    "tools/trackers.py rows.get": "no wait of the run's: in a tracker's own thread, which nobody waits for for long",
     "storage/place_file.py time.sleep": "a pause between looks at a claim, 30 s at most",
     "storage/publish.py time.sleep": "one second",
     "storage/retry.py time.sleep": "half a second at a time, up to DATASCALER_RETRY_SECONDS; a stop ends it",

@@ -112,6 +112,7 @@ FIELDS: dict[str, Draw] = {
     "keep_every": whole(0, 1 << 40),
     "keep_all": one_of(True, False),
     "log_every_steps": whole(1, 1 << 40),
+    "track": one_of((), ("wandb",), ("mlflow", "tensorboard")),
     "loss_limits": lambda draw: tuple(draw.choices(["1M:4.5", "1_000:0.1", "7:-inf"], k=draw.randint(0, 3))),
     "min_coverage": share,
     "max_substituted": share,

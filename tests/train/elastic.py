@@ -24,7 +24,7 @@ class Cluster:
         """Seconds that enough workers wait for more."""
         self.environment: dict[str, str] = {}
         """What a test adds to the variables."""
-        self._port, self._starts = free_port(), 0
+        self.port, self._starts = free_port(), 0
         self.workers: dict[int, subprocess.Popen[bytes]] = {}
 
     def start(self, number: int) -> "subprocess.Popen[bytes]":
@@ -33,7 +33,7 @@ class Cluster:
             "PET_NNODES": self.nodes,
             "PET_NPROC_PER_NODE": "1",
             "PET_RDZV_BACKEND": "c10d",
-            "PET_RDZV_ENDPOINT": f"127.0.0.{self.store_at}:{self._port}",
+            "PET_RDZV_ENDPOINT": f"127.0.0.{self.store_at}:{self.port}",
             "PET_RDZV_ID": "elastic",
             "PET_RDZV_CONF": f"{self._conf},last_call_timeout={self.last_call},is_host={int(number == self.store_at)}",
             "PET_MAX_RESTARTS": "3",

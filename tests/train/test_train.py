@@ -56,6 +56,11 @@ def done(pool: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainSpec
     return spec, summary, said
 
 
+def rows_tau(folder: Path) -> float:
+    (tau,) = {row["tau"] for row in metrics_of(str(folder))}
+    return tau
+
+
 def test_a_run_folder(done: tuple[TrainSpec, RunSummary, list[str]]) -> None:
     spec, summary, _ = done
     folder = Path(run_url(spec))
@@ -70,6 +75,8 @@ def test_a_run_folder(done: tuple[TrainSpec, RunSummary, list[str]]) -> None:
     assert kept == {"step_00000007.pt", "step_00000008.pt", "latest.json"}
     record = json.loads((folder / "run.json").read_text())
     assert record["command"] == "the command"
+    # 12 / (1e-3 x 0.2 x 96)
+    assert record["tau"] == rows_tau(folder) == pytest.approx(625.0)
     assert TrainSpec.from_record(record["spec"]) == spec
     assert summary == finished(str(folder))
     assert (summary.steps, summary.samples_seen, summary.substituted) == (STEPS, STEPS * BATCH, 0)
@@ -80,6 +87,7 @@ def test_a_run_folder(done: tuple[TrainSpec, RunSummary, list[str]]) -> None:
     assert set(rows[-1]) == {
         *("step", "samples_seen", "epoch", "loss", "lr", "logit_scale", "substituted", "samples_per_second"),
         *(
+            "tau",
             "data_wait",
             "grad_norm",
             *(f"grad_norm_{role}" for role in roles),

@@ -33,11 +33,12 @@ _flag = partial(spec_option, SweepSpec)
 @click.option("--collect", is_flag=True, help="Train nothing: rank the points that are complete.")
 @json_option
 def sweep(nproc_per_node: int, collect: bool, as_json: bool, **options: Any) -> None:
-    """Train a grid of learning rates, rank its points by final loss, and find the optimum between them.
+    """Train a grid of learning rates and rank its points by final loss.
 
-    Every point is an ordinary run; complete ones are skipped, so the same command goes on after an interruption. The
-    exit code is 104 while points are neither complete nor diverged. On several nodes start it on each, with torchrun's
-    variables (PET_NNODES, PET_NODE_RANK, PET_MASTER_ADDR, ...).
+    It says the optimum between them, too, and how sure that is. Every point is an ordinary run; complete ones are
+    skipped, so the same command goes on after an interruption. The exit code is 104 while points
+    are neither complete nor diverged. On several nodes start it on each, with torchrun's variables (PET_NNODES,
+    PET_NODE_RANK, PET_MASTER_ADDR, ...).
 
     \b
     datascaler sweep --data-dir s3://pool --output-dir s3://runs --scale small \\

@@ -62,6 +62,9 @@ train_options = spec_options(
     _flag("keep_all", help="Keep every checkpoint."),
     _flag("log_every_steps"),
     _flag("loss_limits", default="none", help="SAMPLES:LOSS,...: give the run up if its loss is above that there."),
+    _flag(
+        "track", default="none", help="Copy the run's figures to tensorboard, wandb, mlflow; by their own variables."
+    ),
     _flag("eval_every", default="", help="Evaluate a checkpoint every so many samples (1M), beside the job."),
     _flag("eval_data_dir", help="Folder or URL of the evaluation sets for that."),
     _flag("eval_tasks", default="all", help="Only these, by key or name, with *: imagenet1k."),

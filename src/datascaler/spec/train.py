@@ -1,10 +1,10 @@
 """A training run: one CLIP, one subset of one pool, one point of the hyper-parameter grid."""
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from math import inf
-from string import ascii_letters, digits
 from typing import Literal, SupportsIndex, get_args
 
 from datascaler.errors import ConfigError
@@ -18,6 +18,7 @@ StorageClient = Literal["fsspec", "obstore"]
 Precision = Literal["auto", "fp32", "bf16"]
 LossName = Literal["clip", "siglip"]
 ScheduleName = Literal["cosine", "wsd"]
+TRACKERS = ("tensorboard", "wandb", "mlflow")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,6 +103,8 @@ class TrainSpec:
     keep_all: bool = field(default=False, metadata=about(runtime=True))
     """Keep every checkpoint that is saved."""
     log_every_steps: int = field(default=10, metadata=about(runtime=True))
+    track: tuple[str, ...] = field(default=(), metadata=about(runtime=True))
+    """Trackers that the run's figures are copied to, of tensorboard, wandb and mlflow."""
     loss_limits: tuple[str, ...] = field(default=(), metadata=about(runtime=True))
     """SAMPLES:LOSS, each: after so many samples the run is given up if its loss, over the last 5% of them, is above."""
     min_coverage: float = field(default=0.0, metadata=about(runtime=True))
@@ -145,7 +148,9 @@ class TrainSpec:
                 f"init_temperature must be from 0.01 to 1, in which CLIP keeps it, or 0 for the loss's own; got "
                 f"{self.init_temperature:g}"
             )
-        if not set(self.tag) <= _TAG_LETTERS:
+        if unknown := set(self.track) - set(TRACKERS):
+            raise ConfigError(f"track must be of {', '.join(TRACKERS)}; got {min(unknown)!r}")
+        if not re.fullmatch(r"[\w.-]*", self.tag, re.ASCII):
             raise ConfigError(
                 f"tag must be of letters, digits and . _ -, for it is part of a folder's name; got {self.tag!r}"
             )
@@ -342,7 +347,6 @@ class TrainSpec:
         return cls(**values)  # type: ignore[arg-type]
 
 
-_TAG_LETTERS = frozenset(f"{ascii_letters}{digits}._-")
 RUNTIME_FIELDS = frozenset(names_where(TrainSpec, "runtime"))
 """How a run is carried out, not what it computes: a resumed run may change these."""
 

@@ -13,6 +13,7 @@ from datascaler.data.runs.run_folder import RunSummary, finish_run, run_url
 from datascaler.errors import ConfigError, NotFoundError
 from datascaler.progress import progress
 from datascaler.spec.train import TrainSpec
+from datascaler.tools.trackers import TrackedRun, Trackers
 from datascaler.train.checkpoint import Checkpoints, Progress
 from datascaler.train.lease import Lease
 from datascaler.train.step import StartedStep
@@ -78,6 +79,17 @@ class Recorder:
         self._spec, self._checkpoints, self._lease, self._at = spec, checkpoints, lease, at
         self._epoch_samples, self._say = epoch_samples, say
         self._log = MetricsLog(run_url(spec), at.samples_seen, say)
+        self._trackers = Trackers(
+            spec.track,
+            TrackedRun(
+                url=run_url(spec),
+                name=spec.folder,
+                settings=spec.record(),
+                is_local=storage.is_local(spec.output_dir),
+                first_step=at.samples_seen // spec.batch_size + 1,
+            ),
+            say,
+        )
         self._bar = progress(spec.steps, "train", unit="step", initial=at.samples_seen // spec.batch_size)
         self._unread: tuple[StartedStep, _Row] | None = None
         """The newest step of the log, until its figures are there."""
@@ -135,7 +147,12 @@ class Recorder:
             seconds=round(time.monotonic() - self._started, 3),
         )
         finish_run(self._spec, summary)
+        self._trackers.close(is_complete=True)
         return summary
+
+    def close(self) -> None:
+        """Let go of what the run had open, however it ended."""
+        self._trackers.close(is_complete=False)
 
     def _overdue(self) -> bool:
         minutes = self._spec.checkpoint_minutes
@@ -166,6 +183,7 @@ class Recorder:
         figures = started.figures()
         if math.isfinite(figures["loss"]):
             self._log.add({"step": started.number, **figures, **row})
+            self._trackers.add(started.number, {**figures, **row})
             self._show(started.number, figures["loss"], row)
 
     def _show(self, step: int, loss: float, row: _Row) -> None:

@@ -135,6 +135,8 @@ def _train_budget(
         # ---- loop ----------------------------------------------------------------------------------------------
         stack.enter_context(deferred())
         recorder = Recorder(spec, checkpoints, lease, at, data.samples, say) if world.is_main else None
+        if recorder:
+            stack.callback(recorder.close)
         before: StartedStep | None = None
         limits = spec.limits_by_step
         asked = time.monotonic()

@@ -119,6 +119,9 @@ OTHERS = {
         "--name",
         "--namespace",
         "--context",
+        "--loss-limits",
+        "--tag",
+        "--track",
     ),
     *("--score", "--subset", "--sweep", "--train", "--eval"),  # of a pipeline: flags of its steps
     *("--image", "--image-pull-policy", "--image-pull-secret", "--launcher-image", "--gpu-resource", "--cpu"),
