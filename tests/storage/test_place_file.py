@@ -1,13 +1,16 @@
 """Publishing where a file system lacks links, renaming, renaming over files, times or locks: whole, and once."""
 
+import builtins
 import errno
 import fcntl
+import io
 import os
 import random
 import shutil
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +18,10 @@ import pytest
 
 from datascaler import storage
 from datascaler.data.read.cache import BlockCache
-from datascaler.errors import StorageError
+from datascaler.data.tables.index_tables import index_part
+from datascaler.errors import ConfigError, StorageError
 from datascaler.storage import place_file
+from tests.data.tars import members_of, shard_of
 
 LINKS = {"link": lambda *_, **__: True}
 RENAMES = {"rename": lambda *_, **__: True, "replace": lambda *_, **__: True}
@@ -110,6 +115,87 @@ def test_a_copy_that_breaks_off_leaves_nothing(tmp_path: Path, monkeypatch: pyte
         with pytest.raises(StorageError, match="No space left on device; make room, or give a folder on another disk"):
             act(f"{tmp_path}/file", b"content")
         assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("lacking", ["links, renaming over", "links, renaming"])
+@pytest.mark.parametrize("fails", ["the new one", "removing the old one"])
+def test_what_can_not_be_replaced_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacking: str, fails: str
+) -> None:
+    """On a full disk, and where the file is another user's."""
+    url = f"{tmp_path}/file"
+    storage.publish_bytes(url, b"the old one")
+    take_away(monkeypatch, LACKING[lacking])
+    copy, rename, unlink = shutil.copyfile, os.rename, os.unlink
+
+    def placed(act: Callable[[Any, Any], Any], source: Any, target: Any) -> Any:
+        if fails == "the new one" and str(target) == url and ".tmp-" in str(source):
+            if act is copy:
+                Path(target).write_bytes(b"half")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if fails == "removing the old one" and str(source) == url and act is rename:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        return act(source, target)
+
+    def removed(path: Any, **options: Any) -> None:
+        if fails == "removing the old one" and str(path) == url:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        unlink(path, **options)
+
+    monkeypatch.setattr(shutil, "copyfile", partial(placed, copy))
+    monkeypatch.setattr(os, "rename", partial(placed, rename))
+    monkeypatch.setattr(os, "unlink", removed)
+    with pytest.raises(StorageError):
+        storage.publish_bytes(url, b"the new one")
+    assert storage.read_bytes(url) == b"the old one"
+    assert names(tmp_path) == ["file"]
+
+
+def test_nothing_is_asked_of_a_disk_that_can_not_flush(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    for name in ("fsync", "fdatasync", "sync"):
+        monkeypatch.setattr(os, name, refused)
+    storage.publish_bytes(f"{tmp_path}/file", b"content")
+    assert storage.publish_if_absent(f"{tmp_path}/other", b"content")
+    assert names(tmp_path) == ["file", "other"]
+
+
+@pytest.fixture
+def one_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in which names that differ by case only are one name, as on exFAT and on most Macs."""
+    folder = tmp_path / "one case"
+    folder.mkdir()
+    prefix = f"{folder}/"
+
+    def folded(path: Any) -> Any:
+        text = os.fspath(path) if isinstance(path, str | os.PathLike) else ""
+        return prefix + text.removeprefix(prefix).lower() if isinstance(text, str) and text.startswith(prefix) else path
+
+    for owner, called in [(os, name) for name in (*_ONE_PATH, *_TWO_PATHS)] + [(builtins, "open"), (io, "open")]:
+        paths = 2 if called in _TWO_PATHS else 1
+        real = getattr(owner, called)
+
+        def shim(*args: Any, real: Any = real, paths: int = paths, **options: Any) -> Any:
+            return real(*map(folded, args[:paths]), *args[paths:], **options)
+
+        monkeypatch.setattr(owner, called, shim)
+    return folder
+
+
+_ONE_PATH = ("open", "stat", "lstat", "unlink", "remove", "mkdir", "scandir", "listdir", "access", "utime", "chmod")
+_TWO_PATHS = ("link", "rename", "replace")
+
+
+def test_names_that_differ_by_case_only(one_case: Path, tmp_path: Path) -> None:
+    assert storage.publish_if_absent(f"{one_case}/Shards", b"first")
+    assert not storage.publish_if_absent(f"{one_case}/shards", b"second")
+    assert storage.read_bytes(f"{one_case}/SHARDS") == b"first"
+    for number, name in enumerate(("A.tar", "a.tar")):
+        storage.publish_bytes(f"{tmp_path}/pool/{name}", shard_of([members_of(number)]))
+    with pytest.raises(ConfigError, match=r"holds other work: shard is .*use another --output-dir"):
+        index_part(f"{tmp_path}/pool", f"{one_case}/out")
 
 
 @pytest.mark.parametrize(

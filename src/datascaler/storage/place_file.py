@@ -35,9 +35,24 @@ def place(temporary: str, path: str) -> None:
     except OSError as error:
         if error.errno not in _NO_RENAME_OVER:
             raise
-        # Where nothing can be renamed, a file is shown when it is closed; elsewhere readers miss it for a moment.
-        _remove(path)
+        _place_instead(temporary, path)
+
+
+def _place_instead(temporary: str, path: str) -> None:
+    """The same where nothing can be renamed over a file: readers miss it for a moment. The one that was there is kept
+    beside it until the new one is whole, and comes back where that fails.
+    """
+    if not os.path.lexists(path):
         _move(temporary, path)
+        return
+    kept = f"{path}.kept-{uuid.uuid4().hex}"
+    _move(path, kept)
+    try:
+        _move(temporary, path)
+    except BaseException:
+        _move(kept, path)
+        raise
+    _remove(kept)
 
 
 def place_if_absent(temporary: str, path: str) -> bool:
@@ -87,12 +102,13 @@ def _move(temporary: str, path: str) -> None:
     except OSError as error:
         if error.errno not in _LACKS:
             raise
+        # Where nothing can be renamed, a file is shown when it is closed.
         try:
             shutil.copyfile(temporary, path)
+            _remove(temporary)
         except BaseException:
             _remove(path)
             raise
-        _remove(temporary)
 
 
 def _content(path: str) -> bytes:
