@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Self
 
 EXITING = 0x4
 """PF_EXITING of Linux: nothing that is sent to such a process matters."""
+DATASCALER = str(Path(sys.executable).parent / "datascaler")
 CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
 
@@ -41,13 +42,13 @@ class Stopped:
 class Command:
     """`datascaler ARGUMENTS` in a session of its own, as a terminal's foreground job has its own process group."""
 
-    def __init__(self, *arguments: str, module: str = "datascaler") -> None:
-        """Run `python -m MODULE`: another one than datascaler itself calls it, with something set before."""
+    def __init__(self, *arguments: str, module: str = "", under: Sequence[str] = ()) -> None:
+        """Run `python -m MODULE`, which calls it with something set before; `under` is a command that runs it."""
         self.mark = f"DATASCALER_TEST_MARK={uuid.uuid4().hex}"
         name, _, value = self.mark.partition("=")
         self._err = tempfile.TemporaryFile()  # noqa: SIM115
         self.process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            [*under, *([sys.executable, "-m", module] if module else [DATASCALER]), *arguments],
             env={**os.environ, "OMP_NUM_THREADS": "1", name: value},
             stdout=subprocess.DEVNULL,
             stderr=self._err,

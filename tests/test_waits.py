@@ -63,10 +63,10 @@ WAITS = {
     "train/evaluated_beside.py process.wait": "said before; a signal ends the wait, and the child",
     # ---- processes and threads of ours
     "cluster/submit/create.py each.result": "a request to the API server, with its timeout",
-    "data/read/reader.py self._threads.shutdown": "reads that are under way, each bounded by `retry`",
     "demo/make_demo.py workers.submit(_train, filter_spec).result": "a worker's death is an error; progress is shown",
     "demo/make_demo.py workers.submit(score_pool, score_spec).result": "the same",
     "demo/make_demo.py accuracy.result": "the same",
+    "demo/make_demo.py with ProcessPoolExecutor": "its workers are told to end first",
     "evaluate/embed.py image.result": "a thread that decodes one picture",
     "models/decode_threads.py executor.shutdown": "pictures that are being decoded",
     "score/device_processes.py child.join": "after its answer or its end; at a stop they are killed after a time",
@@ -74,11 +74,12 @@ WAITS = {
     "score/pipeline/decoders.py executor.shutdown": "chunks that are being decoded",
     "score/pipeline/decoders.py future.result": TOLD + "a worker's death breaks the pool",
     "score/pipeline/decoders.py turn.wait": "in a thread, for the network's operation on one batch",
-    "score/pipeline/publisher.py self._executor.shutdown": "tables that are complete, each bounded by `retry`",
-    "score/pipeline/publisher.py self._waiting.popleft().result": "the same",
+    "score/pipeline/publisher.py self._waiting.popleft().result": "a table that is complete, bounded by `retry`",
     "storage/obstore_read.py future.result": "a request, with its timeout",
     "tools/cpu_turns.py self._free.wait": "for the network's operation on one batch; it is freed in `finally`",
     "tools/ordered_map.py future.result": TOLD + "a thread that reads, bounded by `retry`, or computes",
+    "tools/worker_threads.py executor.shutdown": "what is under way, bounded by `retry`; no wait at a stop",
+    "tools/worker_threads.py thread.join": "2 s for all threads",
     "tools/prefetch.py waiting.get": TOLD + "an error of the thread comes in the item's place",
     "train/lease.py self._renewer.join": "10 s",
     # ---- devices and other processes of a run
@@ -144,6 +145,7 @@ def test_the_list_sees_new_waits() -> None:
     )
     for line in lines:
         assert len(list(waits_in(line))) == 1, line
+    assert list(waits_in("with futures.ThreadPoolExecutor(3) as executor: pass")) == ["with futures.ThreadPoolExecutor"]
     for line in ("names.get('x')", "', '.join(names)", "storage.join(folder, 'x')", "table.select(['x'])"):
         assert not list(waits_in(line)), line
 
@@ -152,6 +154,10 @@ def waits_in(source: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _may_wait(node, node.func):
             yield ast.unparse(node.func)
+        if isinstance(node, ast.withitem) and isinstance(node.context_expr, ast.Call):
+            opened = ast.unparse(node.context_expr.func)
+            if opened.endswith("PoolExecutor"):  # its end waits for whatever its threads are inside
+                yield f"with {opened}"
 
 
 def _may_wait(call: ast.Call, function: ast.Attribute) -> bool:

@@ -112,7 +112,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 )
 def test_a_command_that_is_told_to_stop_does_and_the_next_run_goes_on(verb: str, site: Site, tmp_path: Path) -> None:
     def command(at: int) -> Command:
-        module = "tests.demo.miniature" if verb == "demo" else "datascaler"
+        module = "tests.demo.miniature" if verb == "demo" else ""
         return Command(*site.arguments(verb, str(tmp_path / f"{at}")), module=module)
 
     found = stops(command, MOMENTS, seed=len(verb))

@@ -4,7 +4,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +24,9 @@ class Web:
     """Requests that are answered by 503 from now on."""
     short: int = 0
     """Answers with half of what was asked for, from now on."""
+    silent: str = ""
+    """The end of a path whose content is never sent."""
+    closed: threading.Event = field(default_factory=threading.Event)
 
 
 @contextmanager
@@ -37,6 +40,7 @@ def web_server(folder: Path) -> Iterator[Web]:
     try:
         yield web
     finally:
+        web.closed.set()
         server.shutdown()
         server.server_close()
         thread.join()
@@ -59,7 +63,9 @@ class _Handler(SimpleHTTPRequestHandler):
             self._send(with_body=False)
 
     def do_GET(self) -> None:
-        if not self._is_busy():
+        if self.web.silent and self.path.endswith(self.web.silent):
+            self.web.closed.wait()
+        elif not self._is_busy():
             self._send(with_body=True)
 
     def _is_busy(self) -> bool:

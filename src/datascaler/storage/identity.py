@@ -7,13 +7,13 @@ reads a remote file anyway can have the same digest of it, by which a copy on a 
 
 import hashlib
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import IO
 
 from datascaler.storage.info import FileInfo, stat
 from datascaler.storage.read import read_ranges
 from datascaler.storage.urls import is_local
+from datascaler.tools.worker_threads import worker_threads
 
 _EDGE_BYTES = 32 << 10
 """Read at the start and at the end."""
@@ -34,7 +34,7 @@ def identify_all(infos: Iterable[FileInfo]) -> list[FileInfo]:
     listed = list(infos)
     if not any(is_local(info.url) for info in listed):
         return listed
-    with ThreadPoolExecutor(_THREADS) as executor:
+    with worker_threads(_THREADS) as executor:
         return list(executor.map(_identified, listed))
 
 

@@ -1,7 +1,6 @@
 """What is there: existence, size and etag of files, and listings of folders."""
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +13,7 @@ from datascaler.storage.http_files import http_info, is_http
 from datascaler.storage.local_files import local_files, local_folders, stat_local
 from datascaler.storage.retry import retried
 from datascaler.storage.urls import is_local, join, local_path
+from datascaler.tools.worker_threads import worker_threads
 
 _QUESTIONS_AT_ONCE = 16
 """Files that a web server is asked about at once: it has no listing that says sizes."""
@@ -59,7 +59,7 @@ def stat_all(urls: Iterable[str]) -> list[FileInfo]:
         except NotFoundError:
             return []
 
-    with ThreadPoolExecutor(_QUESTIONS_AT_ONCE) as executor:
+    with worker_threads(_QUESTIONS_AT_ONCE) as executor:
         return [info for infos in executor.map(found, urls) for info in infos]
 
 

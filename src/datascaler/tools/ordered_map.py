@@ -2,10 +2,11 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import TypeVar
 
 from datascaler.tools.waits import waiting_for
+from datascaler.tools.worker_threads import worker_threads
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -14,7 +15,7 @@ _Result = TypeVar("_Result")
 def in_order(function: Callable[[_Item], _Result], items: Iterable[_Item], num_workers: int) -> Iterator[_Result]:
     """`function` of every item. Unlike `Executor.map`, it never has more than a few results waiting to be taken."""
     waiting: deque[Future[_Result]] = deque()
-    with ThreadPoolExecutor(num_workers) as executor:
+    with worker_threads(num_workers) as executor:
         try:
             for item in items:
                 waiting.append(executor.submit(function, item))

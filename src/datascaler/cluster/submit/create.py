@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from datascaler.cluster.kube.names import INSTANCE, RUN, VALUES, handle
 from datascaler.cluster.submit.submission import Submission
 from datascaler.cluster.watch.state import run_state
 from datascaler.errors import ClusterError, OtherRunError, RefusedError
+from datascaler.tools.worker_threads import worker_threads
 
 _AT_A_TIME = 8
 
@@ -69,7 +70,7 @@ def check_by_server(api: Api, submission: Submission) -> None:
             if error.status != 409:
                 raise
 
-    with ThreadPoolExecutor(_AT_A_TIME) as executor:
+    with worker_threads(_AT_A_TIME) as executor:
         list(executor.map(check, submission.objects))
 
 
@@ -81,7 +82,7 @@ def _validated(
     for run, existing in found.items():
         _require_same(existing, groups[run][0])
     new = [group for run, group in groups.items() if run not in found]
-    with ThreadPoolExecutor(_AT_A_TIME) as executor:
+    with worker_threads(_AT_A_TIME) as executor:
         return found, list(executor.map(lambda group: [_post(api, each, dry_run=True) for each in group], new))
 
 
@@ -89,7 +90,7 @@ def _create_all(api: Api, groups: list[list[Json]], say: Callable[[str], None]) 
     """Each group whole or not at all; the runs that somebody else made meanwhile. The first failure stops what has not
     begun."""
     meanwhile: dict[str, Json] = {}
-    with ThreadPoolExecutor(_AT_A_TIME) as executor:
+    with worker_threads(_AT_A_TIME) as executor:
         creations = [executor.submit(_create_group, api, group) for group in groups]
         try:
             for made, each in enumerate(as_completed(creations), start=1):

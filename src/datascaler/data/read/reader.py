@@ -16,6 +16,7 @@ from datascaler.data.read.order import Draw, Order, Window
 from datascaler.data.read.places import Places
 from datascaler.data.read.read_block import BlockReader
 from datascaler.data.read.stand_ins import StandIns, is_usable
+from datascaler.tools.worker_threads import end_threads
 
 AHEAD_BYTES = 128 << 20
 """Bytes of windows on their way or waiting for their turn, in all streams of this process."""
@@ -110,7 +111,7 @@ class Reader:
         return sample
 
     def close(self) -> None:
-        self._threads.shutdown(cancel_futures=True)
+        end_threads(self._threads, cancel_futures=True)
         self._blocks.close()
 
     def _is_behind(self, draw: Draw) -> bool:

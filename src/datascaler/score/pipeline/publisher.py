@@ -15,6 +15,7 @@ from datascaler.data.pool.samples import OK
 from datascaler.data.tables.score_table import Footer, publish_table, rows_table, vectors_url
 from datascaler.errors import NotFoundError
 from datascaler.score.pipeline.score_batches import ScoredBatch
+from datascaler.tools.worker_threads import end_threads
 
 _SHARDS_WAITING = 2
 
@@ -51,8 +52,8 @@ class Publisher:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
-        """What is complete is published, even where the work was stopped."""
-        self._executor.shutdown()
+        """What is complete is published, even where the work was stopped, unless the store keeps it waiting."""
+        end_threads(self._executor, cancel_futures=False)
         if kind is None:
             self._take(0)
 
