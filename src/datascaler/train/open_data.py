@@ -1,17 +1,18 @@
 """The data of a run: its plan, or the pool as a stream, ready for the loader workers of this process."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 from datascaler import storage
 from datascaler.data.plan.plan import match_shards
 from datascaler.data.plan.plan_file import map_plan
-from datascaler.data.pool.shards import find_shards, pool_digest
+from datascaler.data.pool.shards import Shard, find_shards, is_copy, pool_digest
+from datascaler.data.runs.run_folder import read_inputs, run_url
 from datascaler.data.subset.subset import subset_digest
 from datascaler.data.subset.uid_filter import UidFilter, save_filter
-from datascaler.errors import ConfigError
+from datascaler.errors import ConfigError, StorageError
 from datascaler.spec.train import TrainSpec
 from datascaler.train.distributed import World, on_main
 from datascaler.train.loading.find_plan import check_coverage, find_or_make_plan, read_wanted
@@ -52,7 +53,7 @@ def opened_data(spec: TrainSpec, world: World, say: Callable[[str], None] = lamb
         yield RunData(
             source=Planned(plan_path=path, shards=matched, cache_dir=spec.cache_dir, cache_bytes=spec.cache_bytes),
             inputs={
-                "pool_digest": plan.pool_digest,
+                "pool_digest": on_main(lambda: _digest_of_start(spec, shards, plan.pool_digest), world),
                 "subset_digest": plan.subset_digest,
                 "order_digest": plan.order_digest,
             },
@@ -71,14 +72,31 @@ def _unplanned(spec: TrainSpec, stack: ExitStack) -> RunData:
             save_filter(folder, uids)
         passes = passes_of(UidFilter(folder).most)
     wanted = "all samples" if uids is None else f"{len(uids):,} uids"
+    inputs: dict[str, object] = {
+        "pool_digest": _digest_of_start(spec, shards, pool_digest(shards)),
+        "subset_digest": "" if uids is None else subset_digest(uids),
+    }
     return RunData(
         source=Unplanned(shards=shards, filter_folder=folder),
-        inputs={"pool_digest": pool_digest(shards), "subset_digest": "" if uids is None else subset_digest(uids)}
-        | ({"passes": passes} if passes > 1 else {}),
+        inputs=inputs | ({"passes": passes} if passes > 1 else {}),
         coverage=f"{wanted} wanted; without a plan it is not known how many this pool has",
         samples=None,
         passes=passes,
     )
+
+
+def _digest_of_start(spec: TrainSpec, shards: Sequence[Shard], digest: str) -> str:
+    """The pool's digest as run.json has it, where the run began with a copy of this pool, in another store perhaps."""
+    if not storage.exists(storage.join(run_url(spec), "run.json")):
+        return digest
+    begun, inputs = read_inputs(run_url(spec))
+    if inputs.get("pool_digest") != digest and begun.data_dir != spec.data_dir:
+        # Where it began may be gone; then nobody can say that this is a copy.
+        with suppress(StorageError, ConfigError):
+            origin = find_shards(begun.data_dir)
+            if pool_digest(origin) == inputs.get("pool_digest") and is_copy(origin, shards):
+                return pool_digest(origin)
+    return digest
 
 
 def _require_one_node(world: World) -> None:

@@ -179,11 +179,11 @@ def _begin(spec: TrainSpec, inputs: dict[str, object], command: str, lease: Leas
     if spec.extend and newest_checkpoint(run_url(spec)) is None:
         end_of_run(spec, inputs)  # refused before the folder says that this is the run
     start_run(spec, inputs, command, os.environ.get(STARTED_BY, "a program that uses the library"))
-    if done := outcome(spec):
+    if done := outcome(spec, is_same_data=True):
         return done
     lease.take()
     # It may have been waited for, until the run was complete.
-    return outcome(spec)
+    return outcome(spec, is_same_data=True)
 
 
 def _stopped_at(at: Progress) -> StoppedError:

@@ -9,6 +9,9 @@ from datascaler.errors import ConfigError, DivergedError, GivenUpError
 from datascaler.safe_text import shown
 from datascaler.spec.train import RUNTIME_FIELDS, TrainSpec
 
+_INPUTS = ("data_dir", "subset_file", "plan_file")
+"""Where a run's data lies, which may be copied to another place: what it is, the digests of its inputs tell."""
+_NOT_COMPARED = RUNTIME_FIELDS.union(_INPUTS, ["output_dir"])
 _JSON_TYPES: dict[Any, Any] = {str: str, int: int, float: int | float}
 
 
@@ -51,9 +54,14 @@ def start_run(spec: TrainSpec, inputs: dict[str, object], command: str, started_
         return
     before = storage.read_record(url)
     _require_same(spec, _spec_of(before, url).record(), spec.record())
-    if not isinstance(before.get("inputs"), dict):
-        raise ConfigError(f"{url} is not a run of this version (it does not say what the run was made from)")
-    _require_same(spec, before["inputs"], inputs)
+    _require_same(spec, _inputs_of(before, url), inputs)
+
+
+def read_inputs(url: str) -> tuple[TrainSpec, dict[str, object]]:
+    """The spec of the run in a folder, and what it was made from."""
+    record_url = storage.join(url, "run.json")
+    record = storage.read_record(record_url)
+    return _spec_of(record, record_url), _inputs_of(record, record_url)
 
 
 def read_run(url: str) -> TrainSpec:
@@ -77,12 +85,19 @@ def finished(url: str) -> RunSummary | None:
     return RunSummary(**values)
 
 
-def finished_run(spec: TrainSpec) -> RunSummary | None:
-    """The summary of exactly this run, if it is complete. Raises ConfigError where another run has its folder."""
+def finished_run(spec: TrainSpec, *, is_same_data: bool = False) -> RunSummary | None:
+    """The summary of exactly this run, if it is complete. Raises ConfigError where another run has its folder.
+
+    One that began with a pool or subset in other places is not taken for it, unless `is_same_data` says that somebody
+    has compared what lies there, as training does before anything else.
+    """
     summary = finished(run_url(spec))
-    if summary:
-        _require_same(spec, read_run(run_url(spec)).record(), spec.record())
-    return summary
+    if summary is None:
+        return None
+    begun = read_run(run_url(spec))
+    _require_same(spec, begun.record(), spec.record())
+    is_known = is_same_data or all(getattr(begun, name) == getattr(spec, name) for name in _INPUTS)
+    return summary if is_known else None
 
 
 def record_divergence(spec: TrainSpec, step: int, message: str, *, given_up: bool = False) -> None:
@@ -107,15 +122,15 @@ def early_end(run: str) -> DivergedError | None:
     return kind(f"step {record.get('step')}: {record.get('message')} (remove {url} to try again)")
 
 
-def outcome(spec: TrainSpec) -> RunSummary | None:
+def outcome(spec: TrainSpec, *, is_same_data: bool = False) -> RunSummary | None:
     """The summary of a run that is complete, None for one to be trained. Raises DivergedError for one that diverged,
     or was given up.
 
-    Of several budgets it is the longest one's, once all are complete.
+    Of several budgets it is the longest one's, once all are complete. `is_same_data` is that of `finished_run`.
     """
     done = None
     for budget in spec.budgets:
-        done = finished_run(budget)
+        done = finished_run(budget, is_same_data=is_same_data)
         ended = None if done else early_end(run_url(budget))
         if ended:
             raise ended
@@ -157,13 +172,20 @@ def _spec_of(record: dict[str, Any], url: str) -> TrainSpec:
         raise ConfigError(f"{url} is not a run of this version ({error})") from error
 
 
+def _inputs_of(record: dict[str, Any], url: str) -> dict[str, object]:
+    inputs = record.get("inputs")
+    if not isinstance(inputs, dict):
+        raise ConfigError(f"{url} is not a run of this version (it does not say what the run was made from)")
+    return inputs
+
+
 def _divergence_url(run: str) -> str:
     return storage.join(run, "diverged.json")
 
 
 def _require_same(spec: TrainSpec, before: dict[str, object], now: dict[str, object]) -> None:
     for name, value in now.items():
-        if name not in RUNTIME_FIELDS and before.get(name) != value:
+        if name not in _NOT_COMPARED and before.get(name) != value:
             raise ConfigError(
                 f"{run_url(spec)} holds another run: {name} was {shown(before.get(name))} and is now {value!r}; "
                 "use another --output-dir, or the same flags to go on with it"

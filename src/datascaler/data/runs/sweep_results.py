@@ -176,7 +176,7 @@ def _point_of(spec: TrainSpec, failure: str) -> tuple[SweepPoint, bool]:
     """What its folder says of a point, and whether it is neither complete nor diverged."""
     loss, is_unfinished, ended = None, False, None
     try:
-        summary = finished_run(spec)
+        summary = finished_run(spec, is_same_data=not failure)
         if summary:
             loss, failure = summary.train_loss, ""
         else:
