@@ -1,5 +1,7 @@
 """Loader processes: parts in order, errors as they are, and an end at once."""
 
+import errno
+import logging
 import multiprocessing
 import os
 import signal
@@ -7,7 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from multiprocessing.synchronize import SemLock
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -110,6 +114,30 @@ if __name__ == "__main__":
     assert done.returncode == 1
     assert "give /dev/shm more room (docker run --shm-size), or set --num-workers 0" in done.stderr
     assert "TryAgainError: a loader worker ended" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("room", [0, 11], ids=["for no worker", "for the first worker"])
+def test_without_room_for_semaphores_this_process_makes_the_batches(
+    room: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where others have filled /dev/shm: each queue has three, the event that ends them five."""
+    init, made = SemLock.__init__, 0
+
+    def scarce(self: SemLock, *arguments: Any, **options: Any) -> None:
+        nonlocal made
+        made += 1
+        if made > room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        init(self, *arguments, **options)
+
+    monkeypatch.setattr(SemLock, "__init__", scarce)
+    before = set(multiprocessing.active_children())
+    with caplog.at_level(logging.WARNING):
+        assert list(iterate_parts(numbered, 2)) == [[f"batch {batch}, 0 of 1"] for batch in range(3)]
+    assert "/dev/shm has no room for loader processes" in caplog.text
+    for worker in set(multiprocessing.active_children()) - before:
+        worker.join(timeout=60)
+        assert not worker.is_alive()
 
 
 def unmeasured(worker: int, workers: int) -> Iterator[torch.Tensor]:

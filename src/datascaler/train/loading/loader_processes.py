@@ -1,8 +1,12 @@
 """Loader processes: every worker makes a part of every batch, so a batch does not depend on how many there are."""
 
+import errno
+import logging
 import multiprocessing
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from typing import Generic, TypeVar
 
@@ -17,6 +21,7 @@ from datascaler.tools.waits import waiting_for
 from datascaler.train.loading.hand_over import end_where_handing_over_fails, handed_over, received
 
 Part = TypeVar("Part")
+_log = logging.getLogger(__name__)
 
 _GRACE_SECONDS = 3.0
 _STOPPED_GRACE_SECONDS = 1.0
@@ -34,14 +39,14 @@ def iterate_parts(make: Callable[[int, int], Iterator[Part]], num_workers: int) 
     """
     parts: list[Part] = []
     before = set(multiprocessing.active_children())
-    started = _started(make, num_workers)
+    started, parts_a_batch = _started(make, num_workers)
     workers = set(multiprocessing.active_children()) - before
     try:
         for part in map(received, started):
             if isinstance(part, DatascalerError):
                 raise part
             parts.append(part)
-            if len(parts) == max(1, num_workers):
+            if len(parts) == parts_a_batch:
                 yield parts
                 parts = []
     except RuntimeError as error:
@@ -103,19 +108,52 @@ class _Parts(IterableDataset["Part | DatascalerError"], Generic[Part]):
             yield error
 
 
-def _started(make: Callable[[int, int], Iterator[Part]], num_workers: int) -> Iterator[Part | DatascalerError]:
-    pinned = torch.cuda.is_available()
-    if num_workers == 0:
-        return iter(DataLoader(_Parts(make), batch_size=None, pin_memory=pinned))
+def _started(
+    make: Callable[[int, int], Iterator[Part]], num_workers: int
+) -> tuple[Iterator[Part | DatascalerError], int]:
+    """The parts as they come, and how many of them a batch has."""
+    if num_workers:
+        with _quiet_finalizers():
+            found = _in_workers(make, num_workers)
+        if found is not None:
+            return found, num_workers
+    return iter(DataLoader(_Parts(make), batch_size=None, pin_memory=torch.cuda.is_available())), 1
+
+
+def _in_workers(
+    make: Callable[[int, int], Iterator[Part]], num_workers: int
+) -> Iterator[Part | DatascalerError] | None:
+    """None where there is no room for the semaphores of their queues, a page of shared memory each."""
+    before = set(multiprocessing.active_children())
     context = fork_server(_PRELOAD)
-    # More workers than cores are of use where they wait for storage.
-    with without_warning("This DataLoader will create"):
-        return iter(
-            DataLoader(
-                _Parts(make),
-                batch_size=None,
-                pin_memory=pinned,
-                num_workers=num_workers,
-                multiprocessing_context=context,
+    try:
+        # More workers than cores are of use where they wait for storage.
+        with without_warning("This DataLoader will create"):
+            return iter(
+                DataLoader(
+                    _Parts(make),
+                    batch_size=None,
+                    pin_memory=torch.cuda.is_available(),
+                    num_workers=num_workers,
+                    multiprocessing_context=context,
+                )
             )
-        )
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+    _kill(set(multiprocessing.active_children()) - before)
+    _log.warning(
+        "/dev/shm has no room for loader processes: this process makes the batches itself; "
+        "give it more room (docker run --shm-size)"
+    )
+    return None
+
+
+@contextmanager
+def _quiet_finalizers() -> Iterator[None]:
+    """torch's half of an iterator says that it has no workers when it goes."""
+    before, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
