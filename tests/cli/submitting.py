@@ -18,9 +18,15 @@ SMALLEST: dict[str, list[str]] = {
     "train": ["--data-dir", "s3://pool", "--output-dir", "s3://runs", "--scale", "small"],
     "sweep": ["--data-dir", "s3://pool", "--output-dir", "s3://runs", "--scale", "small", "--lrs", "5e-4,1e-3"],
     "eval": ["--train-dir", "s3://runs", "--data-dir", "s3://evalsets"],
+    "report": ["s3://runs", "--output", "s3://out/report.html"],
     "pipeline": [
         *("--data-dir", "s3://pool", "--output-dir", "s3://out", "--method", "clip", "--fraction", "0.3"),
         *("--scale", "small", "--eval-data-dir", "s3://evalsets"),
+    ],
+    "forecast": [
+        *("--data-dir", "s3://pool", "--output-dir", "s3://out", "--scale", "small"),
+        *("--subset-files", "s3://out/clip.npy,none", "--width-mults", "0.25,0.5", "--branch-at", "4M,8M"),
+        *("--eval-data-dir", "s3://evalsets", "--target", "large"),
     ],
 }
 """Each verb's required flags."""

@@ -206,3 +206,33 @@ def test_a_step_of_that_name_from_other_values_starts_nothing(server: Replay) ->
     assert result.exit_code == 78
     assert str(result.exception).startswith("step subset (ml/p-subset) can't run: ml/p-subset exists with another spec")
     assert list(jobs(server)) == ["p-subset"]
+
+
+def test_a_forecast_is_a_list_of_training_runs_then_their_evaluation_then_the_page(
+    server: Replay, ends: Callable[[str, str], None]
+) -> None:
+    ends("*", "complete")
+    result = submit("forecast", "--name", "which", "--wait", "--train", "--use-mup --workers 2", "--label", "team=a")
+    assert (result.exit_code, result.stdout) == (0, "ml/which\n")
+    trained = [f"which-train-{number}" for number in range(4)]
+    # The runs of a list are made side by side.
+    assert sorted(list(jobs(server))[:4]) == trained
+    assert list(jobs(server))[4:] == ["which-eval", "which-report"]
+    for job in jobs(server).values():
+        labels = job["metadata"]["labels"]
+        assert (labels["datascaler/pipeline"], labels["team"]) == ("which", "a")
+    assert {record(jobs(server)[name])["train"]["workers"] for name in trained} == {2}
+    assert command_of(jobs(server)["which-report"]) == [
+        *("datascaler", "report", "--output", "s3://out/forecast.html", "--target", "large", "s3://out/runs"),
+    ]
+    assert "ml/which: complete; the page is s3://out/forecast.html" in result.stderr
+
+
+def test_a_run_of_the_ladder_that_failed_ends_it(server: Replay, ends: Callable[[str, str], None]) -> None:
+    """A forecast from what is left would favour the filters whose runs are all there."""
+    ends("*", "complete")
+    ends("which-train-2", "single-failed")
+    result = submit("forecast", "--name", "which", "--wait")
+    assert result.exit_code == 104
+    assert "step train (ml/which-train) did not succeed" in str(result.exception)
+    assert "which-eval" not in jobs(server)

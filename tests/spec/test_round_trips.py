@@ -12,6 +12,7 @@ from datascaler.cli.evaluate import eval_spec, evaluate
 from datascaler.cli.forecast import forecast_command, forecast_spec
 from datascaler.cli.report import report_command, report_spec
 from datascaler.cli.score.score import score, score_spec
+from datascaler.cli.submit.forecast import ladder_of, submit_forecast
 from datascaler.cli.submit.pipeline import submit_pipeline
 from datascaler.cli.subset.baseline import baseline
 from datascaler.cli.subset.options import subset_spec
@@ -23,6 +24,7 @@ from datascaler.spec.baselines import BASELINES, BaselineSpec
 from datascaler.spec.evaluate import EvalSpec
 from datascaler.spec.field import flat_fields, flat_items, names_read, words_of
 from datascaler.spec.forecast import EVIDENCE, ForecastSpec
+from datascaler.spec.ladder import LadderSpec
 from datascaler.spec.pipeline import PipelineSpec
 from datascaler.spec.report import ReportSpec
 from datascaler.spec.sampler import Sampler
@@ -134,6 +136,15 @@ PIPELINE: dict[str, Draw] = {
     "fraction": fraction,
     "scale": one_of(*SCALES),
 }
+LADDER: dict[str, Draw] = {
+    **dict.fromkeys(("data_dir", "output_dir", "eval_data_dir"), text),
+    "logs": maybe(text),
+    "scale": one_of(*SCALES),
+    "subset_files": lambda draw: tuple(draw.sample(["none", "s3://b/a b.npy", "-x", "it's"], k=draw.randint(1, 4))),
+    "width_mults": lambda draw: tuple({fraction(draw) for _ in range(draw.randint(1, 3))}),
+    "branch_at": lambda draw: tuple(draw.randint(1, 1 << 60) for _ in range(draw.randint(0, 3))),
+    "seeds": lambda draw: tuple({draw.randint(0, 9) for _ in range(draw.randint(1, 3))}),
+}
 SAMPLER: dict[str, Draw] = {
     "draws": whole(1, 1 << 60),
     "penalty": maybe(lambda draw: draw.choice([0.0, number(draw)])),
@@ -206,6 +217,10 @@ CASES: dict[Any, tuple[dict[str, Draw], Callable[[list[str]], Any]]] = {
     EmbeddingSpec: (EMBEDDINGS, lambda words: score_spec(params(score, words))),
     SubsetSpec: (SUBSET, lambda words: subset_spec(params(subset, words))),
     EvalSpec: (EVAL, lambda words: eval_spec(params(evaluate, words))),
+    LadderSpec: (
+        LADDER | {name: FORECAST[name] for name in ("target", "target_samples", "target_width")},
+        lambda words: ladder_of(params(submit_forecast, words)),
+    ),
     PipelineSpec: (PIPELINE, from_fields(PipelineSpec, PIPELINE, submit_pipeline)),
     Sampler: (SAMPLER, lambda words: sampler_of(params(sample, [*words, "--output-dir=o", "--method=m"]))),
     ForecastSpec: (FORECAST, lambda words: forecast_spec(params(forecast_command, words))),

@@ -44,7 +44,7 @@ TAMES = {
     "--backend": "pytorchjob",
 }
 """In place of TAME where the chart wants another kind of text."""
-KINDS = {"sweep": "train"}
+KINDS = {"sweep": "train", "forecast": "pipeline"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Line:
         if self.flag.name in FILES:
             (folder / "file").write_bytes(typed.encode("utf-8", "surrogatepass"))
             typed = str(folder / "file")
-        needed = SMALLEST["pipeline"] if self.verb == "pipeline" else []
+        needed = SMALLEST[self.verb] if self.verb in ("pipeline", "forecast") else []
         context = verbs()[self.verb].make_context(self.verb, [*needed, self.flag.name, typed])
         assert context.args == []
         values = values_of_flags(context.params)

@@ -9,7 +9,9 @@ import pytest
 from datascaler.cli.submit.options import SubmitCommand
 from datascaler.spec.evaluate import EvalSpec
 from datascaler.spec.field import facts_of, flag_of, flat_fields
+from datascaler.spec.ladder import LadderSpec
 from datascaler.spec.pipeline import PipelineSpec
+from datascaler.spec.report import ReportSpec
 from datascaler.spec.score import ScoreSpec
 from datascaler.spec.score_captions import CaptionSpec
 from datascaler.spec.score_embeddings import EmbeddingSpec
@@ -44,11 +46,21 @@ LINES: list[tuple[Any, str, str]] = [
     *((SweepSpec, "sweep", line) for line in (STARTED, EXTENDED)),
     (EvalSpec, "eval", f"--data-dir s3://sets --train-dir s3://runs {OUT} --task-dir s3://tasks"),
     (EvalSpec, "eval", f"--data-dir s3://sets {OUT} --model ViT-B-32 --pretrained openai"),
+    (ReportSpec, "report", "s3://runs --output s3://out/page.html --baseline s3://runs/none"),
     (PipelineSpec, "pipeline", f"{POOL} --method clip --fraction 0.3 --scale small --eval-data-dir s3://sets"),
+    (
+        LadderSpec,
+        "forecast",
+        f"{POOL} --scale small --subset-files s3://out/x.npy --eval-data-dir s3://sets --target-samples 1B",
+    ),
 ]
 """Every flag that names something, with what pods can see."""
 
-SHOWN_AS = {("pipeline", "--eval-data-dir"): "--data-dir"}
+SHOWN_AS = {
+    ("pipeline", "--eval-data-dir"): "--data-dir",
+    ("forecast", "--eval-data-dir"): "--data-dir",
+    ("forecast", "--subset-files"): "--subset-file",
+}
 """The flag of the step, which is checked first."""
 
 LOCAL = {"url": ("pool", "file:///x", "s3://a::b"), "model": ("/m/w.pt", "weights.pt",
@@ -90,7 +102,7 @@ def test_every_field_that_names_something_stands_in_a_line() -> None:
         assert named - words <= {"--logs", *(["--from-metadata"] if kind is ScoreSpec else [])}, kind
 
 
-@pytest.mark.parametrize("verb", ["score", "subset", "train", "sweep", "eval", "pipeline"])
+@pytest.mark.parametrize("verb", ["score", "subset", "train", "sweep", "eval", "report", "pipeline", "forecast"])
 def test_logs_are_not_left_in_a_pod(verb: str) -> None:
     assert refused(verb, "--logs", "./logs").startswith("--logs is ./logs, on this machine's disk")
 
@@ -102,7 +114,14 @@ PATHS = {
     *("--from-metadata", "--words", "--wordnet", "--synsets", "--entries", "--target", "--centroids", "--detector"),
     *("--model", "--pretrained", "--language-model", "--init-from", "--extend"),
     *("--boxes", "--plain", "--embeddings", "--score-name", "--subset-name", "--logs"),
+    *("--subset-files", "--baseline", "--output"),
 }
+NO_PATH = {
+    ("forecast", "--target"),
+    ("report", "--target"),
+    *((verb, "--output") for verb in verbs() if verb != "report"),
+}
+"""A scale, and how to print manifests."""
 READ_HERE = {"--values", "--defaults", "--kubeconfig", "--env-file", "--pod-overlay"}
 """Their content is sent, not their path."""
 ON_NODES = {"--cache-dir"}
@@ -123,7 +142,8 @@ OTHERS = {
         "--tag",
         "--track",
     ),
-    *("--score", "--subset", "--sweep", "--train", "--eval"),  # of a pipeline: flags of its steps
+    *("--score", "--subset", "--sweep", "--train", "--eval", "--report"),  # of a pipeline: flags of its steps
+    *("--metric", "--published"),
     *("--image", "--image-pull-policy", "--image-pull-secret", "--launcher-image", "--gpu-resource", "--cpu"),
     *("--memory", "--shm-size", "--scratch-size", "--backend", "--queue", "--queue-system", "--priority"),
     *("--priority-class", "--scheduler", "--runtime-class", "--node-selector", "--toleration", "--service-account"),
@@ -143,13 +163,14 @@ def test_every_flag_that_takes_text_is_known(verb: str) -> None:
     """A new flag must say here what it is; a path among them must be refused, which the next test sees to."""
     no_text = {"integer", "float", "fraction", "boolean", "size", "choice", "integer,...", "float,..."}
     texts = {option.opts[0] for option in options(verb) if option.type.name not in no_text}
-    assert texts <= PATHS | READ_HERE | ON_NODES | OTHERS
+    assert texts <= PATHS | READ_HERE | ON_NODES | OTHERS | {flag for other, flag in NO_PATH if other == verb}
 
 
 @pytest.mark.parametrize("verb", verbs())
 def test_every_path_of_every_verb_is_refused(verb: str) -> None:
     lines = [line.split() for _, other, line in LINES if other == verb]
-    for flag in sorted(PATHS & {option.opts[0] for option in options(verb)} - {"--logs"}):
+    paths = PATHS - {"--logs"} - {flag for other, flag in NO_PATH if other == verb}
+    for flag in sorted(paths & {option.opts[0] for option in options(verb)}):
         words = next(words for words in lines if flag in words)
         for text in ("./x/weights.pt", "/x/det.onnx"):
             said = refused(verb, *with_value(words, flag, text), smallest=False)

@@ -12,10 +12,10 @@ from datascaler.cli.options import COUNT
 from datascaler.errors import ConfigError
 from datascaler.safe_text import shown
 
-ALL = ("score", "subset", "train", "sweep", "eval", "pipeline")
+ALL = ("score", "subset", "train", "sweep", "eval", "report", "pipeline", "forecast")
 _KEY = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-_INDEXED, _TRAINING = ("score", "eval"), ("train", "sweep")
+_INDEXED, _TRAINING, _DRIVERS = ("score", "eval"), ("train", "sweep"), ("pipeline", "forecast")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ FLAGS = (
     ClusterFlag("--image", "image", "Worker image, REPOSITORY[:TAG][@DIGEST].", _image),
     ClusterFlag("--image-pull-policy", "image.pullPolicy", "Always, IfNotPresent or Never."),
     ClusterFlag("--image-pull-secret", "imagePullSecrets", "Secret of a registry.", _pull_secrets, multiple=True),
-    ClusterFlag("--launcher-image", "launcher.image", "Image of the driver.", _image, verbs=("pipeline",)),
+    ClusterFlag("--launcher-image", "launcher.image", "Image of the driver.", _image, verbs=_DRIVERS),
     ClusterFlag("--gpus", "gpu.count", "GPUs per pod; 0 for none.", type=COUNT),
     ClusterFlag("--gpu-resource", "gpu.resource", "nvidia.com/gpu, amd.com/gpu, nvidia.com/mig-1g.5gb, ..."),
     ClusterFlag("--cpu", "resources.cpu", "CPUs per pod."),

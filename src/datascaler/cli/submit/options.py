@@ -1,6 +1,6 @@
 """The flags that every `datascaler submit VERB` has, and how its words fall into the verb's part and the cluster's."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -8,6 +8,7 @@ import click
 from datascaler.cli.cluster.run_argument import WHERE
 from datascaler.cli.evaluate import eval_spec, evaluate
 from datascaler.cli.options import json_option
+from datascaler.cli.report import report_command, report_spec
 from datascaler.cli.score.score import score, score_spec
 from datascaler.cli.submit.cluster_options import flags_of
 from datascaler.cli.subset.options import subset_spec
@@ -26,6 +27,7 @@ VERBS: dict[str, click.Command] = {
     "train": train,
     "sweep": sweep,
     "eval": evaluate,
+    "report": report_command,
 }
 
 _EXAMPLES = {
@@ -34,6 +36,7 @@ _EXAMPLES = {
     "train": "--data-dir s3://pool --output-dir s3://runs --scale small --workers 4 --gpus 8",
     "sweep": "--data-dir s3://pool --output-dir s3://runs --scale small --lrs 5e-4,1e-3,2e-3 --queue team-a",
     "eval": "--train-dir s3://runs --data-dir s3://evalsets --count 4 --gpus 1",
+    "report": "s3://runs --target large --output s3://runs/report.html",
 }
 
 COMMON = (
@@ -50,11 +53,16 @@ COMMON = (
         default="none",
         help="Print what would be sent; client contacts no cluster, server has it validated there.",
     ),
-    click.option("--output", "-o", "form", type=click.Choice(["yaml", "json", "values"]), help="Print the manifests."),
     click.option("--wait", is_flag=True, help="Until it ends; the exit code says how. Ctrl-C detaches."),
     click.option("--follow", "-f", is_flag=True, help="Wait, and print the pods' output meanwhile."),
     click.option("--timeout", type=float, help="Seconds to wait at most."),
 )
+
+
+def form_option(verb: str) -> Callable[[Any], Any]:
+    """How to have the manifests printed; the --output of a report is its page."""
+    flags = ("-o",) if verb == "report" else ("--output", "-o")
+    return click.option(*flags, "form", type=click.Choice(["yaml", "json", "values"]), help="Print the manifests.")
 
 
 _OPEN: dict[str, Any] = {"context_settings": {"ignore_unknown_options": True, "allow_extra_args": True}}
@@ -72,7 +80,7 @@ class SubmitCommand(click.Command):
             help=f"Run `datascaler {verb}` in the cluster.\n\n\b\ndatascaler submit {verb} {_EXAMPLES[verb]}",
         )
         self.verb = VERBS[verb]
-        for option in (*COMMON, *(flag.option() for flag in flags_of(verb)), json_option):
+        for option in (*COMMON, form_option(verb), *(flag.option() for flag in flags_of(verb)), json_option):
             option(self)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -128,6 +136,8 @@ def verb_spec(verb: str, options: Mapping[str, Any], *, offline: bool) -> "Spec"
         return subset_spec(options)
     if verb == "eval":
         return eval_spec(options)
+    if verb == "report":
+        return report_spec(options)
     return (sweep_spec if verb == "sweep" else train_spec)(options, offline=offline)
 
 

@@ -1,7 +1,7 @@
-"""The steps of a pipeline: parsed once into specs, and each a submission of its own."""
+"""The steps of a pipeline, or of a ladder: parsed once into specs, and each a submission of its own."""
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -11,8 +11,11 @@ from click.core import ParameterSource
 
 from datascaler.cli.submit.cluster_options import all_values
 from datascaler.cli.submit.options import VERBS, SubmitCommand, refuse_what_is_not_for_pods, verb_spec
-from datascaler.spec.field import flat_fields, words_of
+from datascaler.cli.train_options import train_spec
+from datascaler.spec.field import field_named, flag_of, flat_fields, words_of
+from datascaler.spec.ladder import LADDER_STEPS, NOT_SHARED, WHOLE_POOL, LadderGrid, LadderSpec
 from datascaler.spec.pipeline import STEPS, PipelineSpec
+from datascaler.spec.report import ReportSpec
 from datascaler.spec.sweep import AXES, SweepSpec, point_arguments
 from datascaler.spec.train import TrainSpec
 
@@ -51,7 +54,7 @@ class GivenStep:
 @dataclass(frozen=True, slots=True)
 class PipelineSteps:
     name: str
-    pipeline: PipelineSpec
+    pipeline: PipelineSpec | LadderSpec
     given: Mapping[str, GivenStep]
     specs: Mapping[str, "Spec"]
     """The steps in their order."""
@@ -68,7 +71,7 @@ class PipelineSteps:
         # A driver that is created suspended must not create its steps so too: nobody would start them.
         shared = {key: value for key, value in self.shared.items() if key != "suspend"}
         request = Request(
-            verb=verb,
+            verb="ladder" if isinstance(self.specs[verb], LadderGrid) else verb,
             spec=self.specs[verb],
             words=self._command(verb),
             name=f"{self.name}-{verb}",
@@ -104,6 +107,14 @@ class PipelineSteps:
         return replace(self, specs={**self.specs, "train": point})
 
     @property
+    def outcome(self) -> str:
+        """Where what it was for is found."""
+        report = self.specs.get("report")
+        if isinstance(report, ReportSpec):
+            return f"the page is {report.output}"
+        return f"results are below {self.pipeline.runs_dir}"
+
+    @property
     def point_words(self) -> list[str]:
         """What `train` was given of a sweep's axes."""
         train = self.specs["train"]
@@ -123,6 +134,8 @@ class PipelineSteps:
         spec, own = self.specs[verb], dict(self.given[verb].own)
         if isinstance(spec, SweepSpec):
             arguments, own = spec.base.arguments(leave_out=AXES), {**self.given["train"].own, **own}
+        elif isinstance(spec, LadderGrid):
+            arguments, spec = spec.base.arguments(leave_out=NOT_SHARED), spec.base
         else:
             arguments = spec.arguments()
         in_spec = {each.name for each in flat_fields(spec)}
@@ -130,10 +143,10 @@ class PipelineSteps:
         return [*arguments, *_words("train" if verb == "sweep" else verb, rest)]
 
 
-def given_steps(given: Mapping[str, Any]) -> dict[str, GivenStep]:
+def given_steps(given: Mapping[str, Any], verbs: Iterable[str] = STEPS) -> dict[str, GivenStep]:
     if given["eval"] and not given["eval_data_dir"]:
         raise click.UsageError("--eval needs --eval-data-dir, without which nothing is evaluated")
-    return {verb: _parsed(verb, given[verb] or "") for verb in STEPS}
+    return {verb: _parsed(verb, given[verb] or "") for verb in verbs}
 
 
 def step_specs(pipeline: PipelineSpec, steps: Mapping[str, GivenStep], *, has_sweep: bool) -> dict[str, "Spec"]:
@@ -147,13 +160,37 @@ def step_specs(pipeline: PipelineSpec, steps: Mapping[str, GivenStep], *, has_sw
     return {verb: verb_spec(verb, {**pipeline.given_to(verb), **own[verb]}, offline=True) for verb in verbs}
 
 
+def ladder_specs(ladder: LadderSpec, steps: Mapping[str, GivenStep], *, offline: bool) -> dict[str, "Spec"]:
+    """The same of a ladder. offline: what filters are called is not read, and their files' names stand in for it."""
+    own = steps["train"].own
+    for name in own.keys() & {*NOT_SHARED, "branch_at"}:
+        flag = flag_of(field_named(TrainSpec, name))
+        raise click.UsageError(
+            f"--train {flag}: it is for --subset-files, --width-mults, --seeds and --branch-at to say"
+        )
+    shared = {**ladder.given_to("train"), "width_mult": ladder.width_mults[0], **own}
+    options = [{**shared, **_filter(file, offline=offline)} for file in ladder.subset_files]
+    filters = [train_spec(each, offline=offline) for each in options]
+    specs: dict[str, Spec] = {"train": ladder.grid(filters)}
+    for verb in LADDER_STEPS[1:]:
+        specs[verb] = verb_spec(verb, {**ladder.given_to(verb), **steps[verb].own}, offline=True)
+    return specs
+
+
+def _filter(file: str, *, offline: bool) -> dict[str, Any]:
+    if file == WHOLE_POOL:
+        return {}
+    stand_in = {"method": file.rpartition("/")[2].rpartition(".")[0] or file, "fraction": 1} if offline else {}
+    return {"subset_file": file, **stand_in}
+
+
 def _parsed(verb: str, text: str) -> GivenStep:
     try:
         words = shlex.split(text)
     except ValueError as error:
         raise click.UsageError(f"--{verb} {text}: {error}") from None
     submit = SubmitCommand(verb).params
-    flags = {str(param.name): copy(param) for param in VERBS[verb].params}
+    flags = {str(param.name): copy(param) for param in VERBS[verb].params if isinstance(param, click.Option)}
     for param in submit:
         flags.pop(str(param.name), None)
     for param in flags.values():

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from datascaler.cli.cluster.usage import config_errors_are_usage_errors
+from datascaler.cli.submit.forecast import submit_forecast
 from datascaler.cli.submit.options import VERBS, SubmitCommand
 from datascaler.cli.submit.pipeline import submit_pipeline
 
@@ -31,3 +32,4 @@ def submit() -> None:
 for _verb in VERBS:
     submit.add_command(SubmitCommand(_verb))
 submit.add_command(submit_pipeline)
+submit.add_command(submit_forecast)

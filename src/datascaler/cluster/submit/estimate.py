@@ -10,6 +10,7 @@ from datascaler.cluster.submit.request import Spec
 from datascaler.cluster.submit.submission import Submission, run_values_of
 from datascaler.spec.cost import a100_hours
 from datascaler.spec.evaluate import EvalSpec
+from datascaler.spec.ladder import LadderGrid
 from datascaler.spec.score import ScorePart
 from datascaler.spec.sweep import SweepSpec
 from datascaler.spec.train import TrainSpec
@@ -21,21 +22,22 @@ _GPU_VERBS = ("score", "train", "eval")
 
 def outlook(submission: Submission, spec: Spec) -> Iterator[str]:
     """Lines of `name  value`."""
-    training = spec.base if isinstance(spec, SweepSpec) else spec if isinstance(spec, TrainSpec) else None
+    trainings = _trainings(spec)
     runs = list(run_values_of(submission.values, submission.name).values())
     pods = sum(_pods(run) for run in runs)
     gpus = sum(_pods(run) * _gpus(run) for run in runs)
     yield f"run       {submission.namespace}/{submission.name}" + (f", {len(runs):,} runs" if len(runs) > 1 else "")
-    if training:
+    for training in trainings[:1]:
         yield f"samples   {training.train_num_samples:,} a run, in {training.steps:,} steps of {training.batch_size:,}"
         if training.branch_at:
             budgets = f"{len(training.branch_at)} budgets up to that, which share a trunk"
             yield f"          {training.samples_computed:,} for {budgets}"
     resource = runs[0].get("gpu", {}).get("resource", "nvidia.com/gpu")
     yield f"pods      {pods:,} at a time, {gpus:,} x {resource}" if gpus else f"pods      {pods:,} at a time, no GPU"
-    hours = a100_hours(training.model_arch, training.width_mult, training.samples_computed) if training else None
-    if hours is not None:
-        total = hours * len(runs)
+    hours = [a100_hours(each.model_arch, each.width_mult, each.samples_computed) for each in trainings]
+    known = [each for each in hours if each is not None]
+    if known and len(known) == len(hours):
+        total = sum(known)
         spread = f", {_hours(total / gpus)} h on these GPUs if they are such" if gpus else ""
         yield f"estimate  {_hours(total)} A100-hours by DataComp's record{spread}"
     if isinstance(spec, ScorePart | EvalSpec) and spec.count == 1:
@@ -47,6 +49,12 @@ def pool_line(shards: int, gigabytes: float) -> str:
         f"pool      {shards:,} shards, {gigabytes:,.1f} GB; "
         f"at most {shards * _DATACOMP_SHARD:,} samples if its shards are as DataComp's"
     )
+
+
+def _trainings(spec: Spec) -> list[TrainSpec]:
+    if isinstance(spec, SweepSpec | LadderGrid):
+        return list(spec.points)
+    return [spec] if isinstance(spec, TrainSpec) else []
 
 
 def _pods(run: Values) -> int:

@@ -10,8 +10,10 @@ from datascaler.cluster.kube.surroundings import Surroundings
 from datascaler.cluster.submit.submission import Submission, render_submission
 from datascaler.cluster.submit.values import (
     eval_values,
+    ladder_values,
     pipeline_values,
     refuse_secrets,
+    report_values,
     require_url,
     require_urls,
     score_values,
@@ -21,20 +23,24 @@ from datascaler.cluster.submit.values import (
 )
 from datascaler.errors import ConfigError
 from datascaler.spec.evaluate import EvalSpec
+from datascaler.spec.ladder import LadderGrid, LadderSpec
 from datascaler.spec.pipeline import PipelineSpec
+from datascaler.spec.report import ReportSpec
 from datascaler.spec.score import ScorePart
 from datascaler.spec.subset import SubsetSpec
 from datascaler.spec.sweep import SweepSpec
 from datascaler.spec.train import TrainSpec
 
-Spec = ScorePart | SubsetSpec | TrainSpec | SweepSpec | EvalSpec | PipelineSpec
+Spec = ScorePart | SubsetSpec | TrainSpec | SweepSpec | LadderGrid | EvalSpec | ReportSpec | PipelineSpec | LadderSpec
 
 _VALUES: dict[str, Callable[..., Values]] = {
     "score": score_values,
     "subset": subset_values,
     "train": train_values,
     "sweep": sweep_values,
+    "ladder": ladder_values,
     "eval": eval_values,
+    "report": report_values,
     "pipeline": pipeline_values,
 }
 
@@ -45,7 +51,7 @@ class Request:
     spec: Spec
     """What is to be done."""
     words: Sequence[str]
-    """The same as the pods' command says it; of a sweep, what its points share."""
+    """The same as the pods' command says it; of a sweep or a ladder, what its points share."""
     name: str
     logs: str | None = None
     """The folder in which the run's log folder will be."""
@@ -63,7 +69,9 @@ def name_of(verb: str, spec: Spec, words: Sequence[str]) -> str:
     """What a run is called if nobody says. words: of the verb, as they were typed."""
     if isinstance(spec, ScorePart | SubsetSpec):
         return default_name(verb, spec.method, words)
-    return default_name(verb, spec.base.scale if isinstance(spec, SweepSpec) else spec.scale, words)
+    if isinstance(spec, ReportSpec):
+        return default_name(verb, spec.target, words)
+    return default_name(verb, spec.base.scale if isinstance(spec, SweepSpec | LadderGrid) else spec.scale, words)
 
 
 def describe_request(request: Request, namespace: str, around: Surroundings) -> Submission:
@@ -77,7 +85,8 @@ def describe_request(request: Request, namespace: str, around: Surroundings) -> 
         values["train"] = {**values.get("train", {}), "backend": "job"}
     refuse_secrets(values.get("command") or (), values.get("env") or {})
     mounts = [mount["mountPath"] for mount in values.get("volumeMounts") or ()]
-    require_urls(request.spec, mounts)
+    for each in request.spec.points if isinstance(request.spec, LadderGrid) else (request.spec,):
+        require_urls(each, mounts)
     if request.logs:
         require_url("--logs", request.logs, mounted=mounts)
     return render_submission(request.name, namespace, values, around.kubernetes)

@@ -14,7 +14,9 @@ from datascaler.errors import ConfigError
 from datascaler.safe_text import redacted
 from datascaler.spec.evaluate import EvalSpec
 from datascaler.spec.field import Place, facts_of, flag_of, flat_items
+from datascaler.spec.ladder import LadderGrid, LadderSpec, ladder_arguments
 from datascaler.spec.pipeline import PipelineSpec
+from datascaler.spec.report import ReportSpec
 from datascaler.spec.score import ScorePart
 from datascaler.spec.subset import SubsetSpec
 from datascaler.spec.sweep import SweepSpec, point_arguments
@@ -41,19 +43,25 @@ def train_values(name: str, words: Sequence[str], spec: TrainSpec, logs: str | N
 
 def sweep_values(name: str, words: Sequence[str], spec: SweepSpec, logs: str | None = None) -> Values:
     """One train run a point of the grid, all in one release. words: those that the points share."""
-    points = spec.points
-    digits = len(str(len(points) - 1))
-    runs = [
-        train_values(f"{name}-{number:0{digits}}", [*words, *point_arguments(point, spec.varied)], point, logs)
-        for number, point in enumerate(points)
-    ]
-    return {"kind": "train", "runs": [{key: run[key] for key in ("name", "command", "logs")} for run in runs]}
+    return _list_of_runs(name, words, [(point, point_arguments(point, spec.varied)) for point in spec.points], logs)
 
 
-def pipeline_values(name: str, words: Sequence[str], spec: PipelineSpec, logs: str | None = None) -> Values:
+def ladder_values(name: str, words: Sequence[str], spec: LadderGrid, logs: str | None = None) -> Values:
+    """The same of a ladder."""
+    return _list_of_runs(name, words, [(point, ladder_arguments(point)) for point in spec.points], logs)
+
+
+def report_values(name: str, words: Sequence[str], spec: ReportSpec, logs: str | None = None) -> Values:
+    return _one(name, "report", words, logs or _logs_in(posixpath.dirname(spec.output)))
+
+
+def pipeline_values(
+    name: str, words: Sequence[str], spec: PipelineSpec | LadderSpec, logs: str | None = None
+) -> Values:
     """The driver: this very submit with --wait, in a pod."""
+    verb = "forecast" if isinstance(spec, LadderSpec) else "pipeline"
     values = _one(name, "pipeline", words, logs or spec.logs_dir)
-    return values | {"command": ["datascaler", "submit", "pipeline", "--wait", "--name", name, *words]}
+    return values | {"command": ["datascaler", "submit", verb, "--wait", "--name", name, *words]}
 
 
 def require_urls(spec: Any, mounted: Sequence[str] = ()) -> None:
@@ -111,6 +119,18 @@ def _is_elsewhere(text: str, *, is_model: bool) -> bool:
 
 def _one(name: str, verb: str, words: Sequence[str], logs: str) -> Values:
     return {"kind": verb, "name": name, "command": ["datascaler", verb, *words], "logs": f"{logs.rstrip('/')}/{name}"}
+
+
+def _list_of_runs(
+    name: str, words: Sequence[str], points: Sequence[tuple[TrainSpec, list[str]]], logs: str | None
+) -> Values:
+    """Training runs, each with words of its own after those that all have."""
+    digits = len(str(len(points) - 1))
+    runs = [
+        train_values(f"{name}-{number:0{digits}}", [*words, *own], point, logs)
+        for number, (point, own) in enumerate(points)
+    ]
+    return {"kind": "train", "runs": [{key: run[key] for key in ("name", "command", "logs")} for run in runs]}
 
 
 def _logs_in(folder: str) -> str:
