@@ -64,6 +64,9 @@ def test_budgets_end_as_runs_of_their_own_do(alone: list[TrainSpec], pool: str, 
         f"resuming  at {steps * BATCH:,} samples" for steps in (1, 2)
     ]
     check_equal(spec, alone)
+    # Rows of the trunk come before the first start of a branch.
+    starts = [[row["start"] for row in metrics_of(run_url(each))] for each in spec.budgets]
+    assert starts == [[1, 1], [0, 1, 1, 1], [0, 0, 1, 1, 1, 1]]
     # Complete: the same command computes nothing, and a longer budget goes on from the longest trunk.
     said.clear()
     train_clip(replace(spec, branch_at=(*spec.branch_at, 7 * BATCH), train_num_samples=7 * BATCH), say=said.append)

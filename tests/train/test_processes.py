@@ -90,6 +90,9 @@ def test_a_run_goes_on_with_other_numbers_of_processes(tmp_path: Path, monkeypat
     ours, theirs = metrics_of(run_url(whole)), metrics_of(run_url(cut))
     assert [row["step"] for row in theirs] == list(range(1, 41))
     assert [row["loss"] for row in theirs] == pytest.approx([row["loss"] for row in ours], abs=1e-3)
+    begun = [(row["start"], row["processes"]) for row in theirs]
+    steps = at // BATCH
+    assert begun == [(1, 1)] * 3 + [(2, 2)] * (steps - 3) + [(3, 1)] * (40 - steps)
     substituted = [row["substituted"] for row in ours]
     assert [row["substituted"] for row in theirs] == substituted
     assert summary is not None

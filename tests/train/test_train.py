@@ -87,8 +87,7 @@ def test_a_run_folder(done: tuple[TrainSpec, RunSummary, list[str]]) -> None:
     assert set(rows[-1]) == {
         *("step", "samples_seen", "epoch", "loss", "lr", "logit_scale", "substituted", "samples_per_second"),
         *(
-            "tau",
-            "data_wait",
+            *("tau", "data_wait", "start", "processes"),
             "grad_norm",
             *(f"grad_norm_{role}" for role in roles),
             *(f"weight_rms_{role}" for role in roles),
@@ -96,6 +95,7 @@ def test_a_run_folder(done: tuple[TrainSpec, RunSummary, list[str]]) -> None:
     }
     assert [row["epoch"] for row in rows] == [round(number * BATCH / 64, 4) for number in range(1, STEPS + 1)]
     assert all(0 <= row["data_wait"] <= 1 and row["samples_per_second"] > 0 for row in rows)
+    assert {(row["start"], row["processes"]) for row in rows} == {(1, 1)}
 
 
 def test_the_outlook_comes_before_the_first_step(pool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

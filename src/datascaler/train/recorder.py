@@ -38,6 +38,8 @@ class MetricsLog:
             say(f"damaged   {len(lines) - len(rows)} of {len(lines)} lines of {self._url} are not readable: left out")
         # A run that was killed has logged steps that its newest checkpoint does not know.
         self._rows = [row for row in rows if row["samples_seen"] <= samples_seen]
+        self.start = 1 + int(max((row.get("start", 1) for row in self._rows), default=0))
+        """The how manieth start of the run this is, as far as its rows tell."""
         self._published = time.monotonic()
 
     def add(self, row: _Row) -> None:
@@ -60,9 +62,13 @@ class MetricsLog:
 
 
 def copy_metrics(run: str, to: str) -> None:
-    """Begin a run that branches off from another one with that one's rows; MetricsLog drops those after the branch."""
+    """Begin a run that branches off from another one with that one's rows, as from before its own first start.
+
+    MetricsLog drops those after the branch.
+    """
     with suppress(NotFoundError):
-        storage.publish_bytes(storage.join(to, _METRICS), storage.read_bytes(storage.join(run, _METRICS)))
+        rows = [row for line in storage.read_bytes(storage.join(run, _METRICS)).splitlines() if (row := _row(line))]
+        storage.publish_text(storage.join(to, _METRICS), "".join(json.dumps(row | {"start": 0}) + "\n" for row in rows))
 
 
 class Recorder:
@@ -74,8 +80,11 @@ class Recorder:
         at: Progress,
         epoch_samples: int | None,
         say: Callable[[str], None] = lambda _: None,
+        *,
+        processes: int = 1,
     ) -> None:
         """`epoch_samples` is None where it is not known; `say` gets lines where no bar is shown."""
+        self._processes = processes
         self._spec, self._checkpoints, self._lease, self._at = spec, checkpoints, lease, at
         self._epoch_samples, self._say = epoch_samples, say
         self._log = MetricsLog(run_url(spec), at.samples_seen, say)
@@ -169,6 +178,8 @@ class Recorder:
             "substituted": self._at.substituted,
             "samples_per_second": round((seen - self._row_samples) / seconds, 1),
             "data_wait": round(min(self._row_waited / seconds, 1.0), 4),
+            "start": self._log.start,
+            "processes": self._processes,
         }
         if self._epoch_samples:
             row["epoch"] = round(seen / self._epoch_samples, 4)

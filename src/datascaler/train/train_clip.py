@@ -134,8 +134,9 @@ def _train_budget(
 
         # ---- loop ----------------------------------------------------------------------------------------------
         stack.enter_context(deferred())
-        recorder = Recorder(spec, checkpoints, lease, at, data.samples, say) if world.is_main else None
-        if recorder:
+        recorder = None
+        if world.is_main:
+            recorder = Recorder(spec, checkpoints, lease, at, data.samples, say, processes=world.size)
             stack.callback(recorder.close)
         before: StartedStep | None = None
         limits = spec.limits_by_step
