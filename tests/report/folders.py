@@ -141,3 +141,26 @@ def leave_sweep(folder: str) -> str:
 def _footer(shard: Shard, score_id: str) -> Footer:
     work = {"method": "clip", "model": "ViT-B-32", "weights_hash": "ab" * 8, "preprocess_hash": "cd" * 8}
     return footer_of(shard, score_id, **work)
+
+
+def leave_coord_check(folder: str) -> str:
+    """A check whose blocks stay level under muP, and grow with width under the standard parametrisation; its URL."""
+    widths, steps, seeds = (2, 4, 8, 16), (0, 1, 2), (0, 1)
+    named = (("block", "vision 1"), ("block", "text 1"), ("feature", "image"), ("attention", "vision 1"))
+    rows: dict[str, list[dict[str, object]]] = {"standard": [], "muP": []}
+    slopes: dict[str, list[dict[str, object]]] = {"standard": [], "muP": []}
+    for title, growth in (("standard", 0.8), ("muP", 0.0)):
+        for kind, name in named:
+            for step in steps:
+                own = {"kind": kind, "name": name, "step": step}
+                slope = growth if step else 0.0
+                slopes[title].append({**own, "slope": slope, "without_smallest": slope, "is_within": title == "muP"})
+                rows[title] += [
+                    {**own, "width_mult": width, "seed": seed, "size": (1 + 0.1 * seed) * width**slope}
+                    for width in widths
+                    for seed in seeds
+                ]
+    url = f"{folder}/coords/coord_check.json"
+    record = {"spec": {"model_arch": "ViT-Micro-12-48"}, "verdict": "passed", "reasons": [], "growth_of_standard": 0.8}
+    storage.publish_record(url, {**record, "slopes": slopes, "coordinates": rows})
+    return url

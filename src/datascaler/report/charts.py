@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from datascaler.report.blocks import Bounds, Figure, plot_text
 
 PALETTE = 7
@@ -33,6 +35,8 @@ class Curve:
     """Curves of a group have one colour."""
     x: Sequence[float]
     y: Sequence[float]
+    events: Sequence[tuple[float, str]] = ()
+    """Places on the axis at which something happened, each with what it was."""
 
 
 def dots(name: str, title: str, says: str, rows: Sequence[Dot], x_title: str, *, zero: bool = False) -> Figure:
@@ -87,11 +91,14 @@ def curves(
             }
         )
         in_legend.add(label)
+    traces += [_events_of(row, f"@{groups.index(row.group) % PALETTE}") for row in rows if row.events]
     layout: dict[str, Any] = {
         "xaxis": {"title": {"text": plot_text(x_title)}, **axes.get("x", {})},
         "yaxis": {"title": {"text": plot_text(y_title)}, **axes.get("y", {})},
         "hovermode": "closest",
     }
+    if places := sorted({place for row in rows for place, _ in row.events}):
+        layout["shapes"] = [_tick(place) for place in places]
     return Figure(name=name, title=title, says=says, traces=traces, layout=layout)
 
 
@@ -140,6 +147,28 @@ def _dots_of(series: str, rows: Sequence[Dot], places: Sequence[float], colour: 
         },
     ]
     return [trace for trace in traces if trace["x"]]
+
+
+def _events_of(row: Curve, colour: str) -> dict[str, Any]:
+    """Open diamonds on the curve, above the ticks of the axis, which answer to the pointer."""
+    heights = np.interp([place for place, _ in row.events], row.x, row.y)
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": plot_text(row.label),
+        "showlegend": False,
+        "x": [place for place, _ in row.events],
+        "y": [float(f"{each:.6g}") for each in heights],
+        "marker": {"size": 9, "symbol": "diamond-open", "color": colour, "line": {"width": 2}},
+        "text": [plot_text(f"{what}: {row.label}") for _, what in row.events],
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+
+
+def _tick(place: float) -> dict[str, Any]:
+    """A mark on the axis."""
+    line = {"color": "@muted", "width": 2}
+    return {"type": "line", "yref": "paper", "x0": place, "x1": place, "y0": 0, "y1": 0.06, "line": line}
 
 
 def _interval_lines(intervals: Sequence[Bounds], places: Sequence[float], colour: str, width: float) -> dict[str, Any]:

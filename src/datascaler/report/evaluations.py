@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from datascaler.data.runs.seed_noise import seed_noise, without_seed
 from datascaler.errors import ConfigError
 from datascaler.evaluate.compare_results import ComparedScores, Comparison, compare_results
 from datascaler.evaluate.published_baselines import PublishedBaseline, published_baselines
 from datascaler.evaluate.tasks import load_tasks
-from datascaler.report.blocks import Cell, PageBlock, Section, Table, Text, difference, share, words
+from datascaler.report.blocks import Cell, PageBlock, Section, Table, Text, difference, number, share, words
 from datascaler.report.charts import Dot, dots
 from datascaler.report.evaluated_models import AVERAGES, Average, EvaluatedModel
 
@@ -42,6 +43,7 @@ def evaluation_section(
         blocks += _published(models, published)
         if baseline is not None:
             blocks += _differences(models, baseline, seed)
+        blocks += _noise(models)
         blocks += _task_tables(models)
         blocks += _faults(models)
     return Section(name="evaluation", title="Evaluation", blocks=blocks)
@@ -148,6 +150,28 @@ def _differences(models: Sequence[EvaluatedModel], baseline: EvaluatedModel, see
     )
     picture = dots("differences", f"Differences from {baseline.label}", says, rows, "difference", zero=True)
     return [*([picture] if rows else []), _difference_table(found, baseline, others)]
+
+
+def _noise(models: Sequence[EvaluatedModel]) -> list[PageBlock]:
+    """How far the training seed alone moves each score, where runs have several seeds."""
+    keys = list(dict.fromkeys(key for model in models for key in model.scores))
+    averages = [(name, [each.averages[name].value for each in models]) for name in AVERAGES]
+    found = seed_noise(
+        [without_seed(each.run.spec) if each.run else None for each in models],
+        [*averages, *((key, [each.scores.get(key) for each in models]) for key in keys)],
+    )
+    if not found:
+        return []
+    rows = [
+        [words(each.name), number(each.noise, 3), number(each.signal, 3), number(each.ratio, 3), number(each.runs)]
+        for each in found
+    ]
+    note = (
+        "Noise is the standard deviation of runs that differ in their seed alone, signal the largest difference "
+        "between the means of two configurations; a task whose ratio is about 1 tells nothing."
+    )
+    columns = ["task", "noise", "signal", "signal by noise", "runs"]
+    return [Table(name="seeds", title="Spread over seeds", columns=columns, rows=rows, note=note, folded=True)]
 
 
 def _difference_table(found: Comparison, baseline: EvaluatedModel, others: Sequence[EvaluatedModel]) -> Table:

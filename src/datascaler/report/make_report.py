@@ -9,8 +9,10 @@ from datascaler.data.runs.find_inputs import find_inputs
 from datascaler.errors import ConfigError
 from datascaler.report.answer import answer_section, made_forecast, read_forecasts
 from datascaler.report.blocks import Section
+from datascaler.report.cost import cost_section
 from datascaler.report.evaluated_models import baseline_of, read_evaluations
 from datascaler.report.evaluations import evaluation_section
+from datascaler.report.mup import mup_section, read_coord_checks
 from datascaler.report.pool import pool_section, read_subsets
 from datascaler.report.provenance import provenance_section
 from datascaler.report.render_page import render_page
@@ -31,6 +33,7 @@ class MadeReport:
     sweeps: int
     results: int
     forecasts: int
+    coord_checks: int
     unreadable: dict[str, str]
     """What could not be read, each with the reason; the page says it too."""
 
@@ -45,12 +48,14 @@ def make_report(spec: ReportSpec, say: Callable[[str], None] = lambda _: None) -
     inputs = find_inputs(spec.runs)
     say(
         f"found     {len(inputs.scored):,} scored pools, {len(inputs.subsets):,} subsets, {len(inputs.runs):,} runs, "
-        f"{len(inputs.sweeps):,} sweeps, {len(inputs.results):,} results, {len(inputs.forecasts):,} forecasts"
+        f"{len(inputs.sweeps):,} sweeps, {len(inputs.results):,} results, {len(inputs.forecasts):,} forecasts, "
+        f"{len(inputs.coord_checks):,} coordinate checks"
     )
     runs, run_failures = read_training_runs(inputs.runs)
     runs = [replace(run, label=label) for run, label in zip(runs, run_labels(runs), strict=True)]
     models, result_failures = read_evaluations(inputs.results, runs)
     sweeps, sweep_failures = read_sweeps(inputs.sweeps)
+    checks, check_failures = read_coord_checks(inputs.coord_checks)
     subsets = read_subsets(inputs.subsets)
     forecasts, forecast_failures = read_forecasts(inputs.forecasts)
     if asked := spec.forecast():
@@ -61,6 +66,7 @@ def make_report(spec: ReportSpec, say: Callable[[str], None] = lambda _: None) -
         pool_section(inputs.scored, subsets, spec.pictures),
         training_section(runs, run_failures),
         sweep_section(sweeps, sweep_failures),
+        mup_section(checks, check_failures, sweeps),
         evaluation_section(
             models,
             result_failures,
@@ -70,13 +76,18 @@ def make_report(spec: ReportSpec, say: Callable[[str], None] = lambda _: None) -
             seed=spec.seed,
             is_answer=not forecasts,
         ),
+        cost_section(inputs.scored, runs),
     ]
     sections = [each for each in found if each is not None]
     if not sections:
         raise ConfigError(f"nothing in {', '.join(spec.runs)} can be reported on")
     command = shlex.join(["datascaler", "report", *spec.arguments()])
-    known = [url for url in inputs.forecasts if url in forecasts]
-    sections.append(provenance_section(inputs.scored, subsets, runs, models, known, command))
+    files = {
+        "forecast": [url for url in inputs.forecasts if url in forecasts],
+        "sweep": [each.url for each in sweeps],
+        "coordinate check": [each.url for each in checks],
+    }
+    sections.append(provenance_section(inputs.scored, subsets, runs, models, files, command))
     page = render_page(
         f"Report on {', '.join(spec.runs)}",
         "Made from the files of these runs alone. Each number says of how many it is.",
@@ -93,5 +104,6 @@ def make_report(spec: ReportSpec, say: Callable[[str], None] = lambda _: None) -
         sweeps=len(sweeps),
         results=len(models),
         forecasts=len(forecasts),
-        unreadable=run_failures | result_failures | sweep_failures | forecast_failures,
+        coord_checks=len(checks),
+        unreadable=run_failures | result_failures | sweep_failures | forecast_failures | check_failures,
     )

@@ -20,10 +20,12 @@ def provenance_section(
     subsets: Sequence[ReadSubset],
     runs: Sequence[TrainRun],
     models: Sequence[EvaluatedModel],
-    forecasts: Sequence[str],
+    files: Mapping[str, Sequence[str]],
     command: str,
 ) -> Section:
-    rows = [row for folder in scored for row in _of_scores(folder)]
+    """files: those that say all of something by themselves, by what they are."""
+    rows = [_row("list of shards", each, {"file": _file_hash(f"{each}/shards.parquet")}, None) for each in scored]
+    rows += [row for folder in scored for row in _of_scores(folder)]
     rows += [_row("subset", each.url, each.recipe, ("digest", "pool_digest", "score_id")) for each in subsets]
     rows += [_row("run", each.url, each.record.get("inputs"), None, each.record) for each in runs]
     for model in models:
@@ -32,7 +34,8 @@ def provenance_section(
             "results": _file_hash(f"{model.url}/eval_results.jsonl"),
         }
         rows.append(_row("results", model.url, hashes, None))
-    rows += [_row("forecast", url, {"file": _file_hash(url)}, None) for url in forecasts]
+    rows += _evaluation_sets(models)
+    rows += [_row(what, url, {"file": _file_hash(url)}, None) for what, urls in files.items() for url in urls]
     columns = ["what", "where", "made from, by hash", "code version"]
     blocks: list[PageBlock] = [
         Table(name="inputs", title="Inputs", columns=columns, rows=rows, folded=len(rows) > 40),
@@ -63,6 +66,19 @@ def _of_scores(folder: str) -> list[list[Cell]]:
         }
         found.append(_row("scores", tables, hashes | footer.settings, None, {"code_version": footer.code_version}))
     return found
+
+
+def _evaluation_sets(models: Sequence[EvaluatedModel]) -> list[list[Cell]]:
+    """A row a task with the content of its set; several where results are of different ones."""
+    digests: dict[str, set[str]] = {}
+    for model in models:
+        by_task = model.record.get("by_task")
+        for key, task in by_task.items() if isinstance(by_task, Mapping) else ():
+            if isinstance(task, Mapping) and task.get("data"):
+                digests.setdefault(str(key), set()).add(str(task["data"]))
+    return [
+        _row("evaluation set", key, {"content": digest}, None) for key, own in digests.items() for digest in sorted(own)
+    ]
 
 
 def _row(

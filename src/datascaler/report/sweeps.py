@@ -1,7 +1,8 @@
 """Sweeps: loss against learning rate, a curve for each ranking and weight decay, and the best point of each."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any
 
@@ -13,6 +14,7 @@ from datascaler.report.blocks import Section, Table, Text, number, words
 from datascaler.report.charts import Curve, curves
 from datascaler.report.training_runs import numbered
 from datascaler.spec.numbers import format_fraction
+from datascaler.spec.train import TrainSpec
 
 _MOST_TICKS = 16
 
@@ -22,6 +24,8 @@ class ReadSweep:
     url: str
     label: str
     result: SweepResult
+    spec: TrainSpec | None
+    """That of the best point whose run can be read."""
 
 
 def read_sweeps(urls: Sequence[str]) -> tuple[list[ReadSweep], dict[str, str]]:
@@ -33,7 +37,7 @@ def read_sweeps(urls: Sequence[str]) -> tuple[list[ReadSweep], dict[str, str]]:
         except (ConfigError, StorageError) as error:
             failures[url] = str(error)
     labels = numbered([each.label for each in found])
-    return [ReadSweep(each.url, label, each.result) for each, label in zip(found, labels, strict=True)], failures
+    return [replace(each, label=label) for each, label in zip(found, labels, strict=True)], failures
 
 
 def sweep_section(sweeps: Sequence[ReadSweep], failures: Mapping[str, str]) -> Section | None:
@@ -62,16 +66,14 @@ def _read_sweep(url: str) -> ReadSweep:
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{url} is not a ranking of this version ({error})") from error
     points.sort(key=lambda point: (point.train_loss is None, point.train_loss or 0.0))
-    label, batch_size = storage.basename(storage.parent(url)), 0
-    for point in points[:1]:
-        try:
-            spec = read_run(point.run)
-        except (ConfigError, StorageError):
-            continue
+    label, batch_size, spec = storage.basename(storage.parent(url)), 0, None
+    with suppress(ConfigError, StorageError):
+        spec = read_run(points[0].run)
+    if spec:
         label = f"{spec.subset_name}, {spec.model_arch}"
         label += f", w{format_fraction(spec.width_mult)}, {'muP' if spec.use_mup else 'SP'}"
         batch_size = spec.batch_size
-    return ReadSweep(url, label, SweepResult(points, url, 0, batch_size))
+    return ReadSweep(url, label, SweepResult(points, url, 0, batch_size), spec)
 
 
 def _curves(sweep: ReadSweep) -> list[Curve]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -45,6 +47,32 @@ class TrainRun:
         if self.summary:
             return "complete"
         return "diverged" if self.diverged else "not complete"
+
+    @property
+    def starts(self) -> list[tuple[float, int, int]]:
+        """Samples seen, number and processes of each start that its log tells of; a branch's trunk is not its own."""
+        found: list[tuple[float, int, int]] = []
+        before = 0.0
+        for row in self.rows:
+            start, processes = int(row.get("start", 1)), int(row.get("processes", 0))
+            if start > 0 and (not found or found[-1][1:] != (start, processes)):
+                found.append((before, start, processes))
+            before = row["samples_seen"]
+        return found
+
+    @property
+    def process_hours(self) -> float | None:
+        """Time of the steps in its log, times the processes; None where it doesn't tell. Lost steps are not in it."""
+        rows = [row for row in self.rows if row.get("start", 1) > 0]
+        if not rows or any(row.get("samples_per_second", 0) <= 0 or "processes" not in row for row in rows):
+            return None
+        branched = max((row["samples_seen"] for row in self.rows if row.get("start", 1) == 0), default=0.0)
+        seen = [branched, *(row["samples_seen"] for row in rows)]
+        seconds = [
+            (after - before) / row["samples_per_second"] * row["processes"]
+            for row, (before, after) in zip(rows, pairwise(seen), strict=True)
+        ]
+        return sum(seconds) / 3600
 
     @property
     def samples_seen(self) -> int:
@@ -144,11 +172,13 @@ def _figures(runs: Sequence[TrainRun]) -> list[Figure]:
     found = []
     for name, title, axis, says in kinds:
         rows = [
-            Curve(label=run.label, group=run.filter, **_curve(run.rows, name))
+            Curve(label=run.label, group=run.filter, **_curve(run.rows, name), events=_events(run))
             for run in runs
             if len({row[name] for row in run.rows if name in row}) > 1
         ]
         if rows:
+            if any(row.events for row in rows):
+                says += " Ticks on the axis and diamonds are starts after the first, and changes of the world size."
             found.append(curves(f"training-{name.replace('_', '-')}", title, says, rows, "samples seen", axis))
     return found
 
@@ -166,9 +196,19 @@ def _curve(rows: Sequence[MetricsRow], name: str) -> dict[str, list[float]]:
     return {"x": [float(f"{each:.10g}") for each in x], "y": [float(f"{each:.6g}") for each in y]}
 
 
+def _events(run: TrainRun) -> list[tuple[float, str]]:
+    """Restarts and changes of the number of processes, at samples seen."""
+    found = []
+    for (_, _, before), (place, start, processes) in pairwise(run.starts):
+        changed = f", {before:,} -> {processes:,} processes" if processes != before else ""
+        found.append((place, f"start {start:,}{changed}"))
+    return found
+
+
 def _table(runs: Sequence[TrainRun]) -> Table:
     columns = [
         *("run", "state", "samples seen", "of", "final loss", "steps", "replaced samples", "hours of the last start"),
+        *("starts", "processes"),
     ]
     rows = [
         [
@@ -180,6 +220,8 @@ def _table(runs: Sequence[TrainRun]) -> Table:
             number(run.summary.steps if run.summary else None),
             number(run.summary.substituted if run.summary else None),
             number(run.summary.seconds / 3600 if run.summary else None, 3),
+            number(max((start for _, start, _ in run.starts), default=None)),
+            words(" -> ".join(f"{each:,}" for each, _ in groupby(run.starts, itemgetter(2)) if each) or "-"),
         ]
         for run in runs
     ]

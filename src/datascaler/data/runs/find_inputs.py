@@ -8,6 +8,7 @@ from datascaler.data.subset.subset import FORMATS
 from datascaler.errors import ConfigError
 
 _LINES = "/eval_results.jsonl"
+_COORDINATES = "coord_check.json"
 _RUN, _SHARDS = "/run.json", "/shards.parquet"
 _SUBSETS = tuple(f".{name}" for name in FORMATS)
 
@@ -30,6 +31,8 @@ class Inputs:
     """Folders of results whose tasks are not all done."""
     forecasts: list[str] = field(default_factory=list)
     """What `datascaler forecast --json` printed."""
+    coord_checks: list[str] = field(default_factory=list)
+    """What `datascaler coord-check` left."""
     files: dict[str, storage.FileInfo] = field(default_factory=dict)
     """The .json and .jsonl files, by URL."""
 
@@ -43,7 +46,8 @@ def find_inputs(folders: Sequence[str]) -> Inputs:
         if sum(map(len, _lists(found))) == before:
             storage.require_bucket(folder)
             raise ConfigError(
-                f"{folder} holds nothing to report on: no scores, subset, training run, sweep, results or forecast"
+                f"{folder} holds nothing to report on: no scores, subset, training run, sweep, results, "
+                "coordinate check or forecast"
             )
     return found
 
@@ -52,6 +56,7 @@ def _add(found: Inputs, folder: str) -> None:
     if folder.endswith((".json", ".jsonl")):
         is_sweep = storage.basename(folder).startswith("sweep-")
         kind = found.results if folder.endswith(_LINES) else found.sweeps if is_sweep else found.forecasts
+        kind = found.coord_checks if storage.basename(folder) == _COORDINATES else kind
         _append(kind, [folder.removesuffix(_LINES)])
         return
     infos = {info.url: info for info in storage.list_files(folder, (".json", ".jsonl", *_SUBSETS), recursive=True)}
@@ -65,6 +70,8 @@ def _add(found: Inputs, folder: str) -> None:
         name = storage.basename(url)
         if name.startswith("sweep-") and name.endswith(".json"):
             _append(found.sweeps, [url])
+        elif name == _COORDINATES:
+            _append(found.coord_checks, [url])
         elif name.endswith(".json") and "forecast" in name:
             _append(found.forecasts, [url])
         elif "/eval_results/" in url and (base := url.rpartition("/eval_results/")[0]) not in lines:
@@ -83,5 +90,5 @@ def _append(there: list[str], urls: Sequence[str]) -> None:
 def _lists(found: Inputs) -> list[Sequence[object]]:
     return [
         *(found.runs, found.sweeps, found.scored, found.subsets, found.results),
-        *(found.unfinished_results, found.forecasts),
+        *(found.unfinished_results, found.forecasts, found.coord_checks),
     ]

@@ -14,7 +14,7 @@ from statistics import fmean
 from datascaler import storage
 from datascaler.data.runs.run_folder import read_run
 from datascaler.errors import ConfigError
-from datascaler.spec.train import RUNTIME_FIELDS
+from datascaler.spec.train import RUNTIME_FIELDS, TrainSpec
 
 _NOT_COMPARED = RUNTIME_FIELDS | {"seed", "output_dir"}
 
@@ -41,11 +41,15 @@ def configuration_of(folder: str) -> str | None:
     for place in (folder, storage.parent(folder)):
         if storage.exists(storage.join(place, "run.json")):
             try:
-                record = read_run(place).record()
+                return without_seed(read_run(place))
             except ConfigError:  # of an earlier version: what it is can't be told
                 return None
-            return json.dumps({name: value for name, value in record.items() if name not in _NOT_COMPARED})
     return None
+
+
+def without_seed(spec: TrainSpec) -> str:
+    """All that a run is but its seed; the same text for the same configuration."""
+    return json.dumps({name: value for name, value in spec.record().items() if name not in _NOT_COMPARED})
 
 
 def seed_noise(
