@@ -34,6 +34,15 @@ def test_the_charts_are_inside_as_they_are(installed: Path) -> None:
         assert all((inside / name).read_bytes() == (chart / name).read_bytes() for name in files)
 
 
+def test_what_reports_and_forecasts_need_is_inside(installed: Path) -> None:
+    """The page's templates with the library that draws, its licence, and the published numbers with their source."""
+    for folder in ("report/templates", "forecasting/published"):
+        own, inside = ROOT / "src" / "datascaler" / folder, installed / "datascaler" / folder
+        files = sorted(path.relative_to(own) for path in own.rglob("*") if path.is_file() and path.suffix != ".pyc")
+        assert len(files) >= 4, folder
+        assert all((inside / name).read_bytes() == (own / name).read_bytes() for name in files)
+
+
 def test_a_submit_from_another_folder(installed: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "datascaler", "submit", "train", *SMALLEST["train"], "--dry-run=client"]
     environment = {**os.environ, "PYTHONPATH": str(installed), "DATASCALER_HELM": helm()}

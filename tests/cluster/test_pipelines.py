@@ -209,11 +209,12 @@ def test_a_step_of_that_name_from_other_values_starts_nothing(server: Replay) ->
 
 
 def test_a_forecast_is_a_list_of_training_runs_then_their_evaluation_then_the_page(
-    server: Replay, ends: Callable[[str, str], None]
+    server: Replay, ends: Callable[[str, str], None], s3_url: str
 ) -> None:
     ends("*", "complete")
-    result = submit("forecast", "--name", "which", "--wait", "--train", "--use-mup --workers 2", "--label", "team=a")
-    assert (result.exit_code, result.stdout) == (0, "ml/which\n")
+    words = ["--subset-files", f"{s3_url}/clip.npy,none", "--train", "--use-mup --workers 2", "--label", "team=a"]
+    result = submit("forecast", "--name", "which", "--wait", *words)
+    assert (result.exit_code, result.stdout) == (0, "ml/which\n"), result.stderr
     trained = [f"which-train-{number}" for number in range(4)]
     # The runs of a list are made side by side.
     assert sorted(list(jobs(server))[:4]) == trained
@@ -228,11 +229,11 @@ def test_a_forecast_is_a_list_of_training_runs_then_their_evaluation_then_the_pa
     assert "ml/which: complete; the page is s3://out/forecast.html" in result.stderr
 
 
-def test_a_run_of_the_ladder_that_failed_ends_it(server: Replay, ends: Callable[[str, str], None]) -> None:
+def test_a_run_of_the_ladder_that_failed_ends_it(server: Replay, ends: Callable[[str, str], None], s3_url: str) -> None:
     """A forecast from what is left would favour the filters whose runs are all there."""
     ends("*", "complete")
     ends("which-train-2", "single-failed")
-    result = submit("forecast", "--name", "which", "--wait")
+    result = submit("forecast", "--name", "which", "--wait", "--subset-files", f"{s3_url}/clip.npy,none")
     assert result.exit_code == 104
     assert "step train (ml/which-train) did not succeed" in str(result.exception)
     assert "which-eval" not in jobs(server)

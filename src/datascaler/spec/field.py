@@ -23,6 +23,8 @@ class Facts:
     """Results go there."""
     flag: str | None = None
     """The flag without dashes; None is the field's own name."""
+    argument: bool = False
+    """It stands on the command line by itself, without a flag."""
     repeated: bool = False
     """A flag for each item, in place of one flag with commas."""
     axis: str | None = None
@@ -96,7 +98,9 @@ def arguments_of(spec: Any, implied: Mapping[str, Any]) -> list[str]:
 
 
 def flag_of(each: Field[Any]) -> str:
-    """`--subset-file`"""
+    """`--subset-file`; `RUNS` of what has no flag."""
+    if facts_of(each).argument:
+        return each.name.upper()
     return "--" + (facts_of(each).flag or each.name).replace("_", "-")
 
 

@@ -16,7 +16,7 @@ EVIDENCE = ("law", "transfer", "noise")
 class ForecastSpec:
     """The runs at or below some folders, and either a scale of DataComp's or samples and width as the target."""
 
-    runs: tuple[str, ...] = field(metadata=about(place="url"))
+    runs: tuple[str, ...] = field(metadata=about(place="url", argument=True))
     """Folders or URLs of training runs that were evaluated, or folders above them."""
     target: str | None = None
     """A scale: its architecture at full width, its samples seen and its pool."""

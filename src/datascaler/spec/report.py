@@ -16,7 +16,7 @@ _OF_FORECAST = ("target", "target_samples", "target_width", "metric")
 class ReportSpec:
     """The runs at or below some folders, and a page."""
 
-    runs: tuple[str, ...] = field(metadata=about(place="url"))
+    runs: tuple[str, ...] = field(metadata=about(place="url", argument=True))
     """Folders or URLs of runs of any verb, or folders above them."""
     output: str = field(default="report.html", metadata=about(place="url", written=True))
     baseline: str | None = field(default=None, metadata=about(place="url"))

@@ -56,12 +56,11 @@ LINES: list[tuple[Any, str, str]] = [
 ]
 """Every flag that names something, with what pods can see."""
 
-SHOWN_AS = {
-    ("pipeline", "--eval-data-dir"): "--data-dir",
-    ("forecast", "--eval-data-dir"): "--data-dir",
-    ("forecast", "--subset-files"): "--subset-file",
-}
-"""The flag of the step, which is checked first."""
+SHOWN_AS = {("forecast", "--subset-files"): "--subset-file"}
+"""The flag of each run."""
+
+SUFFIXES = {"--output": ".html"}
+"""What a flag takes."""
 
 LOCAL = {"url": ("pool", "file:///x", "s3://a::b"), "model": ("/m/w.pt", "weights.pt",
          "lid.176.bin", "local-dir:m"), "scores": ("out/scores/b",)}  # fmt: skip
@@ -78,7 +77,7 @@ def cases() -> Iterator[tuple[str, list[str], str, str]]:
         for each in flat_fields(kind):
             if flag_of(each) in words:
                 for text in LOCAL.get(facts_of(each).place or "", ()):
-                    yield verb, words, flag_of(each), text
+                    yield verb, words, flag_of(each), text + SUFFIXES.get(flag_of(each), "")
 
 
 @pytest.mark.parametrize(("verb", "words", "flag", "text"), list(cases()), ids=lambda each: str(each)[:16])
@@ -99,7 +98,8 @@ def test_every_field_that_names_something_stands_in_a_line() -> None:
         named = {flag_of(each) for each in flat_fields(kind) if facts_of(each).place in LOCAL}
         words = {word for other, _, line in LINES for word in line.split() if other is kind}
         # The methods of ScoreSpec see images, of which metadata has none; and logs are of every verb.
-        assert named - words <= {"--logs", *(["--from-metadata"] if kind is ScoreSpec else [])}, kind
+        # Runs have no flag: they stand for themselves.
+        assert named - words - {"RUNS"} <= {"--logs", *(["--from-metadata"] if kind is ScoreSpec else [])}, kind
 
 
 @pytest.mark.parametrize("verb", ["score", "subset", "train", "sweep", "eval", "report", "pipeline", "forecast"])
@@ -161,7 +161,7 @@ def options(verb: str) -> Iterator[click.Option]:
 @pytest.mark.parametrize("verb", verbs())
 def test_every_flag_that_takes_text_is_known(verb: str) -> None:
     """A new flag must say here what it is; a path among them must be refused, which the next test sees to."""
-    no_text = {"integer", "float", "fraction", "boolean", "size", "choice", "integer,...", "float,..."}
+    no_text = {"integer", "float", "fraction", "boolean", "size", "choice", "integer,...", "float,...", "fraction,..."}
     texts = {option.opts[0] for option in options(verb) if option.type.name not in no_text}
     assert texts <= PATHS | READ_HERE | ON_NODES | OTHERS | {flag for other, flag in NO_PATH if other == verb}
 
@@ -172,9 +172,14 @@ def test_every_path_of_every_verb_is_refused(verb: str) -> None:
     paths = PATHS - {"--logs"} - {flag for other, flag in NO_PATH if other == verb}
     for flag in sorted(paths & {option.opts[0] for option in options(verb)}):
         words = next(words for words in lines if flag in words)
-        for text in ("./x/weights.pt", "/x/det.onnx"):
+        for path in ("./x/weights.pt", "/x/det.onnx"):
+            text = path + SUFFIXES.get(flag, "")
             said = refused(verb, *with_value(words, flag, text), smallest=False)
             assert said.startswith(f"{SHOWN_AS.get((verb, flag), flag)} is {text}, "), said
+
+
+def test_runs_on_this_machine_are_refused() -> None:
+    assert refused("report", "runs").startswith("RUNS is runs, on this machine's disk")
 
 
 def test_folders_of_the_nodes_are_theirs() -> None:

@@ -43,16 +43,19 @@ def submit_steps(
     steps: "PipelineSteps", cluster: "Cluster | None", given: Mapping[str, Any], words: Sequence[str]
 ) -> None:
     """words: the command's own arguments, without those of steps and cluster."""
+    drives = cluster is not None and given["wait"] and given["dry_run"] == "none"
+    # What the command itself says comes before what its steps make of it.
+    driver = None if drives else _driver(given, steps, words)
     # All of them, before the first: a wrong flag of the last is found now.
     for line in steps.outlook():
         note(line)
     if cluster:
         # And what the server refuses of any of them, before hours are spent on those before it.
         steps.rehearse(cluster.api)
-    if cluster and given["wait"] and given["dry_run"] == "none":
+    if cluster and driver is None:
         _drive(cluster, steps, given)
         return
-    driver = _driver(given, steps, words)
+    assert driver is not None
     if cluster is None:
         print_manifests(driver, given["form"] or "yaml")
     elif given["dry_run"] == "server":

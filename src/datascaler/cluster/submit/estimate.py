@@ -4,6 +4,7 @@ A run's A100-hours come from its operations and DataComp's record, so they are k
 """
 
 from collections.abc import Iterator
+from statistics import fmean
 
 from datascaler.cluster.kube.chart_values import Values
 from datascaler.cluster.submit.request import Spec
@@ -37,7 +38,8 @@ def outlook(submission: Submission, spec: Spec) -> Iterator[str]:
     hours = [a100_hours(each.model_arch, each.width_mult, each.samples_computed) for each in trainings]
     known = [each for each in hours if each is not None]
     if known and len(known) == len(hours):
-        total = sum(known)
+        # A list of runs that a file of values adds to is counted by its length.
+        total = fmean(known) * len(runs)
         spread = f", {_hours(total / gpus)} h on these GPUs if they are such" if gpus else ""
         yield f"estimate  {_hours(total)} A100-hours by DataComp's record{spread}"
     if isinstance(spec, ScorePart | EvalSpec) and spec.count == 1:
