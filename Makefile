@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup check docs test test-slow test-gpu demo e2e slurm images bench-client bench-eval bench-forecast bench-plan bench-read bench-report bench-score bench-score-on-gpu bench-select bench-train lr-transfer lock clean
+.PHONY: setup check docs test test-slow test-gpu demo e2e slurm images forecast-experiment bench-client bench-eval bench-forecast bench-plan bench-read bench-report bench-score bench-score-on-gpu bench-select bench-train lr-transfer lock clean
 
 setup: $(STAMP)
 
@@ -54,6 +54,10 @@ slurm: setup
 images: setup
 	scripts/build_images launcher
 
+# By hand: a ladder of real runs, and whether the forecast of its largest ones comes true. Needs npm; begun again, it goes on.
+forecast-experiment: setup
+	$(BIN)/python -m benchmarks.forecast_experiment --output-dir forecast-output
+
 # benchmarks/README.md says what they prove.
 bench-client: setup
 	$(BIN)/python -m benchmarks.client
@@ -98,4 +102,4 @@ lock: setup
 	scripts/lock_images
 
 clean:
-	rm -rf demo-output lr-transfer dist build docs/build docs/reference .mypy_cache .ruff_cache .pytest_cache
+	rm -rf demo-output forecast-output lr-transfer dist build docs/build docs/reference .mypy_cache .ruff_cache .pytest_cache
