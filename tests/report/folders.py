@@ -126,6 +126,7 @@ def leave_everything(folder: str) -> str:
             url = leave_training_run(spec, 5 - 3 * quality)
             leave_results(f"{url}/eval", quality, samples=400, seed=seed)
     leave_sweep(folder)
+    leave_coord_check(folder)
     return folder
 
 

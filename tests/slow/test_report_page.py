@@ -1,6 +1,8 @@
 """The report's page in a real browser: nothing is asked for, all is drawn, answers, and fits a phone."""
 
 import asyncio
+import csv
+import io
 import json
 import subprocess
 from collections.abc import Coroutine
@@ -41,6 +43,25 @@ PLACE = """
 })()
 """
 """Where the pointer is on something that is drawn."""
+SAVE = """
+(async () => {
+  const saved = {};
+  const blobs = [];
+  const click = HTMLAnchorElement.prototype.click;
+  URL.createObjectURL = (blob) => `blob:${blobs.push(blob) - 1}`;
+  HTMLAnchorElement.prototype.click = function () { saved[this.download] = this.href; };
+  const buttons = [...document.querySelectorAll('button[data-save]')];
+  for (const button of buttons) button.click();
+  while (Object.keys(saved).length < buttons.length) await new Promise((done) => setTimeout(done, 50));
+  HTMLAnchorElement.prototype.click = click;
+  for (const name of Object.keys(saved)) {
+    const blob = saved[name].startsWith('blob:') ? blobs[Number(saved[name].slice(5))] : null;
+    saved[name] = blob ? await blob.text() : saved[name].slice(0, 40);
+  }
+  return saved;
+})()
+"""
+"""Press every button that saves a file: its name, and what is in it or how its data: URL begins."""
 
 
 @pytest.fixture(scope="module")
@@ -93,11 +114,21 @@ def test_the_page_in_a_browser(tmp_path: Path) -> None:
             for name in marks:
                 assert await hover(page, name)
             await page.picture(tmp_path / "light.png")
-            # Saved as files: a picture, a drawing, and a table with every row.
-            saved = await page.evaluate(
-                "Promise.all(['png', 'svg'].map(format => Plotly.toImage(document.querySelector('.plot'), {format})))"
-            )
-            assert [each[:18] for each in saved] == ["data:image/png;bas", "data:image/svg+xml"]
+            # Saved as files: of every figure a picture, a drawing and its points, and every table with all its rows.
+            saved = await page.evaluate(SAVE)
+            tables = await page.evaluate("[...document.querySelectorAll('.table')].map(e => e.id)")
+            assert {"averages", "inputs", "slopes-0", "training-cost"} <= set(tables)
+            names = [
+                *(f"{name}.{kind}" for name in marks for kind in ("png", "svg", "csv")),
+                *(f"{e}.csv" for e in tables),
+            ]
+            assert sorted(saved) == sorted(names)
+            assert all(saved[f"{name}.png"].startswith("data:image/png;base64,") for name in marks)
+            assert all(saved[f"{name}.svg"].startswith("data:image/svg+xml,") for name in marks)
+            rows = list(csv.DictReader(io.StringIO(saved["averages-picture.csv"].removeprefix("\ufeff"))))
+            assert [float(row["x"]) for row in rows if row["label"]] == pytest.approx(averages, abs=1e-12)
+            rows = list(csv.DictReader(io.StringIO(saved["averages.csv"].removeprefix("\ufeff"))))
+            assert [float(row["average (95%)"]) for row in rows] == pytest.approx(averages, abs=1e-12)
             assert page.said == []
             assert [each for each in page.requests if not each.startswith(("file://", "data:", "blob:"))] == []
 
