@@ -17,16 +17,16 @@ _TITLES = ("standard", "muP")
 _JUDGED = ("block", "feature", "direction", "attention")
 _MOST_TICKS = 16
 
-Row = Mapping[str, Any]
+_Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class ReadCoordCheck:
     url: str
     record: Mapping[str, Any]
-    rows: Mapping[str, Sequence[Row]]
+    rows: Mapping[str, Sequence[_Row]]
     """Of each parametrisation: kind, name, step, width_mult and size."""
-    slopes: Mapping[str, Sequence[Row]]
+    slopes: Mapping[str, Sequence[_Row]]
 
 
 def read_coord_checks(urls: Sequence[str]) -> tuple[list[ReadCoordCheck], dict[str, str]]:
@@ -63,7 +63,7 @@ def _read(url: str) -> ReadCoordCheck:
     return ReadCoordCheck(url, record, rows, slopes)
 
 
-def _row(row: Row, *numbers: str) -> Row:
+def _row(row: _Row, *numbers: str) -> _Row:
     if not all(is_number(row[name]) for name in ("step", *numbers)):
         raise ValueError("a number of it is none")
     return {**row, "kind": str(row["kind"]), "name": str(row["name"])}
@@ -94,7 +94,7 @@ def _check_blocks(check: ReadCoordCheck, at: int) -> list[PageBlock]:
     return [*blocks, _slope_table(check, at)]
 
 
-def _sizes(rows: Sequence[Row]) -> list[Curve]:
+def _sizes(rows: Sequence[_Row]) -> list[Curve]:
     """The last block of each tower and the features, before the first step and after the last one."""
     blocks = sorted({row["name"] for row in rows if row["kind"] == "block"})
     shown = [("block", name) for name in {name.split()[0]: name for name in blocks}.values()]
