@@ -47,6 +47,7 @@ def test_tries_that_crash_their_library_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_no_mutation_ends_a_process_of_ours(tmp_path: Path) -> None:
     generator = random.Random(0)
     sound = marisa_trie.Trie(UIDS).tobytes()
