@@ -88,9 +88,10 @@ def _pool_samples(
     """In a random order, each kind with its share; notes the kind of each."""
     pairs = [(vendor, at) for vendor in POOL_VENDORS for at in range(len(emoji))]
     bounds = np.cumsum(list(SHARES.values()))
-    for number, place in enumerate(np.random.default_rng((seed, 0)).permutation(len(pairs)).tolist()):
+    order, turn = (np.random.default_rng((seed, number)).permutation(len(pairs)).tolist() for number in (0, 3))
+    for place, rank in zip(order, turn, strict=True):
         vendor, at = pairs[place]
-        kind = list(SHARES)[int(np.searchsorted(bounds, (number + 0.5) / len(pairs)))]
+        kind = list(SHARES)[int(np.searchsorted(bounds, (rank + 0.5) / len(pairs)))]
         rng = np.random.default_rng((seed, 2, place))
         other = emoji[(at + int(rng.integers(1, len(emoji)))) % len(emoji)]
         image = pictures[vendor][emoji[at]]

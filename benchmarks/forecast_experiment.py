@@ -50,7 +50,7 @@ class Recipe:
     most_emoji: int | None = None
     """Of each vendor; None is all."""
     width_mults: tuple[Fraction, ...] = (Fraction(1), Fraction(2), Fraction(4))
-    budgets: tuple[int, ...] = (24_000, 48_000, 96_000)
+    budgets: tuple[int, ...] = (16_000, 32_000, 64_000)
     seeds: tuple[int, ...] = (0, 1)
     filter_samples: int = 60_000
     batch_size: int = 96

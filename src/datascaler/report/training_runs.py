@@ -200,7 +200,8 @@ def _events(run: TrainRun) -> list[tuple[float, str]]:
     """Restarts and changes of the number of processes, at samples seen."""
     found = []
     for (_, _, before), (place, start, processes) in pairwise(run.starts):
-        changed = f", {before:,} -> {processes:,} processes" if processes != before else ""
+        # A log of an earlier version does not tell.
+        changed = f", {before:,} -> {processes:,} processes" if before and processes != before else ""
         found.append((place, f"start {start:,}{changed}"))
     return found
 
