@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup check docs test test-slow test-gpu demo e2e slurm images forecast-experiment bench-client bench-eval bench-forecast bench-plan bench-read bench-report bench-score bench-score-on-gpu bench-select bench-train lr-transfer lock clean
+.PHONY: setup check docs test test-slow test-gpu demo e2e slurm images forecast-experiment bench-client bench-eval bench-forecast bench-plan bench-read bench-report bench-score bench-score-on-gpu bench-select bench-start bench-train lr-transfer lock clean
 
 setup: $(STAMP)
 
@@ -85,6 +85,9 @@ bench-score-on-gpu: setup
 
 bench-select: setup
 	$(BIN)/python -m benchmarks.select
+
+bench-start: setup
+	$(BIN)/python -m benchmarks.start
 
 bench-train: setup
 	$(BIN)/python -m benchmarks.train

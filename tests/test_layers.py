@@ -34,7 +34,7 @@ INSIDE = {
     "data": ["pool", "tables", "subset", "plan", "select", "read", "materialize", "runs", "make"],
     "data.select": ["", "sampler"],
     "score": ["pipeline", "tmars", "", "captions", "embeddings", "score_pool"],
-    "models": ["weights", ""],
+    "models": ["open_clip_parts", "weights", ""],
     "train": ["loading", ""],
     "evaluate": ["hub", ""],
     "cluster": ["kube", "watch", "submit", "act"],

@@ -11,10 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
 
 from datascaler.errors import ConfigError
+from datascaler.models.open_clip_parts import CLIP, factory
 from datascaler.safe_text import shown
 from datascaler.spec.train import LossName
 
@@ -50,17 +50,17 @@ _ALLOWED_VALUES: dict[tuple[str, str], tuple[object, ...]] = {
 @cache
 def register_configs() -> None:
     """Make our own architectures known to open_clip: its tokenizer and its factory go by name."""
-    open_clip.add_model_config(_CONFIGS)
+    factory.add_model_config(_CONFIGS)
 
 
 def known_archs(arch: str) -> list[str]:
     """open_clip's names. Ours join its table only when a name is asked for that is not its own: the table is shared
     with the program that calls this library.
     """
-    known: list[str] = open_clip.list_models()
+    known: list[str] = factory.list_models()
     if arch not in known and ":" not in arch:  # hf-hub:NAME and local-dir:FOLDER are in no table
         register_configs()
-        known = open_clip.list_models()
+        known = factory.list_models()
     return known
 
 
@@ -74,7 +74,7 @@ def reference_config(arch: str, loss: LossName = "clip") -> dict[str, Any]:
         close = difflib.get_close_matches(arch, known, n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else "see open_clip.list_models()"
         raise ConfigError(f"unknown architecture {arch!r}; {hint}")
-    config: dict[str, Any] = open_clip.get_model_config(arch)
+    config: dict[str, Any] = factory.get_model_config(arch)
     _check_supported(arch, config)
     return config | _INITIAL_SCALARS[loss]
 
@@ -94,7 +94,7 @@ def mlp_widths(config: Mapping[str, Any]) -> tuple[int, int]:
 def meta_clip(config: Mapping[str, Any]) -> torch.nn.Module:
     """An `open_clip.CLIP` without memory: shapes and names only."""
     with torch.device("meta"):
-        model: torch.nn.Module = open_clip.CLIP(**config)
+        model: torch.nn.Module = CLIP(**config)
     return model
 
 

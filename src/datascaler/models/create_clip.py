@@ -10,15 +10,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import open_clip
 import torch
-from open_clip.transform import PreprocessCfg, image_transform_v2
-from open_clip.transformer import QuickGELU
 from PIL import Image
 from torch import Tensor
 
 from datascaler.errors import ConfigError, DatascalerError, NoWeightsError
 from datascaler.models.loaded import LoadedClip
+from datascaler.models.open_clip_parts import PreprocessCfg, QuickGELU, factory, image_transform_v2
 from datascaler.models.tokenize import Tokenize
 from datascaler.models.weights.readable_weights import saved_tensors
 from datascaler.models.weights.weights_form import layout_of
@@ -54,7 +52,7 @@ def create_clip(
     force_quick_gelu: bool = False,
 ) -> tuple[torch.nn.Module, Preprocess]:
     """open_clip's model with weights, never a random one. images: settings of its transform, as in a tag's row."""
-    model = open_clip.create_model(
+    model = factory.create_model(
         name,
         pretrained,
         require_pretrained=True,

@@ -9,10 +9,10 @@ from functools import cache
 
 import numpy as np
 import torch
-from open_clip.transform import MaybeToTensor
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import Compose, Normalize, ToTensor
+
+from datascaler.models.open_clip_parts import Compose, MaybeToTensor, Normalize, ToTensor
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
 
 from datascaler import storage
@@ -32,6 +31,7 @@ from datascaler.models.create_clip import (
 )
 from datascaler.models.device import choose_device
 from datascaler.models.loaded import LoadedClip
+from datascaler.models.open_clip_parts import factory, image_transform
 from datascaler.models.quick_gelu import SUFFIX, config_of_tag, quick_gelu_config
 from datascaler.models.run_weights import (
     is_run_checkpoint,
@@ -128,7 +128,7 @@ def _from_tag(model: str, tag: str | None, device: torch.device, sizes: Sizes) -
     settings = _check_tag(model, tag)
     config = config_of_tag(model, str(tag), settings)
     with load_errors(DatascalerError, f"cannot load {model} {tag}"):
-        file = Path(open_clip.factory.download_pretrained(settings))
+        file = Path(factory.download_pretrained(settings))
         with readable_weights([file]) as (path, _):
             built, preprocess = create_clip(config, str(path), sizes=sizes, images=settings)
         return as_loaded(built, preprocess, tokenizer_for(config, sizes.context_length), model, device, config)
@@ -182,7 +182,7 @@ def _from_run(
             f"{checkpoint} is of a run that saw images of {side} pixels and {context} tokens: leave out --image-size "
             "and --context-length"
         )
-    preprocess = open_clip.image_transform(side, is_train=False)
+    preprocess = image_transform(side, is_train=False)
     loaded = as_loaded(clip.model, preprocess, tokenizer_for(clip.arch), clip.arch, device)
     return replace(loaded, unfinished=_unfinished(checkpoint, content))
 
@@ -255,7 +255,7 @@ def _no_weights(url: str) -> str:
 
 
 def _refuse_another_config(model: str, beside: Beside, sizes: Sizes) -> None:
-    expected = open_clip.get_model_config(model)
+    expected = factory.get_model_config(model)
     for tower, name, value in (
         ("vision_cfg", "image_size", sizes.image_size),
         ("text_cfg", "context_length", sizes.context_length),
@@ -292,15 +292,15 @@ def _run_content(checkpoint: str) -> dict[str, Any] | None:
 def _check_tag(model: str, tag: str | None) -> dict[str, Any]:
     """The tag's row of open_clip's table. Refuses a name or tag that is not there, and a name without a tag."""
     _check_name(model)
-    listed = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
+    listed = ", ".join(factory.list_pretrained_tags_by_model(model)) or "none"
     if not tag:
         raise ConfigError(f"{model} needs --pretrained: a weights file, or one of its tags: {listed}")
-    settings: dict[str, Any] = open_clip.get_pretrained_cfg(model, tag)
+    settings: dict[str, Any] = factory.get_pretrained_cfg(model, tag)
     if not settings:
         plain = model.removesuffix(SUFFIX)
         close = difflib.get_close_matches(tag.lower().replace("-", "_"), listed.split(", "), n=1)
         tags = f"did you mean {close[0]}? its tags: {listed}" if close else f"its tags: {listed}"
-        remedy = f"give --model {plain}" if open_clip.get_pretrained_cfg(plain, tag) else tags
+        remedy = f"give --model {plain}" if factory.get_pretrained_cfg(plain, tag) else tags
         raise ConfigError(f"no pretrained tag {tag!r} for {model}; {remedy}")
     return settings
 

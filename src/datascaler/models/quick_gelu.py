@@ -7,22 +7,21 @@ the two differ it only warns.
 from collections.abc import Mapping
 from typing import Any
 
-import open_clip
-
 from datascaler.errors import ConfigError
+from datascaler.models.open_clip_parts import factory
 
 SUFFIX = "-quickgelu"
 
 
 def has_quick_gelu(config: str) -> bool:
-    return bool(open_clip.get_model_config(config).get("quick_gelu", False))
+    return bool(factory.get_model_config(config).get("quick_gelu", False))
 
 
 def quick_gelu_config(arch: str) -> str | None:
     """The config that is `arch` with QuickGELU, if there is one."""
     if has_quick_gelu(arch):
         return arch
-    return arch + SUFFIX if arch + SUFFIX in open_clip.list_models() else None
+    return arch + SUFFIX if arch + SUFFIX in factory.list_models() else None
 
 
 def config_of_tag(arch: str, tag: str, settings: Mapping[str, Any]) -> str:

@@ -8,12 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import open_clip
 import torch
-from open_clip.transformer import TextTransformer
 from torch import Tensor, nn
 
 from datascaler.models.device import to_device
+from datascaler.models.open_clip_parts import CLIP, CustomTextCLIP, TextTransformer
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +52,10 @@ class TextTower:
 
 def text_tower(model: nn.Module) -> TextTower | None:
     """The tower of a model whose captions may be cut; None for one that looks ahead or takes its feature elsewhere."""
-    if type(model) is open_clip.CLIP:
+    if type(model) is CLIP:
         home: Any = model
         pool, end_token = home.text_pool_type, home.text_eos_id
-    elif type(model) is open_clip.CustomTextCLIP and type(model.text) is TextTransformer:
+    elif type(model) is CustomTextCLIP and type(model.text) is TextTransformer:
         home = model.text
         if home.cls_emb is not None or home.use_pad_mask or home.output_tokens:
             return None

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import open_clip
 import torch
-from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 
 from datascaler.models.arch import known_archs
 from datascaler.models.long_words import first_symbols
+from datascaler.models.open_clip_parts import SimpleTokenizer, factory
 from datascaler.tools.foreign_warnings import refuse_wrong_results
 
 Tokenize = Callable[[Sequence[str]], Tensor]
@@ -148,7 +147,7 @@ def tokenizer_for(model: str, context_length: int | None = None) -> Tokenize:
     """
     known_archs(model)
     with refuse_wrong_results(f"no tokenizer for {model}"):
-        tokenizer = open_clip.get_tokenizer(model, context_length=context_length)
+        tokenizer = factory.get_tokenizer(model, context_length=context_length)
     if type(tokenizer) is SimpleTokenizer and tokenizer.reduction_fn is None:
         return BoundedTokenizer(tokenizer)
     return Tokenizer(tokenizer)

@@ -8,9 +8,6 @@ from datascaler.models.load import load_clip
 from datascaler.models.loaded import LoadedClip
 from datascaler.score.pipeline.image_edit import ImageEdit
 from datascaler.score.score_id import score_id_of, settings_id
-from datascaler.score.tmars.box_tables import NoteSource, detector_of_tables
-from datascaler.score.tmars.detector import load_text_detector
-from datascaler.score.tmars.edit import FindText, MaskText
 from datascaler.spec.score import ScoreSpec, TextOptions
 
 
@@ -65,10 +62,15 @@ def choose_edit(
 
     Raises ConfigError where the detector or the tables are missing.
     """
+    if method not in ("boxes", "tmars"):
+        return None
+    # These alone need OpenCV.
+    from datascaler.score.tmars.box_tables import NoteSource, detector_of_tables
+    from datascaler.score.tmars.detector import load_text_detector
+    from datascaler.score.tmars.edit import FindText, MaskText
+
     if method == "boxes":
         return FindText(load_text_detector(text.detector))
-    if method != "tmars":
-        return None
     named = {"boxes": text.boxes, "plain": text.plain}
     folders = {name: tables_folder(output_dir, each) for name, each in named.items() if each}
     boxes, plain = folders.get("boxes"), folders.get("plain")

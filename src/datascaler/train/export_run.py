@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -26,6 +25,7 @@ from datascaler.data.runs.datacomp_info import FALLBACK, publish_datacomp_info
 from datascaler.errors import ConfigError, DatascalerError
 from datascaler.models.attention import fold_attention_scale
 from datascaler.models.build import BuiltClip
+from datascaler.models.open_clip_parts import CLIP, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD, factory
 from datascaler.models.run_weights import is_run_checkpoint, model_of_run, read_checkpoint, sound_checkpoints
 from datascaler.spec.numbers import format_fraction
 from datascaler.spec.train import TrainSpec
@@ -34,8 +34,8 @@ from datascaler.train.step import finite_weights
 _CONFIG = "open_clip_config.json"
 _WEIGHTS = "open_clip_model.safetensors"
 _PREPROCESS = {
-    "mean": open_clip.OPENAI_DATASET_MEAN,
-    "std": open_clip.OPENAI_DATASET_STD,
+    "mean": OPENAI_DATASET_MEAN,
+    "std": OPENAI_DATASET_STD,
     "interpolation": "bicubic",
     "resize_mode": "shortest",
 }
@@ -132,7 +132,7 @@ def _require_own(folder: str, origin: dict[str, Any]) -> None:
 
 def _largest_difference(clip: BuiltClip, weights: dict[str, Tensor]) -> float:
     """Between unit features of the run's model and of open_clip's own class with these weights."""
-    stock = open_clip.CLIP(**clip.config)
+    stock = CLIP(**clip.config)
     stock.load_state_dict(weights)
     draw = torch.Generator().manual_seed(0)
     images = torch.randn(_TRIED, 3, *stock.visual.image_size, generator=draw)
@@ -155,7 +155,7 @@ def _name_of(spec: TrainSpec) -> str:
 
 def _is_stock(name: str) -> bool:
     """Whether open_clip itself has a config of that name; its list holds those that programs have added too."""
-    return (Path(open_clip.__file__).parent / "model_configs" / f"{name}.json").exists()
+    return (Path(factory.__file__).parent / "model_configs" / f"{name}.json").exists()
 
 
 def _publish_for_datacomp(folder: str, spec: TrainSpec, name: str, weights: dict[str, Tensor]) -> str:

@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 from functools import partial
 
-import open_clip
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_, get_total_norm
@@ -12,6 +11,7 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 from datascaler.errors import DivergedError
 from datascaler.models.build import BuiltClip
 from datascaler.models.device import Arriving, to_device, to_host
+from datascaler.models.open_clip_parts import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from datascaler.models.optimizer import set_learning_rate
 from datascaler.models.roles import ROLES
 from datascaler.spec.train import TrainSpec
@@ -56,7 +56,7 @@ class TrainStep:
         # The pixel statistics of OpenAI's CLIP, which DataComp trains with.
         self._mean, self._std = (
             torch.tensor(values, device=world.device).view(1, 3, 1, 1)
-            for values in (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
+            for values in (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
         )
         # 1 from the first loss on that is not finite. A fused optimizer looks there, on its device, before it updates.
         self._spoiled = torch.zeros((), device=world.device)

@@ -7,10 +7,9 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from open_clip.model import CLIPTextCfg, CLIPVisionCfg
-
 from datascaler import storage
 from datascaler.errors import ConfigError, NotFoundError
+from datascaler.models.open_clip_parts import CLIPTextCfg, CLIPVisionCfg
 from datascaler.models.weights.weights_form import TORCH_SUFFIXES
 from datascaler.safe_text import shown
 
