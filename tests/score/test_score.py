@@ -74,6 +74,33 @@ def test_scores_are_those_of_a_plain_loop(tmp_path: Path, pool: str, local_dir: 
     assert (footer.size, footer.weights_hash) == (len(SHARDS["00000001"]), clip.weights_hash)
 
 
+def test_images_made_small_another_way_are_other_tables(tmp_path: Path, pool: str, local_dir: str) -> None:
+    spec = spec_of(pool, tmp_path / "out", local_dir)
+    summary = score_pool(spec)
+    with pytest.raises(ConfigError, match="holds other work: preprocess_hash is"):
+        score_pool(replace(spec, decode="fast"))
+    fast = score_pool(replace(spec, decode="fast", score_name="fast"))
+    name = "shards/00000000.parquet"
+    (exact, theirs), (near, ours) = (read_table(f"{each.tables}/{name}", COLUMNS) for each in (summary, fast))
+    assert near["score"].to_numpy() == pytest.approx(exact["score"].to_numpy(), abs=1e-3, nan_ok=True)
+    assert (theirs.weights_hash, theirs.precision) == (ours.weights_hash, ours.precision)
+    assert theirs.preprocess_hash != ours.preprocess_hash
+
+
+def test_an_image_tower_in_16_bits_says_so(tmp_path: Path, pool: str, local_dir: str) -> None:
+    exact = score_pool(spec_of(pool, tmp_path / "out", local_dir))
+    near = score_pool(spec_of(pool, tmp_path / "near", local_dir, precision="bf16"))
+    columns = []
+    for summary, precision in ((exact, "float32"), (near, "bfloat16 images")):
+        table, footer = read_table(f"{summary.tables}/shards/00000000.parquet", COLUMNS)
+        columns.append(table["score"].to_numpy())
+        assert footer.precision == precision
+    assert (exact.score_id, exact.ok) == (near.score_id, near.ok)
+    assert 0 < np.nanmax(np.abs(columns[0] - columns[1])) < 2e-2
+    verified = verify_scores(spec_of(pool, tmp_path / "near", local_dir, precision="bf16"), 5)
+    assert verified.rows == 5
+
+
 def test_every_bad_sample_is_a_row_with_its_reason(tmp_path: Path, pool: str, local_dir: str) -> None:
     summary = score_pool(spec_of(pool, tmp_path / "out", local_dir))
     table, _ = read_table(f"{summary.tables}/shards/00000001.parquet", COLUMNS)

@@ -58,6 +58,8 @@ SCORE = PART | {
     "batch_size": whole(1, 1 << 40),
     "save_embeddings": one_of(True, False),
     "torch_compile": one_of(True, False),
+    "decode": one_of("bicubic", "fast"),
+    "precision": one_of("auto", "fp32", "bf16"),
     "detector": maybe(text),
     "max_masked_area": lambda draw: 1 - share(draw),
     "boxes": maybe(text),

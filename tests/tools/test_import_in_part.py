@@ -59,8 +59,8 @@ def test_the_whole_package_has_everything_and_nothing_twice() -> None:
     bulky: Any = importlib.import_module("bulky")
     assert (bulky.version, bulky.__version__, bulky.part.Kept, bulky.other.Other.__base__) == (7, "1.2", kept, kept)
     assert (bulky.deep.leaf(), sys.modules["bulky.deep.leaf"].leaf) == ("leaf", bulky.deep.leaf)
-    assert type(bulky) is ModuleType
     assert bulky.__loader__.get_filename() == bulky.__file__
+    assert type(bulky) is ModuleType
 
 
 def test_importing_another_part_brings_the_package_first() -> None:

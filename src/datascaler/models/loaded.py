@@ -1,5 +1,6 @@
 """A CLIP that is ready to embed: what scoring and evaluation need to know of a model, wherever it came from."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,8 +13,15 @@ from torch.nn.functional import normalize
 
 from datascaler.errors import ConfigError
 from datascaler.models.device import to_device
-from datascaler.models.image_transform import SplitTransform, WholeTransform, split_transform
+from datascaler.models.image_transform import (
+    FastTransform,
+    SplitTransform,
+    WholeTransform,
+    fast_transform,
+    split_transform,
+)
 from datascaler.models.text_trim import encode_by_length, text_tower
+from datascaler.spec.train import Decoder, Precision
 from datascaler.tools.foreign_warnings import refuse_wrong_results
 
 _CPU_PASS_TOKENS = 100
@@ -45,15 +53,20 @@ class LoadedClip:
     """What is said of a run that has not ended: how much it had seen when its newest checkpoint was saved."""
     chosen_precision: Literal["float32", "bfloat16"] | None = None
     """What the towers compute in; None is what is quick on the device."""
+    bfloat16_images: bool = False
+    """Whether the image tower's weights are bfloat16; the text tower is as ever, since there it would be slower."""
+    decode: Decoder = "bicubic"
 
     @property
-    def transform(self) -> SplitTransform | WholeTransform:
+    def transform(self) -> SplitTransform | WholeTransform | FastTransform:
         """`preprocess`, in the part of a decode worker and the part of the device."""
-        return split_transform(self.preprocess)
+        return fast_transform(self.preprocess) if self.decode == "fast" else split_transform(self.preprocess)
 
     @property
     def precision(self) -> str:
         """What the towers compute in: bfloat16 or float16 on a device, full precision on CPU, where it is as fast."""
+        if self.bfloat16_images:
+            return "bfloat16 images"
         if self.chosen_precision:
             return self.chosen_precision
         if self.device.type != "cuda":
@@ -64,6 +77,24 @@ class LoadedClip:
     def width(self) -> int:
         """Length of the unit vectors."""
         return int(self.embed_texts(self.tokenize([""])).shape[1])
+
+    def decoding(self, how: Decoder) -> "LoadedClip":
+        """The same with images made small in that way, which is a part of `preprocess_hash`. Raises ConfigError."""
+        if how == self.decode:
+            return self
+        fast_transform(self.preprocess)
+        digest = hashlib.sha256(f"{self.preprocess_hash} {how}".encode()).hexdigest()
+        return replace(self, decode=how, preprocess_hash=digest)
+
+    def computing_in(self, precision: Precision) -> "LoadedClip":
+        """The same in that precision. On a CPU bf16 is for the image tower alone, whose weights are turned into it."""
+        if precision == "auto":
+            return self
+        if precision == "fp32" or self.device.type != "cpu":
+            return replace(self, chosen_precision="float32" if precision == "fp32" else "bfloat16")
+        visual: Any = self.model.visual
+        visual.to(torch.bfloat16)
+        return replace(self, bfloat16_images=True)
 
     def compile(self) -> "LoadedClip":
         """The same, by torch.compile; the first batches take minutes."""
@@ -100,11 +131,11 @@ class LoadedClip:
 
     def _embed_images(self, images: Tensor) -> Tensor:
         encode: Any = self.compiled[0] if self.compiled else self.model.encode_image
-        return normalize(encode(images).float(), dim=-1)
+        return normalize(encode(images.to(torch.bfloat16) if self.bfloat16_images else images).float(), dim=-1)
 
     @contextmanager
     def _forward(self, size: int) -> Iterator[None]:
-        dtype = getattr(torch, self.precision)
+        dtype = torch.float32 if self.bfloat16_images else getattr(torch, self.precision)
         reduced = dtype is not torch.float32
         try:
             with (

@@ -30,9 +30,22 @@ factory: Any = _factory()
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD  # noqa: E402
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg, CustomTextCLIP  # noqa: E402
 from open_clip.tokenizer import SimpleTokenizer  # noqa: E402
-from open_clip.transform import MaybeToTensor, PreprocessCfg, image_transform, image_transform_v2  # noqa: E402
+from open_clip.transform import (  # noqa: E402
+    MaybeConvertMode,
+    MaybeToTensor,
+    PreprocessCfg,
+    image_transform,
+    image_transform_v2,
+)
 from open_clip.transformer import QuickGELU, TextTransformer  # noqa: E402
-from torchvision.transforms import Compose, Normalize, ToTensor  # noqa: E402
+from torchvision.transforms import (  # noqa: E402
+    CenterCrop,
+    Compose,
+    InterpolationMode,
+    Normalize,
+    Resize,
+    ToTensor,
+)
 
 __all__ = [
     "factory",
@@ -43,13 +56,17 @@ __all__ = [
     "CLIPVisionCfg",
     "CustomTextCLIP",
     "SimpleTokenizer",
+    "MaybeConvertMode",
     "MaybeToTensor",
     "PreprocessCfg",
     "image_transform",
     "image_transform_v2",
     "QuickGELU",
     "TextTransformer",
+    "CenterCrop",
     "Compose",
+    "InterpolationMode",
     "Normalize",
+    "Resize",
     "ToTensor",
 ]

@@ -44,6 +44,7 @@ def load_work(spec: ScoreSpec) -> Work:
     clip = None
     if spec.method != "boxes":
         clip = load_clip(spec.model, spec.pretrained, image_size=spec.image_size, context_length=spec.context_length)
+        clip = clip.decoding(spec.decode).computing_in(spec.precision)
     hashes = (clip.weights_hash, clip.preprocess_hash) if clip else ("", "")
     edit = choose_edit(spec.method, spec.output_dir, spec.text, *hashes)
     if clip is not None:

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from datascaler.errors import ConfigError
 from datascaler.spec.field import about, arguments_of, facts_of
 from datascaler.spec.paths import check_places
+from datascaler.spec.train import Decoder, Precision
 
 IMAGE_METHODS = ("clip", "dfn", "tmars", "boxes")
 """They look at every image; `boxes` only finds the text in it, for T-MARS with any model later."""
@@ -14,6 +15,7 @@ CAPTION_METHODS = ("basic", "english", "text_based", "metaclip")
 EMBEDDING_METHODS = ("negcliploss", "normsim", "dedup", "image_based")
 """They need what `score --save-embeddings` left, or DataComp's npz files."""
 METHODS = (*IMAGE_METHODS, *CAPTION_METHODS, *EMBEDDING_METHODS)
+_BY_NETWORK = ("clip", "dfn", "tmars")
 TEXT_METHODS = ("tmars", "boxes")
 """They read `TextOptions`."""
 _DEFAULT_MODELS = {
@@ -137,6 +139,10 @@ class ScoreSpec(ScorePart):
     """Side of the images that the model sees, in pixels; None is the architecture's own."""
     context_length: int | None = None
     """Tokens of a caption that the model sees; None is the architecture's own."""
+    decode: Decoder = field(default="bicubic", metadata=about(methods=_BY_NETWORK))
+    """How images are made small: by open_clip's own filter, or by torch's, nearly so and faster."""
+    precision: Precision = field(default="auto", metadata=about(methods=_BY_NETWORK))
+    """What the model computes in; auto is fp32 on a CPU. There bf16 is for the image tower alone."""
     batch_size: int = 256
     save_embeddings: bool = False
     """Keep the unit vectors, beside the tables."""
@@ -150,6 +156,10 @@ class ScoreSpec(ScorePart):
         for name in ("batch_size", "image_size", "context_length"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name, known in (("decode", get_args(Decoder)), ("precision", get_args(Precision))):
+            if getattr(self, name) not in known:
+                text = f"{', '.join(known[:-1])} or {known[-1]}"
+                raise ConfigError(f"{name} must be {text}, got {getattr(self, name)!r}")
         model, pretrained = default_model(self.method, self.arch, self.model, self.pretrained)
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "pretrained", pretrained)

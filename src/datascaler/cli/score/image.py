@@ -23,6 +23,8 @@ OPTIONS = (
     _flag("arch", help="CLIP's default model: l14 or b32."),
     _flag("image_size", help="Side of the images that the model sees, where it isn't the architecture's."),
     _flag("context_length", help="Tokens of a caption that the model sees, where it isn't the architecture's."),
+    _flag("decode", help="How images are made small: as open_clip does it, or nearly so and faster."),
+    _flag("precision", help="What the model computes in; auto: 16 bits on a GPU, fp32 on a CPU."),
     _flag("batch_size"),
     _flag("save_embeddings", is_flag=True, help="Keep the float16 vectors too, beside each table, as .npz."),
     _flag("torch_compile", is_flag=True, help="Compile the network first: minutes, for a faster forward."),

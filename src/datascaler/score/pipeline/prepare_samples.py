@@ -11,7 +11,7 @@ from torch import Tensor
 from datascaler.data.pool.images import decode_pixels, decode_rgb
 from datascaler.data.pool.samples import BAD_IMAGE, OK, Sample
 from datascaler.errors import ImageDecodeError
-from datascaler.models.image_transform import SplitTransform, WholeTransform
+from datascaler.models.image_transform import FastTransform, SplitTransform, WholeTransform
 from datascaler.models.loaded import LoadedClip
 from datascaler.score.pipeline.image_edit import ImageEdit
 
@@ -37,7 +37,7 @@ class Prepared:
 class Preparation:
     """The work on a few samples. Picklable."""
 
-    transform: SplitTransform | WholeTransform | None
+    transform: SplitTransform | WholeTransform | FastTransform | None
     """None where no network sees the pictures."""
     tokenize: Callable[[Sequence[str]], Tensor] | None
     edit: ImageEdit | None
@@ -49,10 +49,10 @@ class Preparation:
         images: list[Tensor] = []
         captions: list[str] = []
         for at, sample in enumerate(samples):
-            picture, found = self._picture(sample, notes[at] if notes is not None else None)
-            if picture is not None and self.transform is not None:
+            image, found = self._image(sample, notes[at] if notes is not None else None)
+            if image is not None:
                 seen.append(at)
-                images.append(self.transform.prepare(picture))
+                images.append(image)
                 captions.append(sample.caption)
             values.append(found)
             # Done with: they need not travel back from a worker process.
@@ -61,13 +61,13 @@ class Preparation:
         tokens = self.tokenize(captions) if captions and self.tokenize else None
         return Prepared(samples, values, seen, stacked, tokens)
 
-    def _picture(self, sample: Sample, note: Any) -> tuple[Image.Image | None, SampleValues]:
+    def _image(self, sample: Sample, note: Any) -> tuple[Tensor | None, SampleValues]:
         """What the network is to see, and what the edit says; the reason in the row where it can't be had."""
         if sample.status != OK:
             return None, {}
         try:
             if self.edit is None:
-                return decode_rgb(sample.image), {}
+                return self._prepared(sample.image), {}
             known = self.edit.known(sample, note)
             if known is not None or sample.status != OK:
                 return None, known or {}
@@ -75,7 +75,17 @@ class Preparation:
         except ImageDecodeError as error:
             sample.status, sample.detail = BAD_IMAGE, str(error)
             return None, {}
-        return None if pixels is None else Image.fromarray(pixels), found
+        if pixels is None or self.transform is None:
+            return None, found
+        if isinstance(self.transform, FastTransform):
+            return self.transform.prepare(pixels), found
+        return self.transform.prepare(Image.fromarray(pixels)), found
+
+    def _prepared(self, encoded: bytes | memoryview) -> Tensor | None:
+        if isinstance(self.transform, FastTransform):
+            return self.transform.prepare(decode_pixels(encoded))
+        image = decode_rgb(encoded)
+        return self.transform.prepare(image) if self.transform else None
 
 
 def preparation_for(clip: LoadedClip | None, edit: ImageEdit | None = None) -> Preparation:

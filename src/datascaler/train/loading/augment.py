@@ -4,13 +4,13 @@ import math
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from datascaler.data.pool.images import decode_pixels
+from datascaler.models.image_transform import resize_fast
 from datascaler.spec.train import Decoder
 from datascaler.tools.philox import uniforms
 
@@ -32,7 +32,7 @@ def decode_crop(encoded: bytes | memoryview, side: int, seed: int, draw: int, ho
     pixels = decode_pixels(encoded)
     left, top, width, height = _random_box(pixels.shape[1], pixels.shape[0], seed, draw)
     crop = pixels[top : top + height, left : left + width]
-    return _resize_fast(crop, side) if how == "fast" else _resize_bicubic(_to_image(crop), side)
+    return resize_fast(crop, side, side).contiguous() if how == "fast" else _resize_bicubic(_to_image(crop), side)
 
 
 def random_crop(image: Image.Image, side: int, seed: int, draw: int) -> Tensor:
@@ -48,11 +48,6 @@ def random_crop(image: Image.Image, side: int, seed: int, draw: int) -> Tensor:
 def _resize_bicubic(image: Image.Image, side: int) -> Tensor:
     resized = image.resize((side, side), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.asarray(resized).transpose(2, 0, 1).copy())
-
-
-def _resize_fast(crop: NDArray[np.uint8], side: int) -> Tensor:
-    channels_last = torch.from_numpy(crop).permute(2, 0, 1).unsqueeze(0)
-    return F.interpolate(channels_last, (side, side), mode="bicubic", antialias=True)[0].contiguous()
 
 
 def _to_image(crop: NDArray[np.uint8]) -> Image.Image:
