@@ -17,16 +17,24 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import median
 from types import MappingProxyType
 
 from benchmarks.counting_relay import counting_relay
-from benchmarks.read_pool import ROWS, random_uids, write_planned, write_pool, write_resharded
+from benchmarks.read_pool import ROWS, random_uids, write_planned, write_pool, write_ranges, write_resharded
+from benchmarks.read_ways import ReadPass, timed_pass
 from benchmarks.verdict import verdict
 from tests.s3_server import BUCKET, start_s3_server
 
 SHARDS = 4
+FRACTIONS = {"f002": 0.02, "f010": 0.1, "f040": 0.4, "f100": 1.0}
 AT_LEAST = {"filter_speedup_f040": 8.0, "decode_speedup_bicubic": 1.35, "decode_speedup_fast": 2.0}
-AT_MOST = {"resharded_ratio_f040": 0.5, "bytes_fraction_f002": 0.10}
+AT_MOST = {
+    "resharded_ratio_f040": 0.5,
+    "bytes_fraction_f002": 0.10,
+    **{f"over_floor_{name}": 1.5 for name in FRACTIONS},
+    **{f"bytes_over_kept_{name}": 1.1 for name in FRACTIONS},
+}
 
 
 def main() -> int:
@@ -35,7 +43,8 @@ def main() -> int:
         folder = Path(scratch)
         os.environ["TMPDIR"] = scratch  # where readers keep what they find out about a pool
         write_pool(folder / "pool", SHARDS)
-        result = decoding(folder, arguments.turns) | filtering(folder, arguments.turns) | remote_bytes(folder)
+        result = decoding(folder, arguments.turns) | filtering(folder, arguments.turns)
+        result |= fractions(folder, 3 * arguments.turns) | remote_bytes(folder)
     return verdict(result | {"cores": len(os.sched_getaffinity(0))}, at_least=AT_LEAST, at_most=AT_MOST)
 
 
@@ -85,6 +94,35 @@ def filtering(folder: Path, turns: int) -> dict[str, float]:
         "filter_speedup_f040": round(used["webdataset-filtered"] / ours, 2),
         "resharded_ratio_f040": round(ours / used["webdataset-all"], 3),
     }
+
+
+def fractions(folder: Path, pairs: int) -> dict[str, float]:
+    """What a kept sample takes at several fractions, in pairs with a plain pread of the kept rows, and its bytes.
+
+    All in this process, pass after pass, so that pairs are short: the machine's speed drifts.
+    """
+    result: dict[str, float] = {}
+    for name, fraction in FRACTIONS.items():
+        plan, tables, ranges = folder / f"{name}.plan", folder / "tables", folder / f"{name}.npy"
+        kept = random_uids(SHARDS * ROWS, fraction)
+        write_planned(str(folder / "pool"), str(plan), str(tables), kept)
+        write_ranges(ranges, str(tables), kept)
+        used: dict[str, list[ReadPass]] = {"datascaler-filtered": [], "pread": []}
+        # The first pass finds out where rows lie. Small subsets need more pairs.
+        for _ in range(2 + max(pairs, round(pairs * 0.1 / fraction))):
+            for way, passes in used.items():
+                passes.append(timed_pass(way, str(folder / "pool"), str(plan if way != "pread" else ranges)))
+                _require_all(way, passes[-1].samples, len(kept))
+        ours, floor = used["datascaler-filtered"][2:], used["pread"][2:]
+        result |= {
+            f"us_{name}": round(1e6 * median(each.cpu_seconds for each in ours) / len(kept), 1),
+            f"floor_us_{name}": round(1e6 * median(each.cpu_seconds for each in floor) / len(kept), 1),
+            f"over_floor_{name}": round(
+                median(a.cpu_seconds / b.cpu_seconds for a, b in zip(ours, floor, strict=True)), 2
+            ),
+            f"bytes_over_kept_{name}": round(ours[-1].bytes / floor[-1].bytes, 3),
+        }
+    return result
 
 
 def remote_bytes(folder: Path) -> dict[str, float]:

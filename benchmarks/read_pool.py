@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from datascaler import storage
 from datascaler.data.plan.compile_plan import build_plan
 from datascaler.data.plan.plan_file import write_plan
 from datascaler.data.pool.shards import find_shards
 from datascaler.data.pool.uids import sort_order, uid_array
 from datascaler.data.tables.index_tables import index_pool
+from datascaler.data.tables.score_table import read_table
 from tests.natural import encoded, natural_picture
 
 SIZES = [(512, 384), (512, 341), (384, 512), (512, 512), (512, 288), (512, 400), (341, 512)]
@@ -53,6 +55,20 @@ def write_planned(pool: str, plan: str, tables: str, uids: Iterable[str] | None)
         unsorted = uid_array(sorted(uids))
         pairs = unsorted[sort_order(unsorted)]
     write_plan(plan, build_plan(shards, tables, pairs)[0])
+
+
+def write_ranges(path: Path, tables: str, kept: set[str]) -> None:
+    """Shard number, offset and length of each kept row, [k, 3], by the index of `write_planned`."""
+    ranges: list[tuple[int, int, int]] = []
+    infos = storage.list_files(tables, ".parquet", recursive=True)
+    for shard, url in enumerate(sorted(info.url for info in infos)):
+        table, _ = read_table(url, ["uid_high", "uid_low", "offset", "length"])
+        ranges += [
+            (shard, row["offset"], row["length"])
+            for row in table.to_pylist()
+            if f"{row['uid_high']:016x}{row['uid_low']:016x}" in kept
+        ]
+    np.save(path, np.array(ranges))
 
 
 def random_uids(rows: int, fraction: float) -> set[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import read_pool
 from benchmarks.counting_relay import counting_relay
-from benchmarks.read_pool import random_uids, write_planned, write_pool, write_resharded
+from benchmarks.read_pool import random_uids, write_planned, write_pool, write_ranges, write_resharded
 from benchmarks.read_ways import WAYS
 
 ROWS, SHARDS = 30, 2
@@ -27,7 +27,10 @@ def test_every_way_gives_the_same_samples(tmp_path: Path, monkeypatch: pytest.Mo
     text.write_text("\n".join(kept))
     write_planned(str(pool), str(plan), str(tmp_path / "tables"), kept)
     write_resharded(copy, pool, kept)
+    ranges = tmp_path / "f.npy"
+    write_ranges(ranges, str(tmp_path / "tables"), kept)
     inputs = {
+        "pread": (pool, ranges),
         "webdataset-decoded": (copy, ""),
         "webdataset-filtered": (pool, text),
         "webdataset-all": (copy, ""),
