@@ -30,6 +30,7 @@ from datascaler.data.runs.sweep_results import SweepResult, collect_sweep
 from datascaler.spec.sweep import SweepSpec
 from datascaler.spec.train import datacomp_recipe
 from datascaler.sweep.sweep_runs import sweep_runs
+from datascaler.tools.child_processes import end_with_parent
 
 ARCH, BASE = "ViT-Micro-12-48", 2
 """Its width is 64; the base, muP's too, is 128 with heads of 32."""
@@ -59,7 +60,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", default="lr-transfer", help="Where runs, JSON and picture go. [lr-transfer]")
     parser.add_argument("--steps", type=int, default=160, help="Of the short runs. [160]")
-    parser.add_argument("--noise", type=float, default=2.0, help="Of the images; more makes the task harder. [2]")
+    parser.add_argument("--noise", type=float, default=3.0, help="Of the images; more makes the task harder. [3]")
     cores = len(os.sched_getaffinity(0))
     parser.add_argument("--processes", type=int, default=cores, help=f"Of one thread each. [the cores: {cores}]")
     parser.add_argument("--quick", action="store_true", help="Two narrow widths, three rates, few steps: does it work?")
@@ -84,7 +85,9 @@ def main() -> int:
 
 
 def sweep_of(kind: str, width: int, size: Size, data_dir: str, folder: Path) -> SweepSpec:
-    """The grid of a parametrisation at a width. The longer runs have one seed, and cost four times as much each."""
+    """The grid of a parametrisation at a width. The longer runs, which cost four times as much each, have one seed and
+    are spared the highest rate.
+    """
     is_longer = kind == "mup_longer"
     samples = size.steps * BATCH_SIZE * (LONGER if is_longer else 1)
     own = datacomp_recipe("debug", data_dir=data_dir, output_dir=str(folder))
@@ -109,7 +112,7 @@ def sweep_of(kind: str, width: int, size: Size, data_dir: str, folder: Path) -> 
         log_every_steps=1,
     )
     seeds = tuple(size.seeds[:1] if is_longer else size.seeds)
-    lrs = tuple(2.0**place for place in size.log2_lrs)
+    lrs = tuple(2.0**place for place in (size.log2_lrs[:-1] if is_longer and len(size.log2_lrs) > 3 else size.log2_lrs))
     return SweepSpec(base=base, lrs=lrs, seeds=seeds, stop_above=STOP_ABOVE)
 
 
@@ -117,7 +120,7 @@ def train_all(sweeps: Sequence[SweepSpec], processes: int) -> None:
     """Train what is not complete, a grid of one seed at a time in each process; the longest first."""
     lines = [(spec, seed) for spec in sweeps for seed in spec.seeds]
     lines.sort(key=lambda line: line[0].base.train_num_samples * line[0].base.width_mult ** 2, reverse=True)
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn"), end_with_parent) as pool:
         for number, line in enumerate(pool.map(_train_line, lines), start=1):
             sys.stderr.write(f"{number} of {len(lines)} grids are complete: {line}\n")
 
