@@ -1,0 +1,151 @@
+"""Folders of any name, users without one, masks of new files, and broken settings of stores."""
+
+import json
+import os
+import pwd
+import random
+import sys
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datascaler import storage
+from datascaler.cli import main as command
+from datascaler.errors import DatascalerError
+from tests.data.tars import members_of, shard_of
+
+NAMES = (
+    *(
+        "with space",
+        " first",
+        "last ",
+        "-dash",
+        "a=b",
+        "a:b",
+        "a;b",
+        "a&b",
+        "a>b",
+        "$HOME",
+        "100%20",
+        "#1",
+        "who?",
+        "it's",
+    ),
+    *(
+        'a "b"',
+        "back\\slash",
+        "new\nline",
+        "a,b",
+        "~",
+        "...",
+        "x" * 200,
+        unicodedata.normalize("NFD", "naïve"),
+        "图片 🐈",
+    ),
+    *("shards", "[1]", "{a}", "*"),
+)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*words: str) -> None:
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr(sys, "argv", ["datascaler", *words])
+        command.main()
+    assert ended.value.code in (0, None), words
+
+
+def line_in(folder: str, pool: str) -> bytes:
+    """Score a pool and choose from it; the subset's bytes."""
+    data, out = f"--data-dir={pool}", f"--output-dir={folder}"
+    run("score", data, out, "--method=basic", "--no-language", "--score-name=b")
+    run("subset", out, "--method=random", "--score-name=b", "--fraction=0.5", "--subset-name=half")
+    return Path(folder, "subsets/half.npy").read_bytes()
+
+
+def make_pool(folder: str) -> str:
+    Path(folder).mkdir(parents=True)
+    for number in range(2):
+        samples = [members_of(number * 4 + each) for each in range(4)]
+        for sample in samples:
+            sample["json"] = json.dumps(
+                {**json.loads(sample["json"]), "original_width": 300, "original_height": 300}
+            ).encode()
+        Path(folder, f"{number}.tar").write_bytes(shard_of(samples))
+    return folder
+
+
+@pytest.fixture
+def expected() -> bytes:
+    return line_in("plain out", make_pool("plain pool"))
+
+
+def test_folders_of_odd_names_hold_pools_and_results(expected: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in NAMES:
+        pool = make_pool(f"pools/{name}")
+        assert line_in(f"outs/{name}", pool) == expected, name
+    Path("inside").mkdir()
+    os.chdir("inside")
+    for name in random.Random(0).sample([each for each in NAMES if each != "~"], 6):
+        assert line_in(f"{name} out", make_pool(name)) == expected, name
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o002, 0o077])
+def test_new_files_follow_the_mask(mask: int, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = os.umask(mask)
+    try:
+        line_in("out", make_pool("pool"))
+        storage.publish_if_absent("out/frozen", b"")
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in here.joinpath("out").rglob("*") if path.is_file()}
+    assert len(modes) > 5
+    assert set(modes.values()) == {0o666 & ~mask}, modes
+    capsys.readouterr()
+
+
+def test_a_user_without_a_name_or_a_home(
+    expected: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unknown(number: Any) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for name in ("USER", "LOGNAME", "LNAME", "USERNAME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    assert line_in("out", "plain pool") == expected
+    monkeypatch.setenv("HOME", "/nonexistent")
+    assert line_in("again", "plain pool") == expected
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("profile", "config"),
+    [("nobody", ""), ("", "[profile x\n"), ("x", "[profile x]\nregion\n"), ("x", "\xff\xfe"), ("x", "[profile x]\n")],
+)
+def test_a_broken_profile_of_a_store_is_an_error_of_a_line(
+    profile: str, config: str, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    (here / "config").write_bytes(config.encode("latin-1"))
+    for name, value in {
+        "AWS_PROFILE": profile,
+        "AWS_CONFIG_FILE": f"{here}/config",
+        "AWS_SHARED_CREDENTIALS_FILE": f"{here}/none",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "DATASCALER_RETRY_SECONDS": "0",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises((DatascalerError, SystemExit)) as ended:
+        storage.list_files("s3://bucket/pool")
+    assert len(str(ended.value).splitlines()) == 1
+    assert line_in("out", make_pool("pool"))  # what needs no store minds none of it
