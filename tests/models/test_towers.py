@@ -40,7 +40,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_features_equal_open_clips(kind: str, tmp_path: Path) -> None:
-    config = {"embed_dim": 32, "vision_cfg": VIT, "text_cfg": TEXT} | CONFIGS[kind]
+    config: dict[str, Any] = {"embed_dim": 32, "vision_cfg": VIT, "text_cfg": TEXT} | CONFIGS[kind]
     settings = {"model_cfg": config, "preprocess_cfg": {"mean": [0.5] * 3, "size": config["vision_cfg"]["image_size"]}}
     (tmp_path / "open_clip_config.json").write_text(json.dumps(settings))
     name = f"local-dir:{tmp_path}"

@@ -9,7 +9,7 @@
 
 import difflib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -49,6 +49,7 @@ from datascaler.models.weights.weights_folder import (
     config_difference,
     is_chosen_by_chance,
     read_config,
+    read_transformers_images,
     weights_on_disk,
 )
 from datascaler.models.weights.weights_form import (
@@ -155,7 +156,7 @@ def _from_url(model: str | None, url: str, device: torch.device, sizes: Sizes) -
         readable_weights(files) as (path, is_openai),
     ):
         config = (quick_gelu_config(model) if is_openai else None) or model
-        images = beside.images if beside else {}
+        images = beside.images if beside else _images_beside(checkpoint, model, sizes)
         built, preprocess = create_clip(config, str(path), sizes=sizes, images=images, force_quick_gelu=is_openai)
         refuse_other_tensors(built, path, f"{checkpoint} does not fit {model}", sizes)
         return as_loaded(built, preprocess, tokenizer_for(config, sizes.context_length), model, device, config)
@@ -167,6 +168,16 @@ def _config_beside(checkpoint: str) -> Beside | None:
     except StorageError as error:  # one may read the file and nothing else
         _log.warning("whether a %s lies beside the weights is not known: %s", CONFIG, error)
         return None
+
+
+def _images_beside(checkpoint: str, model: str, sizes: Sizes) -> Mapping[str, Any]:
+    side = sizes.image_size or open_clip.get_model_config(model)["vision_cfg"]["image_size"]
+    try:
+        return read_transformers_images(storage.parent(checkpoint), side)
+    except ConfigError:
+        raise
+    except StorageError:
+        return {}  # it has been said that nothing else can be read there
 
 
 def _from_run(

@@ -57,6 +57,38 @@ def test_a_file_is_used_with_the_config_beside_it(folder: Path) -> None:
         load_clip(pretrained=file)
 
 
+def test_image_settings_of_transformers_are_used(folder: Path) -> None:
+    """Unless open_clip's own lie there."""
+    file, theirs = str(folder / "open_clip_pytorch_model.bin"), folder / "preprocessor_config.json"
+    settings: dict[str, Any] = {"image_mean": [0.5] * 3, "image_std": [0.4] * 3, "resample": 2}
+    image = Image.effect_noise((90, 40), 80).convert("RGB")
+    own = load_clip(ARCH, file)
+    for crop, mode in (
+        ({"size": {"height": 48, "width": 48}}, "squash"),
+        (
+            {"size": {"shortest_edge": 48}, "do_center_crop": True, "crop_size": 48},
+            "shortest",
+        ),
+    ):
+        theirs.write_text(json.dumps(settings | crop))
+        assert load_clip(ARCH, file).preprocess_hash == own.preprocess_hash
+        (folder / "open_clip_config.json").rename(folder / "aside")
+        _, _, preprocess = open_clip.create_model_and_transforms(
+            ARCH, image_mean=[0.5] * 3, image_std=[0.4] * 3, image_interpolation="bilinear", image_resize_mode=mode
+        )
+        assert torch.equal(load_clip(ARCH, file).preprocess(image), preprocess(image))
+        (folder / "aside").rename(folder / "open_clip_config.json")
+    (folder / "open_clip_config.json").unlink()
+    for wrong, words in (
+        (settings | {"size": 64}, "images of 64 pixels, and the model takes 48: see --image-size"),
+        (settings | {"image_mean": [0.5]}, "image_mean is .*, not three numbers"),
+        ([], "holds no image settings"),
+    ):
+        theirs.write_text(json.dumps(wrong))
+        with pytest.raises(ConfigError, match=words):
+            load_clip(ARCH, file)
+
+
 def test_a_config_of_another_model_is_refused(folder: Path) -> None:
     file = str(folder / "open_clip_pytorch_model.bin")
     for name, value, words in (

@@ -14,6 +14,10 @@ from datascaler.models.weights.weights_form import TORCH_SUFFIXES
 from datascaler.safe_text import shown
 
 CONFIG = "open_clip_config.json"
+TRANSFORMERS_IMAGES = "preprocessor_config.json"
+"""What the transformers library writes of how images are made ready."""
+_INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}
+"""By Pillow's numbers."""
 _PREFERRED = (
     *("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors"),
     *("open_clip_pytorch_model.bin", "open_clip_pytorch_model.pth"),
@@ -55,6 +59,44 @@ def read_config(folder: str) -> Beside | None:
     if not all(isinstance(model.get(tower), dict) for tower in ("vision_cfg", "text_cfg")):
         raise ConfigError(f"{url} is no config of open_clip's: its model_cfg has no vision_cfg and text_cfg")
     return Beside(url, model, images)
+
+
+def read_transformers_images(folder: str, image_size: int | Sequence[int]) -> dict[str, Any]:
+    """The image settings in a folder that has no open_clip_config.json, as open_clip names them; empty without any.
+
+    Raises ConfigError where they are for images of another size than the model's.
+    """
+    url = storage.join(folder, TRANSFORMERS_IMAGES)
+    try:
+        content = storage.read_json(url)
+    except NotFoundError:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{url} holds no image settings: remove it, or write it anew")
+    is_cropped = content.get("do_center_crop", False)
+    size = _side(content.get("crop_size") if is_cropped else content.get("size"))
+    if size and image_size not in (size, [size, size], (size, size)):
+        raise ConfigError(f"{url} is of images of {size} pixels, and the model takes {image_size}: see --image-size")
+    found = {
+        "mean": content.get("image_mean"),
+        "std": content.get("image_std"),
+        "interpolation": _INTERPOLATIONS.get(content.get("resample", 3)),
+        "resize_mode": "shortest" if is_cropped else "squash",
+    }
+    for name in ("mean", "std"):
+        values = found[name]
+        if values is not None and not (
+            isinstance(values, list) and len(values) == 3 and all(isinstance(each, int | float) for each in values)
+        ):
+            raise ConfigError(f"{url}: image_{name} is {shown(values)}, not three numbers")
+    return {name: value for name, value in found.items() if value}
+
+
+def _side(size: Any) -> int:
+    """Of 224, {"shortest_edge": 224} or {"height": 224, "width": 224}; 0 where it is none of these."""
+    sides = set(size.values()) if isinstance(size, dict) else {size}
+    side = sides.pop() if len(sides) == 1 else 0
+    return side if isinstance(side, int) else 0
 
 
 def config_difference(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
