@@ -78,10 +78,10 @@ def test_open_clips_own_training_loop(data: tuple[str, str], num_workers: int) -
     )
     losses, optimizer = Losses(), torch.optim.AdamW(model.parameters(), lr=1e-3)
     names = {"loader": loader, "model": model, "loss": losses, "optimizer": optimizer, "args": args}
-    for epoch in range(2):
+    for epoch in range(4):
         exec(compile(EXAMPLES[1], DOCS, "exec"), {**names, "epoch": epoch, "scaler": None, "scheduler": None})
         assert seen == Counter({number: times * (epoch + 1) for number, times in WANTED.items()})
-    assert len(losses.found) == 10
+    assert len(losses.found) == 20
     assert all(math.isfinite(loss) for loss in losses.found)
 
 
