@@ -171,7 +171,7 @@ def _config_beside(checkpoint: str) -> Beside | None:
 
 
 def _images_beside(checkpoint: str, model: str, sizes: Sizes) -> Mapping[str, Any]:
-    side = sizes.image_size or open_clip.get_model_config(model)["vision_cfg"]["image_size"]
+    side = sizes.image_size or factory.get_model_config(model)["vision_cfg"]["image_size"]
     try:
         return read_transformers_images(storage.parent(checkpoint), side)
     except ConfigError:
