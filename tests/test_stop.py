@@ -123,7 +123,8 @@ def test_a_request_that_is_taken_still_ends_the_command(taken: str, name: str, t
 
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR1", "SIGUSR2"])
 def test_what_a_job_manager_or_a_lost_terminal_sends(name: str) -> None:
-    done = run(TAKEN["by nobody"], name)
+    # The tests themselves may be run by nohup.
+    done = run(TAKEN["by nobody"], name, before=partial(signal.signal, getattr(signal, name), signal.SIG_DFL))
     assert (done.returncode, done.stderr) == (143, "datascaler: error: stopped on request; the same command goes on\n")
 
 

@@ -81,6 +81,11 @@ class Killed:
 def test_a_worker_that_is_killed_is_a_reason_to_try_again() -> None:
     with pytest.raises(TryAgainError, match=r"a decode worker was killed.*lower --num-workers"):
         scored(preparation_for(tiny_loaded_clip(), Killed()), in_processes=True)
+    with decoders(preparation_for(tiny_loaded_clip(), Killed()), 2, in_processes=True) as workers:
+        with pytest.raises(TryAgainError, match="a decode worker was killed"):
+            result_of(workers.prepare(samples(1), None))
+        with pytest.raises(TryAgainError, match="a decode worker was killed"):
+            workers.prepare(samples(1), None)
 
 
 def test_a_transform_of_unknown_steps_gives_the_same_scores() -> None:

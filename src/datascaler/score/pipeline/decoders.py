@@ -31,6 +31,7 @@ _PROCESSES = 4
 _THREADS_CHUNK, _PROCESSES_CHUNK = 8, 32
 """Samples that a worker takes at once. What threads have in hand when the network takes its turn slows it down; a chunk
 for a process has to be sent there and back."""
+_KILLED = "a decode worker was killed, most likely for memory: lower --num-workers or give more memory"
 
 _preparation: Preparation
 """The preparation that a worker process was started with."""
@@ -63,10 +64,15 @@ def decoders(
 @contextmanager
 def _processes(preparation: Preparation, num_workers: int) -> Iterator[Decoders]:
     executor = ProcessPoolExecutor(num_workers, fork_server(_PRELOAD), initializer=_begin, initargs=(preparation,))
+
+    def prepare(samples: list[Sample], notes: Sequence[Any] | None) -> "Future[Prepared]":
+        try:
+            return executor.submit(_prepare_here, samples, notes)
+        except BrokenProcessPool as error:  # one died of what it was given before
+            raise TryAgainError(_KILLED) from error
+
     try:
-        yield Decoders(
-            lambda samples, notes: executor.submit(_prepare_here, samples, notes), _PROCESSES_CHUNK, nullcontext
-        )
+        yield Decoders(prepare, _PROCESSES_CHUNK, nullcontext)
     finally:
         executor.shutdown(cancel_futures=True)
 
@@ -91,9 +97,7 @@ def result_of(future: "Future[Prepared]") -> Prepared:
     except MemoryError as error:
         raise TryAgainError("no memory is left to prepare samples: lower --num-workers, or give more memory") from error
     except BrokenProcessPool as error:
-        raise TryAgainError(
-            "a decode worker was killed, most likely for memory: lower --num-workers or give more memory"
-        ) from error
+        raise TryAgainError(_KILLED) from error
 
 
 def _begin(preparation: Preparation) -> None:
