@@ -6,15 +6,19 @@ import pwd
 import random
 import sys
 import unicodedata
+from collections import Counter
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from datascaler import storage
 from datascaler.cli import main as command
 from datascaler.errors import DatascalerError
-from tests.data.tars import members_of, shard_of
+from tests.data.tars import members_of, shard_of, tar_of
 
 NAMES = (
     *(
@@ -72,13 +76,12 @@ def line_in(folder: str, pool: str) -> bytes:
 def make_pool(folder: str) -> str:
     Path(folder).mkdir(parents=True)
     for number in range(2):
-        samples = [members_of(number * 4 + each) for each in range(4)]
-        for sample in samples:
-            sample["json"] = json.dumps(
-                {**json.loads(sample["json"]), "original_width": 300, "original_height": 300}
-            ).encode()
-        Path(folder, f"{number}.tar").write_bytes(shard_of(samples))
+        Path(folder, f"{number}.tar").write_bytes(shard_of([sized(number * 4 + each) for each in range(4)]))
     return folder
+
+
+def sized(number: int) -> dict[str, bytes]:
+    return members_of(number, original_width=300, original_height=300)
 
 
 @pytest.fixture
@@ -95,6 +98,71 @@ def test_folders_of_odd_names_hold_pools_and_results(expected: bytes, capsys: py
     for name in random.Random(0).sample([each for each in NAMES if each != "~"], 6):
         assert line_in(f"{name} out", make_pool(name)) == expected, name
     capsys.readouterr()
+
+
+def run_odd(*words: str) -> tuple[object, list[str]]:
+    """Exit code, and the lines of the error but for click's usage."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended, redirect_stderr(StringIO()) as err:
+        patch.setattr(sys, "argv", ["datascaler", *words])
+        command.main()
+    return ended.value.code, [line for line in err.getvalue().splitlines() if "rror: " in line]
+
+
+NOT_UTF8 = os.fsdecode(b"a\xff")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["pool", "check", "--data-dir=ODD"],
+        ["pool", "index", "--data-dir=plain pool", "--output-dir=ODD"],
+        ["pool", "make", "--images-dir=ODD", "--captions=c.csv", "--output-dir=p"],
+        ["pool", "make-evalset", "--images-dir=plain pool", "--output-dir=ODD"],
+        ["score", "--data-dir=ODD", "--output-dir=o", "--method=basic", "--no-language"],
+        ["score", "--data-dir=plain pool", "--output-dir=ODD", "--method=basic", "--no-language"],
+        ["subset", "--output-dir=ODD", "--method=random", "--fraction=0.5"],
+        ["subset", "convert", "ODD.npy", "b.txt"],
+        ["subset", "materialize", "a.npy", "--data-dir=plain pool", "--output-dir=ODD"],
+        ["train", "--data-dir=ODD", "--output-dir=o", "--scale=debug"],
+        ["train", "--data-dir=plain pool", "--output-dir=ODD", "--scale=debug"],
+        ["eval", "--train-dir=ODD", "--data-dir=plain pool"],
+        ["runs", "ODD"],
+        ["report", "ODD", "--output=r.html"],
+    ],
+    ids=" ".join,
+)
+def test_folders_whose_names_are_not_utf8_are_refused_by_name(words: list[str], here: Path) -> None:
+    make_pool("plain pool")
+    make_pool(NOT_UTF8)
+    code, lines = run_odd(*(word.replace("ODD", NOT_UTF8) for word in words))
+    assert code in (2, 78), lines
+    assert len(lines) == 1
+    assert r"a\udcff" in lines[0]
+    assert sorted(path.name for path in here.iterdir()) == sorted([NOT_UTF8, "plain pool"])
+
+
+def test_shards_members_and_captions_that_are_not_utf8_are_named_or_counted(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_pool("pool")
+    Path("pool/0.tar").rename(f"pool/{NOT_UTF8}.tar")
+    samples = [sized(each) for each in range(4)]
+    samples[0]["txt"] = b"\xff\xfe"
+    named = [
+        (f"{number}{NOT_UTF8}.{suffix}", data) for number, each in enumerate(samples) for suffix, data in each.items()
+    ]
+    (here / "pool/2.tar").write_bytes(tar_of(named))
+    (here / f"pool/{NOT_UTF8}").mkdir()
+    (here / f"pool/{NOT_UTF8}/3.tar").write_bytes(shard_of(samples))
+    capsys.readouterr()
+    code, lines = run_odd("pool", "check", "--data-dir=pool", "--json")
+    found = json.loads(capsys.readouterr().out)
+    assert (code, len(lines)) == (65, 1)
+    assert found["statuses"] == {"ok": 7, "caption is not UTF-8": 1}
+    assert found["passed_over"][rf"pool/{NOT_UTF8}.tar"].startswith("its name is not UTF-8: rename it")
+    run("score", "--data-dir=pool", "--output-dir=out", "--method=basic", "--no-language", "--score-name=b")
+    rows = [row for path in here.glob("out/**/b/**/*.parquet") for row in pq.read_table(path).to_pylist()]
+    assert Counter(row["status"] for row in rows) == {"ok": 7, "caption is not UTF-8": 1}
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o002, 0o077])
