@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("operator")]
 def test_three_filters_at_two_widths_end_with_their_page(cluster: Cluster, launcher: Launcher, data: Data) -> None:
     scored, out = storage.join(data.url, "ladder-scored"), storage.join(data.url, "ladder")
     own = ("--output-dir", scored, "--method", "dfn")
-    launcher("score", "--data-dir", data.pool, *own, "--pretrained", data.filter_run, "--num-workers", "0")
+    launcher("score", "--data-dir", data.pool, *own, "--pretrained", data.filter_run, "--num-workers", "1")
     for fraction in ("0.5", "0.25"):
         launcher("subset", *own, "--fraction", fraction)
     subsets = [f"{scored}/subsets/dfn-f{fraction}.npy" for fraction in ("0.5", "0.25")]
