@@ -66,7 +66,7 @@ class FastTransform:
     """A SplitTransform whose resize and centre crop are torch's, on the same filter with weights of 16 bits."""
 
     size: int | tuple[int, int]
-    """Of the shorter side, or (height, width)."""
+    """The shorter side's, or (height, width)."""
     crop: tuple[int, int]
     """Height and width."""
     mean: tuple[float, ...]

@@ -25,7 +25,7 @@ class ReadCoordCheck:
     url: str
     record: Mapping[str, Any]
     rows: Mapping[str, Sequence[_Row]]
-    """Of each parametrisation: kind, name, step, width_mult and size."""
+    """Each row has its parametrisation: kind, name, step, width_mult and size."""
     slopes: Mapping[str, Sequence[_Row]]
 
 

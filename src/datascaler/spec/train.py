@@ -279,7 +279,7 @@ class TrainSpec:
 
     @property
     def limits_by_step(self) -> dict[int, float]:
-        """Of `loss_limits`: the step after which the loss is looked at -> the most that it may be."""
+        """The step after which the loss is looked at -> the most that it may be there, by `loss_limits`."""
         limits = {}
         for text in self.loss_limits:
             samples, _, loss = text.partition(":")

@@ -116,7 +116,7 @@ class _TensorBoard:
 
 
 class _WeightsAndBiases:
-    """By its own variables: WANDB_MODE=offline, WANDB_PROJECT, WANDB_ENTITY, WANDB_API_KEY."""
+    """It reads its own variables: WANDB_MODE=offline, WANDB_PROJECT, WANDB_ENTITY, WANDB_API_KEY."""
 
     def __init__(self, run: TrackedRun) -> None:
         wandb = import_module("wandb")
@@ -138,7 +138,7 @@ class _WeightsAndBiases:
 
 
 class _MLflow:
-    """By its own variables: MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME."""
+    """It reads its own variables: MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME."""
 
     def __init__(self, run: TrackedRun) -> None:
         self._entities = import_module("mlflow.entities")

@@ -61,7 +61,7 @@ class SettingLoss:
     setting: Setting
     mean: float
     deviation: float | None
-    """Of single seeds; None for one alone."""
+    """The standard deviation of single seeds; None for one alone."""
     done: int
     of: int
 
@@ -155,7 +155,7 @@ def _rank(specs: Sequence[TrainSpec], failures: Mapping[str, str]) -> SweepResul
 
 
 def _setting_losses(points: Sequence[SweepPoint]) -> list[SettingLoss]:
-    """Of those that have a loss: a setting of which a seed diverged or was given up has none."""
+    """Those that have a loss; a setting of which a seed diverged or was given up has none."""
     seeds: dict[Setting, list[SweepPoint]] = {}
     for point in points:
         seeds.setdefault(point.setting, []).append(point)

@@ -17,7 +17,7 @@ CONFIG = "open_clip_config.json"
 TRANSFORMERS_IMAGES = "preprocessor_config.json"
 """What the transformers library writes of how images are made ready."""
 _INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}
-"""By Pillow's numbers."""
+"""The names of filters by the numbers that Pillow gives them."""
 _PREFERRED = (
     *("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors"),
     *("open_clip_pytorch_model.bin", "open_clip_pytorch_model.pth"),
@@ -93,7 +93,7 @@ def read_transformers_images(folder: str, image_size: int | Sequence[int]) -> di
 
 
 def _side(size: Any) -> int:
-    """Of 224, {"shortest_edge": 224} or {"height": 224, "width": 224}; 0 where it is none of these."""
+    """The side that 224, {"shortest_edge": 224} or {"height": 224, "width": 224} says; 0 where it is none of these."""
     sides = set(size.values()) if isinstance(size, dict) else {size}
     side = sides.pop() if len(sides) == 1 else 0
     return side if isinstance(side, int) else 0
