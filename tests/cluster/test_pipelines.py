@@ -208,11 +208,20 @@ def test_a_step_of_that_name_from_other_values_starts_nothing(server: Replay) ->
     assert list(jobs(server)) == ["p-subset"]
 
 
+@pytest.fixture
+def unread_subset(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a subset that pods can read and this machine can't: its recipe is not known here."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("DATASCALER_RETRY_SECONDS", "0")
+    return "s3://out/clip.npy"
+
+
 def test_a_forecast_is_a_list_of_training_runs_then_their_evaluation_then_the_page(
-    server: Replay, ends: Callable[[str, str], None], s3_url: str
+    server: Replay, ends: Callable[[str, str], None], unread_subset: str
 ) -> None:
     ends("*", "complete")
-    words = ["--subset-files", f"{s3_url}/clip.npy,none", "--train", "--use-mup --workers 2", "--label", "team=a"]
+    words = ["--subset-files", f"{unread_subset},none", "--train", "--use-mup --workers 2", "--label", "team=a"]
     result = submit("forecast", "--name", "which", "--wait", *words)
     assert (result.exit_code, result.stdout) == (0, "ml/which\n"), result.stderr
     trained = [f"which-train-{number}" for number in range(4)]
@@ -229,11 +238,13 @@ def test_a_forecast_is_a_list_of_training_runs_then_their_evaluation_then_the_pa
     assert "ml/which: complete; the page is s3://out/forecast.html" in result.stderr
 
 
-def test_a_run_of_the_ladder_that_failed_ends_it(server: Replay, ends: Callable[[str, str], None], s3_url: str) -> None:
+def test_a_run_of_the_ladder_that_failed_ends_it(
+    server: Replay, ends: Callable[[str, str], None], unread_subset: str
+) -> None:
     """A forecast from what is left would favour the filters whose runs are all there."""
     ends("*", "complete")
     ends("which-train-2", "single-failed")
-    result = submit("forecast", "--name", "which", "--wait", "--subset-files", f"{s3_url}/clip.npy,none")
+    result = submit("forecast", "--name", "which", "--wait", "--subset-files", f"{unread_subset},none")
     assert result.exit_code == 104
     assert "step train (ml/which-train) did not succeed" in str(result.exception)
     assert "which-eval" not in jobs(server)
