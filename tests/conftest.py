@@ -25,3 +25,15 @@ def s3_url(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     # fsspec keeps filesystems by their arguments, not by the environment that they were made in.
     s3fs.S3FileSystem.clear_instance_cache()
     return f"s3://{BUCKET}/{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def no_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Object stores are reached at a port where nobody listens, and are not waited for."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("DATASCALER_RETRY_SECONDS", "0")
+    # A client that an earlier test made would reach that test's server, whose answers would count as this endpoint's.
+    s3fs.S3FileSystem.clear_instance_cache()
+    yield
+    s3fs.S3FileSystem.clear_instance_cache()

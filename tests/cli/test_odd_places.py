@@ -194,6 +194,7 @@ def test_a_user_without_a_name_or_a_home(
     capsys.readouterr()
 
 
+@pytest.mark.usefixtures("no_store")
 @pytest.mark.parametrize(
     ("profile", "config"),
     [("nobody", ""), ("", "[profile x\n"), ("x", "[profile x]\nregion\n"), ("x", "\xff\xfe"), ("x", "[profile x]\n")],
@@ -208,9 +209,6 @@ def test_a_broken_profile_of_a_store_is_an_error_of_a_line(
         "AWS_PROFILE": profile,
         "AWS_CONFIG_FILE": f"{here}/config",
         "AWS_SHARED_CREDENTIALS_FILE": f"{here}/none",
-        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "DATASCALER_RETRY_SECONDS": "0",
     }.items():
         monkeypatch.setenv(name, value)
     with pytest.raises((DatascalerError, SystemExit)) as ended:

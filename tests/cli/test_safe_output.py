@@ -40,9 +40,7 @@ OTHERS = [
 
 
 @pytest.fixture
-def nobody_listens(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("DATASCALER_RETRY_SECONDS", "0")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
@@ -54,7 +52,7 @@ def require_kept(words: list[str], folder: Path, capfd: pytest.CaptureFixture[st
     return result.exit_code
 
 
-@pytest.mark.usefixtures("nobody_listens")
+@pytest.mark.usefixtures("no_store", "here")
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("verb", VERBS)
 def test_no_secret_comes_out_of_a_verb(
@@ -63,7 +61,7 @@ def test_no_secret_comes_out_of_a_verb(
     assert require_kept(wrong_words(verb, random.Random(place), tmp_path, [place]), tmp_path, capfd)
 
 
-@pytest.mark.usefixtures("nobody_listens")
+@pytest.mark.usefixtures("no_store", "here")
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("words", OTHERS, ids=" ".join)
 def test_no_secret_comes_out_of_other_flags(
@@ -72,7 +70,7 @@ def test_no_secret_comes_out_of_other_flags(
     assert require_kept([word.replace("URL", place) for word in words], tmp_path, capfd)
 
 
-@pytest.mark.usefixtures("nobody_listens")
+@pytest.mark.usefixtures("no_store", "here")
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(("kind", "verb", "line"), LINES, ids=lambda each: str(each)[:16])
 def test_no_secret_reaches_a_manifest(

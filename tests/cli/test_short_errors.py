@@ -25,9 +25,8 @@ Run = Callable[..., Ended]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+def run(no_store: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:  # noqa: ARG001
     """Run the command in this process."""
-    monkeypatch.setenv("DATASCALER_RETRY_SECONDS", "0")
     monkeypatch.delenv("DATASCALER_DEBUG", raising=False)
 
     def run(*words: str) -> Ended:

@@ -209,11 +209,8 @@ def test_a_step_of_that_name_from_other_values_starts_nothing(server: Replay) ->
 
 
 @pytest.fixture
-def unread_subset(monkeypatch: pytest.MonkeyPatch) -> str:
+def unread_subset(no_store: None) -> str:  # noqa: ARG001
     """The URL of a subset that pods can read and this machine can't: its recipe is not known here."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("DATASCALER_RETRY_SECONDS", "0")
     return "s3://out/clip.npy"
 
 
