@@ -1,14 +1,13 @@
 """Points that are given up on the way, seeds and other axes of a grid, and the transfer of what was found."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from datascaler import storage
 from datascaler.data.runs.run_folder import RunSummary, finish_run, finished, record_divergence, run_url, start_run
@@ -20,23 +19,10 @@ from datascaler.sweep import sweep_runs as sweep_module
 from datascaler.sweep.hopeless import from_the_middle, with_limits
 from datascaler.sweep.sweep_runs import sweep_runs, train_transfer, transfer_spec
 from datascaler.train.train_clip import train_clip
-from tests.train.runs import BATCH, make_pool, metrics_of, tiny_spec
+from tests.train.runs import BATCH, metrics_of, tiny_spec
 
 LRS = (1e-4, 2e-4, 4e-4, 8e-4, 16e-4)
 STEPS = 8
-
-
-@pytest.fixture(scope="module")
-def pool(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return make_pool(str(tmp_path_factory.mktemp("hopeless") / "pool"), samples=24, samples_per_shard=12)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def complete(spec: TrainSpec, loss: float, losses: Sequence[float] = ()) -> None:

@@ -2,12 +2,11 @@
 
 import math
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from datascaler import storage
 from datascaler.data.runs.run_folder import finished, run_url, start_run
@@ -18,21 +17,8 @@ from datascaler.spec.train import TrainSpec
 from datascaler.sweep import sweep_runs as sweep_module
 from datascaler.sweep.sweep_runs import sweep_runs
 from datascaler.train.train_clip import train_clip
-from tests.train.runs import BATCH, make_pool, metrics_of, start_cli, tiny_spec
+from tests.train.runs import BATCH, metrics_of, start_cli, tiny_spec
 from tests.train.test_processes import free_port
-
-
-@pytest.fixture(scope="module")
-def pool(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return make_pool(str(tmp_path_factory.mktemp("sweep") / "pool"), samples=24, samples_per_shard=12)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def base_spec(pool: str, output_dir: Path) -> TrainSpec:
