@@ -71,6 +71,16 @@ def test_each_piece_of_evidence_stands_alone(folder: str, evidence: str) -> None
     assert (made.assumptions == []) == (evidence == "noise")
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_new_run_at_the_target_differs_by_its_own_noise_and_that_of_the_runs_known(folder: str, seed: int) -> None:
+    """The two are independent, so their variances add up."""
+    made = forecast(folder, target_samples=16_000_000, metric="imagenet", evidence=["noise"], seed=seed)
+    for found in made.filters:
+        assert found.low95 is not None
+        assert found.high95 is not None
+        assert found.high95 - found.low95 == pytest.approx(2 * 1.96 * np.sqrt(2) * made.noise, rel=0.1)
+
+
 def test_it_does_not_extrapolate_along_what_no_run_varied(folder: str) -> None:
     made = forecast(folder, target="large", metric="imagenet", evidence=["law"])
     assert made.decision == "unpredictable"

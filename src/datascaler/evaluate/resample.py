@@ -9,13 +9,13 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datascaler.evaluate.group_metrics import OTHER_REGION, Ints
 from datascaler.evaluate.jaccard import jaccard, puzzles_of
+from datascaler.tools.random_streams import random_stream
 
 Floats = NDArray[np.float64]
 
@@ -60,7 +60,7 @@ def resample(
     if not len(rows):
         return None
     kinds, counts = np.unique(rows, axis=0, return_counts=True)
-    draws = np.random.default_rng([seed, crc32(name.encode())])
+    draws = random_stream(seed, name)
     drawn = draws.multinomial(len(rows), counts / len(rows), size=resamples).astype(np.float64)
     parts = [kinds[:, model * width : (model + 1) * width] for model in range(len(tables))]
     return Resampled(

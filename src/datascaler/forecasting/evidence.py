@@ -14,6 +14,7 @@ from datascaler.forecasting.published import METRICS, Array
 from datascaler.forecasting.transfer import Transfer, features_of, fit_transfer, log_odds
 from datascaler.spec.cost import operations_per_sample
 from datascaler.spec.scales import SCALES, Scale
+from datascaler.tools.random_streams import random_stream
 
 DRAWS = 2000
 _SAME = 0.05
@@ -106,11 +107,11 @@ def law_evidence(ladder: Ladder, target: Target, noise: Noise, seed: int) -> Evi
         miss = f"it missed the largest runs by {ahead.held_out_miss:.1f} standard deviations when they were held out"
         return Evidence("law", None, miss)
     drawn = ahead.draws()
-    drawn = drawn[np.random.default_rng(seed).integers(0, len(drawn), DRAWS)]
+    drawn = drawn[random_stream(seed, "law").integers(0, len(drawn), DRAWS)]
     return Evidence(
         "law",
         log_odds(1 - np.exp(np.minimum(drawn, 0))),
-        f"error against size, samples and unique samples, two forms, fitted to {len(ladder.runs)} runs; "
+        f"error against size, samples and unique samples, in four forms, fitted to {len(ladder.runs)} runs; "
         f"its intervals are {ahead.misfit:.2f} times as wide as fitted, by runs that were held out",
         assumes=(
             "error goes on falling by the same law beyond the largest run",
@@ -119,7 +120,7 @@ def law_evidence(ladder: Ladder, target: Target, noise: Noise, seed: int) -> Evi
     )
 
 
-def transfer_evidence(ladder: Ladder, target: Target) -> Evidence:
+def transfer_evidence(ladder: Ladder, target: Target, seed: int) -> Evidence:
     """Published filters: with the level where runs and target are DataComp's own scales, else their places only."""
     scales = [scale for scale in SCALES if all(_at_scale(ladder, name, scale) for name in ladder.filters)]
     targets = ("medium", "large")
@@ -131,7 +132,7 @@ def transfer_evidence(ladder: Ladder, target: Target) -> Evidence:
         says = (
             f"{fitted.filters} published filters, {' and '.join(sources)} to {target.scale}, by {', '.join(measured)}"
         )
-        return Evidence("transfer", _drawn(fitted, features_of(rows, ladder.kept())), says, assumes=(pool,))
+        return Evidence("transfer", _drawn(fitted, features_of(rows, ladder.kept()), seed), says, assumes=(pool,))
     if len(ladder.filters) < 2 or not (common := ladder.common_points()):
         return Evidence("transfer", None, "there is no point at which at least two filters were all run")
     arch, width, samples = common[-1]
@@ -142,7 +143,7 @@ def transfer_evidence(ladder: Ladder, target: Target) -> Evidence:
     column = ladder.metric or "imagenet"
     fitted = fit_transfer([source], above, column, measured=[column])
     values = [np.mean([ladder.values[run.url] for run in ladder.at(name, common[-1])]) for name in ladder.filters]
-    drawn = _drawn(fitted, features_of(np.array(values)[:, None], ladder.kept()))
+    drawn = _drawn(fitted, features_of(np.array(values)[:, None], ladder.kept()), seed)
     return Evidence(
         "transfer",
         drawn - drawn.mean() + float(log_odds(np.array(values)).mean()),
@@ -153,13 +154,13 @@ def transfer_evidence(ladder: Ladder, target: Target) -> Evidence:
     )
 
 
-def direct_evidence(ladder: Ladder, target: Target, noise: Noise) -> Evidence:
+def direct_evidence(ladder: Ladder, target: Target, noise: Noise, seed: int) -> Evidence:
     """Runs at the target itself: nothing but noise is between them and the answer."""
     point = (target.arch, target.width_mult, target.samples)
     groups = [[ladder.values[run.url] for run in ladder.at(name, point)] for name in ladder.filters]
     if not all(groups):
         return Evidence("noise", None, "not every filter was run at the target: the spread over seeds widens the rest")
-    generator = np.random.default_rng(0)
+    generator = random_stream(seed, "noise")
     center = np.array([log_odds(np.array(group)).mean() for group in groups])
     share = np.array([np.mean(group) for group in groups])
     spread = noise.spread / np.sqrt([len(group) for group in groups]) / np.clip(share * (1 - share), 1e-6, None)
@@ -181,7 +182,7 @@ def together(pieces: Sequence[Evidence], seed: int) -> Array:
             precision += inverse
             weighted += inverse @ piece.draws.mean(0)
     covariance = np.linalg.inv(precision)
-    generator = np.random.default_rng(seed)
+    generator = random_stream(seed, "together")
     return generator.multivariate_normal(covariance @ weighted, (covariance + covariance.T) / 2, DRAWS)
 
 
@@ -242,5 +243,5 @@ def _scores_at(ladder: Ladder, measured: Sequence[str], scale: str) -> Array:
     return np.array(rows)
 
 
-def _drawn(fitted: Transfer, features: Array) -> Array:
-    return fitted.draw(features, DRAWS, np.random.default_rng(0))
+def _drawn(fitted: Transfer, features: Array, seed: int) -> Array:
+    return fitted.draw(features, DRAWS, random_stream(seed, "transfer"))

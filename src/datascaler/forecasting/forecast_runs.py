@@ -31,6 +31,7 @@ from datascaler.forecasting.noise import Noise, noise_of
 from datascaler.forecasting.published import Array
 from datascaler.spec.forecast import EVIDENCE, ForecastSpec
 from datascaler.spec.scales import SCALES
+from datascaler.tools.random_streams import random_stream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,9 +162,9 @@ def _decide(
     spec: ForecastSpec, ladder: Ladder, target: Target, noise: Noise, tasks: int, left_out: dict[str, str]
 ) -> Forecast:
     ways: dict[str, Callable[[], Evidence]] = {
-        "noise": lambda: direct_evidence(ladder, target, noise),
+        "noise": lambda: direct_evidence(ladder, target, noise, spec.seed),
         "law": lambda: law_evidence(ladder, target, noise, spec.seed),
-        "transfer": lambda: transfer_evidence(ladder, target),
+        "transfer": lambda: transfer_evidence(ladder, target, spec.seed),
     }
     pieces: list[Evidence] = []
     for name, way in ways.items():
@@ -179,7 +180,7 @@ def _decide(
     if used:
         log_odds = together(used, spec.seed)
         expected = _share(log_odds)
-        generator = np.random.default_rng(spec.seed)
+        generator = random_stream(spec.seed, "runs")
         single = np.clip(expected + noise.spread * generator.standard_normal(expected.shape), 0, 1)
         knows_level = any(piece.knows_level for piece in used)
         filters = filter_forecasts(ladder.filters, expected, single, knows_level=knows_level)

@@ -12,6 +12,7 @@ from datascaler.forecasting.noise import Noise
 from datascaler.forecasting.published import Array
 from datascaler.forecasting.transfer import fit_transfer
 from datascaler.spec.cost import a100_hours
+from datascaler.tools.random_streams import random_stream
 
 _LARGER = (2, 4, 10)
 """Times the samples of the largest runs."""
@@ -110,7 +111,7 @@ def _learnt(covariance: Array, chosen: Sequence[int], variance: float) -> Array:
 
 def _gain(mean: Array, informed: Array) -> float:
     """How much better the choice gets on average, when the means move as widely as that."""
-    generator = np.random.default_rng(0)
+    generator = random_stream(0, "gain")
     moved = generator.multivariate_normal(mean, (informed + informed.T) / 2, _DRAWS)
     # Less the same draws' own mean, so that chance does not look like gain.
     return float(np.mean(moved.max(1)) - moved.mean(0).max())
