@@ -17,8 +17,10 @@ pytestmark = pytest.mark.slow
 QUALITY = {"none-f1.0": 1.0, "random-f0.5": 1.05, "dfn-f0.5": 0.8}
 
 
-def leave_ladder_of(folder: Path, worse_at_the_end: float = 0.0) -> list[TrainSpec]:
-    """Runs whose error falls as powers of width and samples; at the held-out point it may be another."""
+def leave_ladder_of(folder: Path, is_product: bool, worse_at_the_end: float) -> list[TrainSpec]:
+    """Runs whose error falls as a sum or a product of powers of width and samples; at the held-out point it may be
+    another.
+    """
     recipe = experiment.Recipe()
     base = experiment._spec(recipe, "pool", str(folder / "runs"))
     subset = f"{folder}/kept.npy"
@@ -35,8 +37,9 @@ def leave_ladder_of(folder: Path, worse_at_the_end: float = 0.0) -> list[TrainSp
     noise = np.random.default_rng(0)
     for budget in (each for spec in specs for each in spec.budgets):
         width, samples = float(budget.width_mult), budget.train_num_samples
-        error = 0.1 + 0.25 * width**-0.3 + QUALITY[budget.subset_name] * 0.3 * (samples / 16_000) ** -0.35
-        error += 0.006 * noise.standard_normal()
+        by_width, by_samples = width**-0.3, QUALITY[budget.subset_name] * (samples / 16_000) ** -0.35
+        error = 0.6 * by_width * by_samples if is_product else 0.25 * by_width + 0.3 * by_samples
+        error += 0.1 + 0.006 * noise.standard_normal()
         is_last = (budget.width_mult, samples) == (max(recipe.width_mults), max(recipe.budgets))
         value = 1 - error - (worse_at_the_end if is_last else 0)
         url = leave_training_run(budget, 3.0)
@@ -47,9 +50,12 @@ def leave_ladder_of(folder: Path, worse_at_the_end: float = 0.0) -> list[TrainSp
     return specs
 
 
+@pytest.mark.parametrize("is_product", [False, True])
 @pytest.mark.parametrize(("worse", "came_true"), [(0.0, 1), (0.3, 0)])
-def test_what_came_true_is_told_from_what_did_not(tmp_path: Path, worse: float, came_true: int) -> None:
-    specs = leave_ladder_of(tmp_path, worse)
+def test_what_came_true_is_told_from_what_did_not(
+    tmp_path: Path, is_product: bool, worse: float, came_true: int
+) -> None:
+    specs = leave_ladder_of(tmp_path, is_product, worse)
     found = experiment._compare(str(tmp_path), experiment.Recipe(), specs, dict.fromkeys(QUALITY, 0.5))
     assert found["came_true"] == came_true, found
     assert (found["best"], found["best_forecast"]) == ("dfn-f0.5", "dfn-f0.5")

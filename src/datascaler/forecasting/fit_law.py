@@ -1,10 +1,11 @@
 """Fitting the law: robust, from many starts, all draws at once; and what its own held-out runs say of it."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from datascaler.forecasting.law import Form, LadderPoints
+from datascaler.forecasting.law import Form, LadderPoints, varying
 from datascaler.forecasting.published import Array
 
 _STARTS = 12
@@ -29,19 +30,15 @@ _LEAST_SPREAD = 1e-3
 @dataclass(frozen=True, slots=True)
 class LawForecast:
     log_error: Array
-    """(forms, draws, targets): of the expected error."""
+    """(draws, targets): of the expected error."""
+    middle: Array
+    """Expected error at each target: the mean of the forms' own, as each counts."""
     run_spread: float
     """Standard deviation of a single run's log error around the law."""
     misfit: float
     """The factor that widens the draws: how far off the law was for the largest runs when it didn't know them."""
     held_out_miss: float = 0.0
     """The same in standard deviations, the middle of its holdouts; 0 where there are too few runs for any."""
-
-    @property
-    def middle(self) -> Array:
-        """Expected error at each target, half from each form."""
-        middle: Array = np.exp(np.median(self.log_error, axis=1)).mean(0)
-        return middle
 
     def run_draws(self, generator: np.random.Generator) -> Array:
         """Errors of single runs at the targets: the expected ones, widened by the misfit, with a run's own spread."""
@@ -50,9 +47,8 @@ class LawForecast:
 
     def draws(self) -> Array:
         """Log of the expected error, a row a draw, widened by the misfit."""
-        flat = self.log_error.reshape(-1, self.log_error.shape[-1])
         middle = np.log(self.middle)
-        off = flat - middle
+        off = self.log_error - middle
         shared = off.mean(1, keepdims=True)
         # Holdouts that went well say something of the level, not of how far apart filters are.
         widened: Array = middle + self.misfit * shared + max(1.0, self.misfit) * (off - shared)
@@ -68,29 +64,49 @@ def forecast_error(
     draws: int = 200,
     seed: int = 0,
 ) -> LawForecast:
-    """Fit both forms to the runs and carry them to the targets.
+    """Fit all forms to the runs and carry them to the targets.
 
     Args:
         points, error: the runs.
         noise: the least standard deviation of a run's log error: over seeds and evaluation samples.
-        draws: of each form.
+        draws: half as many as there will be.
     """
     forecast = _forecast(points, error, targets, noise, draws, _STARTS, seed)
     scores = _holdouts(points, error, noise, seed)
     counted = [min(score, _WORST**2) for score in scores]
-    misfit = np.sqrt((_DOUBT + sum(counted)) / (_DOUBT + len(counted)))
+    misfit = float(np.sqrt((_DOUBT + sum(counted)) / (_DOUBT + len(counted))))
+    if all(varying(points)):
+        # Of two forms that bend apart the truth is near one end. What went well within a ladder of two directions says
+        # too little of what lies beyond it: narrowed, 90% intervals held 77% of drawn products, and 91% otherwise.
+        misfit = max(1.0, misfit)
     miss = float(np.sqrt(np.median(scores))) if scores else 0.0
-    return LawForecast(forecast.log_error, forecast.run_spread, float(misfit), miss)
+    return replace(forecast, misfit=misfit, held_out_miss=miss)
 
 
 def _forecast(
     points: LadderPoints, error: Array, targets: LadderPoints, noise: float, draws: int, starts: int, seed: int
 ) -> LawForecast:
     generator = np.random.default_rng(seed)
-    forms = [Form.of(points, error, saturating=each) for each in (False, True)]
+    products = (False, True) if all(varying(points)) else (False,)
+    forms = [Form.of(points, error, saturating=bends, is_product=each) for each in products for bends in (False, True)]
     fits = [_Fit.of(form, points, error, noise, starts, generator) for form in forms]
-    log_error = np.stack([fit.draw(targets, draws, generator) for fit in fits])
-    return LawForecast(log_error, float(np.mean([fit.run_spread for fit in fits])), 1.0)
+    weights = _weights(fits)
+    counts = np.rint(2 * weights * draws).astype(int)
+    # Noise is the runs', whatever the form: the one that fits best shows it.
+    noise_of = min(fits, key=lambda fit: fit.sigma)
+    drawn = [fit.draw(targets, count, noise_of, generator) for fit, count in zip(fits, counts, strict=True) if count]
+    middle = np.average([np.exp(fit.form.log_error(fit.best, targets)) for fit in fits], axis=0, weights=weights)
+    spread = float(np.average([fit.run_spread for fit in fits], weights=weights))
+    return LawForecast(np.concatenate(drawn), middle, spread, 1.0)
+
+
+def _weights(fits: Sequence["_Fit"]) -> Array:
+    """How much each form counts, in sum 1: products as far as the best of them is likelier than the best sum, and the
+    two of a kind alike, for they miss to opposite sides.
+    """
+    likelihood = np.array([-len(fit.residuals) * np.log(fit.sigma) for fit in fits]).reshape(-1, 2).max(1)
+    kinds = np.exp(likelihood - likelihood.max())
+    return np.repeat(kinds / kinds.sum() / 2, 2)
 
 
 def _holdouts(points: LadderPoints, error: Array, noise: float, seed: int) -> list[float]:
@@ -154,16 +170,20 @@ class _Fit:
         freed = np.clip(residuals / sigma / np.sqrt(np.clip(1 - leverage, 0.1, 1)), -3, 3)
         return cls(form, points, best, distrust, sigma, max(around, noise), freed)
 
-    def draw(self, targets: LadderPoints, draws: int, generator: np.random.Generator) -> Array:
+    def draw(self, targets: LadderPoints, draws: int, noise_of: "_Fit", generator: np.random.Generator) -> Array:
         """Log errors at the targets: the fit again and again, to runs and beliefs that might as well have been.
 
-        A bootstrap of the residuals over runs, topped up to sigma where they are smaller than a run's noise; the
-        beliefs are shifted as widely as they are held.
+        A bootstrap of the residuals of `noise_of` over runs, topped up to sigma where they are smaller than a run's
+        noise; the beliefs are shifted as widely as they are held.
         """
-        size = (draws, len(self.residuals))
-        noise = generator.choice(self.residuals, size)
-        noise += generator.standard_normal(size) * np.sqrt(max(0.0, 1 - float((self.residuals**2).mean())))
-        spread = self.sigma * self.distrust
+        residuals = noise_of.residuals
+        size = (draws, len(residuals))
+        noise = generator.choice(residuals, size)
+        noise += generator.standard_normal(size) * np.sqrt(max(0.0, 1 - float((residuals**2).mean())))
+        spread = noise_of.sigma * self.distrust
+        if self.form.by_size and self.form.by_samples:
+            # A form that fits all runs alike has no need of distrust, and its largest runs are as noisy as the rest.
+            spread = np.maximum(spread, noise_of.run_spread)
         outcome = self.form.log_error(self.best, self.points) + spread * noise
         believed = self.form.mean + self.form.spread * generator.standard_normal((draws, len(self.best)))
         starts = np.broadcast_to(self.best, believed.shape)

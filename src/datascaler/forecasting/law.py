@@ -1,12 +1,14 @@
-"""The law: error against model size, samples seen and unique samples, in two forms, with what is believed beforehand.
+"""The law: error against model size, samples seen and unique samples, in four forms, with what is believed beforehand.
 
-    offset      error = floor + A size^-a + B samples^-b
-    saturating  error =         A (size + s)^-a + B (samples + t)^-b
+    offset      error = floor + A size^-a + B samples^-b       or  floor + A size^-a samples^-b
+    saturating  error = A (size + s)^-a + B (samples + t)^-b   or  A (size + s)^-a (samples + t)^-b
 
 `offset` bends at the large end, `saturating` at the small one. On published runs each alone misses what lies ahead, to
-opposite sides, so a forecast takes half of its draws from each. Samples seen count less once they repeat: D seen of U
-unique ones are worth U + U R (1 - exp(-(D/U - 1)/R)), Muennighoff et al., arXiv 2305.16264. A filter has its own B
-(or A, where only the size differs), drawn towards the others'; all else is shared.
+opposite sides, so a forecast takes half of its draws from each. In a sum, size and samples each set a limit of their
+own; a product has none such, and counts as far as runs that differ in both say that it is the likelier one. Samples
+seen count less once they repeat: D seen of U unique ones are worth U + U R (1 - exp(-(D/U - 1)/R)), Muennighoff et al.,
+arXiv 2305.16264. A filter has its own B (or A, where only the size differs, or in a product), drawn towards the
+others'; all else is shared.
 """
 
 from dataclasses import dataclass
@@ -57,6 +59,7 @@ class Form:
     """One form of the law for given runs: which terms it has, and its parameters, all of them logarithms."""
 
     saturating: bool
+    is_product: bool
     by_size: bool
     by_samples: bool
     unit: tuple[float, float]
@@ -67,18 +70,20 @@ class Form:
     """What is believed of the parameters before any run."""
 
     @classmethod
-    def of(cls, points: LadderPoints, error: Array, *, saturating: bool) -> Self:
+    def of(cls, points: LadderPoints, error: Array, *, saturating: bool, is_product: bool = False) -> Self:
         """The form with the terms that these runs can say anything about."""
         by_size, by_samples = varying(points)
         unit = (_middle(points.size), _middle(points.samples))
-        amplitude = _middle(error) * (1.0 if saturating else 0.7) / max(1, by_size + by_samples)
+        terms = 1 if is_product else max(1, by_size + by_samples)
+        amplitude = _middle(error) * (1.0 if saturating else 0.7) / terms
         beliefs: dict[str, tuple[float, float]] = {}
         if not saturating:
             beliefs["floor"] = (_FLOOR[0] * error.min(), _FLOOR[1])
         smallest = (points.size.min() / unit[0], points.samples.min() / unit[1])
         for name, has_term, least in zip(("size", "samples"), (by_size, by_samples), smallest, strict=True):
             if has_term:
-                beliefs[f"{name} amplitude"] = (amplitude, _AMPLITUDE_SPREAD)
+                if name == "samples" or not is_product:
+                    beliefs[f"{name} amplitude"] = (amplitude, _AMPLITUDE_SPREAD)
                 beliefs[f"{name} exponent"] = _EXPONENT
                 if saturating:
                     beliefs[f"{name} bend"] = (_BEND[0] * least, _BEND[1])
@@ -87,7 +92,7 @@ class Form:
         if (filters := int(points.filters.max()) + 1) > 1:
             beliefs |= {f"filter {number}": (1.0, _FILTER_SPREAD) for number in range(filters)}
         mean, spread = np.array(list(beliefs.values())).T
-        return cls(saturating, by_size, by_samples, unit, tuple(beliefs), np.log(mean), spread)
+        return cls(saturating, is_product, by_size, by_samples, unit, tuple(beliefs), np.log(mean), spread)
 
     def log_error(self, parameters: Array, points: LadderPoints) -> Array:
         """(..., parameters) -> (..., points)"""
@@ -96,20 +101,23 @@ class Form:
         if "filter 0" in values:
             own = np.exp(parameters[..., self.names.index("filter 0") + points.filters])
         error = values.get("floor", np.zeros(1))
-        if self.by_size:
-            error = error + self._term("size", points.size / self.unit[0], values) * (1 if self.by_samples else own)
+        size = self._power("size", points.size / self.unit[0], values) if self.by_size else np.zeros(1)
+        if self.is_product:
+            own = own * size
+        elif self.by_size:
+            error = error + values["size amplitude"] * size * (1 if self.by_samples else own)
         if self.by_samples:
             seen = effective_samples(points.samples, points.unique, values.get("half life", np.full(1, _HALF_LIFE[0])))
-            error = error + self._term("samples", seen / self.unit[1], values) * own
+            error = error + values["samples amplitude"] * self._power("samples", seen / self.unit[1], values) * own
         log_error: Array = np.log(error)
         return log_error
 
-    def _term(self, name: str, amount: Array, values: dict[str, Array]) -> Array:
+    def _power(self, name: str, amount: Array, values: dict[str, Array]) -> Array:
         if self.saturating:
             bend = values[f"{name} bend"]
             amount = (amount + bend) / (1 + bend)
-        term: Array = values[f"{name} amplitude"] * amount ** -values[f"{name} exponent"]
-        return term
+        power: Array = amount ** -values[f"{name} exponent"]
+        return power
 
 
 def varying(points: LadderPoints) -> tuple[bool, bool]:
