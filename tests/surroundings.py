@@ -25,8 +25,9 @@ exec "$@"
 }
 SURROUNDINGS = tuple(_SCRIPTS)
 TRIES = 3
-"""Of so many stops one must be quick: others may have the machine for a while."""
+"""Of so many runs one must be quick: others may have the machine for a while."""
 STOP_SECONDS = 5
+RESULT_SECONDS = 30
 
 
 def under(names: Iterable[str], folder: Path) -> list[str]:
