@@ -3,9 +3,10 @@
 import hashlib
 import logging
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +18,10 @@ from datascaler.data.pool.samples import DAMAGED_TAR, Sample
 from datascaler.data.pool.shards import Shard
 from datascaler.data.read.cache import BlockCache
 from datascaler.data.read.kept_samples import Piece, kept_in_pieces, kept_samples
-from datascaler.data.read.local_block import LocalBlocks, rows_alone
+from datascaler.data.read.local_block import LocalBlocks
 from datascaler.data.read.logged_samples import logged_samples
 from datascaler.data.read.places import Places
+from datascaler.data.read.rows_alone import RowsAtUse, rows_alone
 from datascaler.errors import NotFoundError
 from datascaler.safe_text import safe_message
 
@@ -53,6 +55,8 @@ class BlockRequest:
     """Bytes [start, end) of each wanted row, [k, 2], if it is known and cheaper to read these than the whole block."""
     is_planned: bool = True
     """Whether the ranges are the plan's. Others were found when the block was read before."""
+    is_whole: bool = False
+    """Whether the whole block is read even so."""
 
     @property
     def size(self) -> int:
@@ -99,19 +103,38 @@ class BlockReader:
         ranges = self.plan.ranges(number, block)
         if ranges is not None:
             ranges = ranges[at]
-        elif self.places and request.is_local and len(kept) < block.end_row - block.first_row:
+        elif self.places and request.is_local:
             request.is_planned = False
             ranges = self.places.get(number, block, int(at[0]), int(at[-1]) + 1)
             ranges = ranges if ranges is None else ranges[at - at[0]]
         request_bytes = LOCAL_REQUEST_BYTES if request.is_local else REMOTE_REQUEST_BYTES
-        if ranges is not None and _is_cheaper(ranges, block, request_bytes):
+        if ranges is not None and (
+            _is_cheaper(ranges, block, request_bytes) or (request.is_local and _mean_bytes(ranges) >= request_bytes)
+        ):
             request.ranges = ranges
         return request
+
+    def at_use(self, request: BlockRequest) -> Callable[[int], Sample]:
+        """What gives the k-th of the samples that `answer` would: of a local shard, if it can, by reading it then."""
+        block, ranges = request.block, request.ranges
+        size = block.end - block.start
+        if ranges is None or self.cache or not request.is_local:
+            return self.answer(request).__getitem__
+        if not request.is_planned and not self._local.prefers_rows(size):
+            request.is_whole = True
+            return self.answer(request).__getitem__
+        places = ranges[np.searchsorted(request.wanted, request.rows)] if self.plan.has_repeats else ranges
+        took = partial(self._local.took_alone, size)
+        return RowsAtUse(
+            request.url, request.rows.tolist(), places.tolist(), partial(self.answer, request), took
+        ).sample
 
     def expect(self, request: BlockRequest) -> None:
         """Have the system read ahead what is to be read of a local file."""
         block, ranges = request.block, request.ranges
-        parts = [(block.start, block.end)] if ranges is None else ranges.tolist()
+        parts = [(block.start, block.end)]
+        if ranges is not None and request.is_planned:  # little is kept
+            parts = ranges.tolist()
         with suppress(NotFoundError):  # reading it will say so
             storage.expect_local(request.url, parts)
 
@@ -137,7 +160,7 @@ class BlockReader:
             if request.is_local and ranges is not None and request.is_planned:
                 return rows_alone(url, ranges.tolist(), rows)
             if request.is_local:
-                found = self._local.kept(url, request.whole, rows, ranges)
+                found = self._local.kept(url, request.whole, rows, ranges, whole=request.is_whole)
                 self._learn(request, found[0])
                 return found
             if ranges is None:
@@ -224,6 +247,10 @@ def _is_cheaper(ranges: NDArray[np.int64], block: Block, request_bytes: int) -> 
     # What lies between two ranges is read along, or costs a request.
     between = np.minimum(starts[1:] - ends[:-1], request_bytes)
     return int((ends - starts).sum() + between.sum()) < block.end - block.start
+
+
+def _mean_bytes(ranges: NDArray[np.int64]) -> float:
+    return float((ranges[:, 1] - ranges[:, 0]).mean())
 
 
 def _missing(row: int, fault: str) -> Sample:

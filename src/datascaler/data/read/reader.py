@@ -36,7 +36,8 @@ class _Pending:
     epoch: int
     window: Window
     size: int
-    samples: Callable[[], list[Sample]]
+    found: Callable[[], Callable[[int], Sample]]
+    """What gives the sample of each of the window's draws, once that is read."""
     usable: bytearray
     """Whether the sample at each position can be used, as far as that is known."""
     stand_ins: StandIns | None = None
@@ -92,13 +93,13 @@ class Reader:
         """
         held = self._window_at(draw)
         position = draw.position - held.window.start
-        samples, usable = held.samples(), held.usable
+        sample, shuffle, usable = held.found(), held.window.shuffle, held.usable
         usable[position] = _YES
-        yield samples[held.window.shuffle[position]]
+        yield sample(shuffle[position])
         usable[position] = _NO
         for before in range(position):  # drawn elsewhere, if not here
             if usable[before] == _UNKNOWN:
-                usable[before] = _YES if is_usable(samples[held.window.shuffle[before]]) else _NO
+                usable[before] = _YES if is_usable(sample(shuffle[before])) else _NO
         if held.stand_ins is None:
             held.stand_ins = StandIns(self._order, draw.epoch, draw.stream, held.window, self._blocks.samples)
         yield from held.stand_ins.from_number(usable.count(_NO, 0, position), draw.number)
@@ -124,6 +125,9 @@ class Reader:
 
     def _window_at(self, draw: Draw) -> _Pending:
         cursor, place = self._cursors.get(draw.stream), (draw.epoch, draw.position)
+        held = cursor.current if cursor else None
+        if held and held.epoch == draw.epoch and 0 <= draw.position - held.window.start < len(held.usable):
+            return held  # as most are
         if cursor is None or self._is_behind(draw):
             cursor = self._open(draw)
         while cursor.current is None or place >= (cursor.current.epoch, cursor.current.window.end):
@@ -157,13 +161,15 @@ class Reader:
         """Send the stream's next window on its way."""
         epoch, window = next(cursor.upcoming)
         request = self._blocks.request(window.block, window.first, window.last)
-        size, load = request.size, partial(self._blocks.answer, request)
+        found: Callable[[], Callable[[int], Sample]]
         # Threads fetch from an object store; a disk is read ahead by the system, and threads would only cost CPU.
         if request.is_local:
             self._blocks.expect(request)
-        samples = cache(load) if request.is_local else self._threads.submit(load).result
-        cursor.pending.append(_Pending(epoch, window, size, samples, bytearray(window.last - window.first)))
-        self._ahead_bytes += size
+            found = cache(partial(self._blocks.at_use, request))
+        else:
+            found = self._threads.submit(self._blocks.at_use, request).result
+        cursor.pending.append(_Pending(epoch, window, request.size, found, bytearray(window.last - window.first)))
+        self._ahead_bytes += request.size
         self._ahead_windows += 1
         heapq.heappush(self._soonest, ((epoch, window.end), next(self._opened), cursor))
 
