@@ -33,6 +33,7 @@ def no_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("DATASCALER_RETRY_SECONDS", "0")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # botocore's own five take seconds
     # A client that an earlier test made would reach that test's server, whose answers would count as this endpoint's.
     s3fs.S3FileSystem.clear_instance_cache()
     yield

@@ -11,8 +11,8 @@ import pytest
 from datascaler.cli import main as command
 from tests.cli.wrong_words import VERBS, wrong_environment, wrong_words
 
-DRAWS = 5
-"""Of each verb; `make test-slow` has 200."""
+DRAWS = 200
+"""Of each verb."""
 
 
 class Ended:
@@ -42,15 +42,11 @@ def run(no_store: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
 def test_wrong_words_and_surroundings_are_told_in_three_lines(
     verb: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    require_short(verb, DRAWS, run, tmp_path, monkeypatch)
-
-
-def require_short(verb: str, draws: int, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The folder above is no other test's.
     here = tmp_path / "above" / "here"
     here.mkdir(parents=True)
     monkeypatch.chdir(here)
-    for seed in range(draws):
+    for seed in range(DRAWS):
         draw = random.Random(f"{verb} {seed}")
         with monkeypatch.context() as patch:
             for name, value in wrong_environment(draw).items():
