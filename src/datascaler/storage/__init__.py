@@ -7,7 +7,14 @@ the usual environment (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KE
 from datascaler.storage.client import ClientName, use_client
 from datascaler.storage.error_translation import translated_errors
 from datascaler.storage.http_files import is_http
-from datascaler.storage.identity import SampledReads, content_digest, identify, identify_all, is_content_digest
+from datascaler.storage.identity import (
+    SampledReads,
+    content_digest,
+    content_etags,
+    identify,
+    identify_all,
+    is_content_digest,
+)
 from datascaler.storage.info import FileInfo, exists, list_files, list_folders, require_bucket, stat, stat_all
 from datascaler.storage.publish import (
     check_writable,
@@ -44,6 +51,7 @@ __all__ = [
     "check_writable",
     "checked",
     "content_digest",
+    "content_etags",
     "exists",
     "expect_local",
     "identify",

@@ -6,11 +6,12 @@ reads a remote file anyway can have the same digest of it, by which a copy on a 
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import IO
 
 from datascaler.storage.info import FileInfo, stat
+from datascaler.storage.known_digests import KnownDigests
 from datascaler.storage.read import read_ranges
 from datascaler.storage.urls import is_local
 from datascaler.tools.worker_threads import worker_threads
@@ -26,22 +27,30 @@ _SAMPLED = "sample-"
 
 def identify(url: str) -> FileInfo:
     """The file as it is now; the etag of a local one is a digest of samples of its content."""
-    return _identified(stat(url))
+    info = stat(url)
+    return replace(info, etag=content_digest(url, info.size)) if is_local(url) else info
 
 
 def identify_all(infos: Iterable[FileInfo]) -> list[FileInfo]:
     """The same of files that were listed, in their order."""
     listed = list(infos)
-    if not any(is_local(info.url) for info in listed):
-        return listed
-    with worker_threads(_THREADS) as executor:
-        return list(executor.map(_identified, listed))
+    return [replace(info, etag=etag) for info, etag in zip(listed, content_etags(listed), strict=True)]
 
 
-def _identified(info: FileInfo) -> FileInfo:
-    if not is_local(info.url):
-        return info
-    return replace(info, etag=content_digest(info.url, info.size))
+def content_etags(listed: Sequence[FileInfo]) -> list[str]:
+    """The etags that they have as `identify_all` gives them."""
+    local = [info for info in listed if is_local(info.url)]
+    if not local:
+        return [info.etag for info in listed]
+    known = KnownDigests(local)
+    digests = {info.url: known.of(info) for info in local}
+    unknown = [info for info in local if digests[info.url] is None]
+    if unknown:
+        with worker_threads(_THREADS) as executor:
+            found = list(executor.map(lambda info: content_digest(info.url, info.size), unknown))
+        known.keep(zip(unknown, found, strict=True))
+        digests |= {info.url: digest for info, digest in zip(unknown, found, strict=True)}
+    return [digests.get(info.url) or info.etag for info in listed]
 
 
 def content_digest(url: str, size: int) -> str:

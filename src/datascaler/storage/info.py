@@ -30,6 +30,9 @@ class FileInfo:
     """Changes when the content does: the store's ETag, or the time of a local file; empty where there is none."""
     modified: float = field(default=0.0, compare=False)
     """Seconds since 1970 by the store's clock; 0 where it does not say."""
+    changed_ns: int = field(default=0, compare=False)
+    """Of a local file: when its content or its name was last changed, which nobody can set back; 0 if unknown."""
+    inode: int = field(default=0, compare=False)
 
 
 def exists(url: str) -> bool:
@@ -118,7 +121,9 @@ def _local_info(url: str, found: stat_result | None) -> FileInfo:
     if found is None:
         return FileInfo(url, 0, "")
     # Mounts without times say 1970 of every file.
-    return FileInfo(url, found.st_size, str(found.st_mtime) if found.st_mtime else "", found.st_mtime)
+    if not found.st_mtime:
+        return FileInfo(url, found.st_size, "")
+    return FileInfo(url, found.st_size, str(found.st_mtime), found.st_mtime, found.st_ctime_ns, found.st_ino)
 
 
 def _info(url: str, info: dict[str, Any]) -> FileInfo:

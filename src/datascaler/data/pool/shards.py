@@ -5,7 +5,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 
@@ -19,6 +19,9 @@ _log = logging.getLogger(__name__)
 _MD5 = re.compile("[0-9a-f]{32}")
 """The etag of an object that was stored by one request is its content's, in most stores."""
 _READERS = 16
+
+_Named = tuple[str, storage.FileInfo]
+"""The name of a shard, and its file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,9 @@ def find_shards(data_dir: str, only: Container[str] | None = None) -> list[Shard
     With `only`, those among these URLs: local shards are looked into, for an etag that a copy keeps. Gaps in shard
     numbers are normal: shards that died while they were downloaded leave them.
     """
-    listed = [shard for shard in list_shards(data_dir) if only is None or shard.url in only]
-    found = storage.identify_all(storage.FileInfo(shard.url, shard.size, shard.etag) for shard in listed)
-    return [replace(shard, etag=info.etag) for shard, info in zip(listed, found, strict=True)]
+    listed = [(name, info) for name, info in _listed(data_dir) if only is None or info.url in only]
+    etags = storage.content_etags([info for _, info in listed])
+    return [Shard(info.url, name, info.size, etag) for (name, info), etag in zip(listed, etags, strict=True)]
 
 
 def list_shards(data_dir: str) -> list[Shard]:
@@ -55,10 +58,7 @@ def list_shards(data_dir: str) -> list[Shard]:
 
     What is passed over is said, once.
     """
-    shards, passed_over = list_pool(data_dir)
-    if passed_over:
-        _warn(f"{data_dir}: {told(passed_over)}")
-    return shards
+    return [Shard(info.url, name, info.size, info.etag) for name, info in _listed(data_dir)]
 
 
 def list_pool(data_dir: str) -> tuple[list[Shard], dict[str, str]]:
@@ -66,10 +66,23 @@ def list_pool(data_dir: str) -> tuple[list[Shard], dict[str, str]]:
 
     Raises ConfigError where a data-dir has no shard.
     """
+    found, passed_over = _found(data_dir)
+    return [Shard(info.url, name, info.size, info.etag) for name, info in found], passed_over
+
+
+def _listed(data_dir: str) -> list[_Named]:
+    """The shards; what is passed over is said."""
+    found, passed_over = _found(data_dir)
+    if passed_over:
+        _warn(f"{data_dir}: {told(passed_over)}")
+    return found
+
+
+def _found(data_dir: str) -> tuple[list[_Named], dict[str, str]]:
     sources = [source for source in data_dir.split("::") if source]
     if not sources:
         raise ConfigError("data-dir is empty")
-    shards: list[Shard] = []
+    shards: list[_Named] = []
     passed_over: dict[str, str] = {}
     for number, source in enumerate(sources):
         prefix = f"{number}/" if len(sources) > 1 else ""
@@ -78,7 +91,7 @@ def list_pool(data_dir: str) -> tuple[list[Shard], dict[str, str]]:
             raise _nothing_found(source, found)
         for info in found.tars:
             name = storage.relative_to(info.url, found.base) if found.base else info.url
-            shards.append(Shard(url=info.url, name=prefix + name, size=info.size, etag=info.etag))
+            shards.append((prefix + name, info))
         passed_over |= found.passed_over
     return shards, passed_over
 

@@ -8,8 +8,6 @@ check.
 """
 
 import os
-import stat
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import sha256
@@ -22,6 +20,7 @@ from numpy.typing import NDArray
 from datascaler.data.plan.plan import UNIT_BYTES, Block, Plan
 from datascaler.data.plan.plan_file import plan_digest
 from datascaler.data.pool.shards import Shard
+from datascaler.tools.node_folder import node_folder
 
 _PLACE_BYTES = 6
 """A start relative to the block and a length, in UNIT_BYTES, and their check; all zeros are not known yet."""
@@ -37,7 +36,7 @@ class Places:
         self._firsts = np.concatenate([[0], np.cumsum(plan.arrays["block_kept"], dtype=np.int64)])
         self._file: int | None = None
         with suppress(OSError):
-            self._file = os.open(_folder() / name, os.O_RDWR | os.O_NOFOLLOW)
+            self._file = os.open(node_folder() / name, os.O_RDWR | os.O_NOFOLLOW)
 
     @classmethod
     def of(cls, plan: Plan, plan_path: Path, shards: Sequence[Shard]) -> "Places":
@@ -67,8 +66,8 @@ class Places:
             return
         with suppress(OSError):
             if self._file is None:
-                _folder().mkdir(mode=0o700, exist_ok=True)
-                self._file = os.open(_folder() / self._name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+                node_folder().mkdir(mode=0o700, exist_ok=True)
+                self._file = os.open(node_folder() / self._name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             entries = np.column_stack([places, _checks(places, first)]).astype("<u2")
             os.pwrite(self._file, entries.tobytes(), self._offset(number, first))
 
@@ -90,13 +89,3 @@ def _checks(places: NDArray[Any], first: int) -> NDArray[np.uint16]:
     mixed = (starts * np.uint32(40503)) ^ (lengths * np.uint32(30011)) ^ (rows * np.uint32(52711))
     checks = mixed.astype(np.uint16)
     return np.where((starts | lengths) == 0, np.uint16(1), checks)
-
-
-def _folder() -> Path:
-    """Raises PermissionError where it is another's, or others can write to it."""
-    folder = Path(tempfile.gettempdir(), f"datascaler-{os.getuid()}")
-    with suppress(FileNotFoundError):
-        found = folder.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
-            raise PermissionError(folder)
-    return folder
