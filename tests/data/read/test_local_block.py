@@ -8,8 +8,9 @@ import pytest
 import webdataset
 
 from datascaler.data.pool.samples import OK, read_samples
-from datascaler.data.read import local_block
-from datascaler.data.read.local_block import FasterWay, rows_alone
+from datascaler.data.read import rows_alone as rows_alone_module
+from datascaler.data.read.local_block import FasterWay
+from datascaler.data.read.rows_alone import rows_alone
 
 WHOLE, ALONE = range(2)
 SIZE = 4 << 20
@@ -66,7 +67,7 @@ def test_rows_of_webdatasets_shards_are_read_alone(tmp_path: Path, monkeypatch: 
     content = timed_shard(tmp_path / "0.tar")
     expected = list(read_samples(io.BytesIO(content)))
     assert content.count(b"@PaxHeader") == 3 * len(expected)
-    monkeypatch.delattr(local_block, "kept_samples")  # which is slower, and not needed
+    monkeypatch.delattr(rows_alone_module, "kept_samples")  # which is slower, and not needed
     ranges = [(sample.offset, sample.offset + sample.length) for sample in expected]
     found, fault = rows_alone(str(tmp_path / "0.tar"), ranges, range(len(expected)))
     assert fault == ""

@@ -229,7 +229,7 @@ def test_a_pool_of_the_usual_form_is_read_without_another_look(tmp_path: Path, m
         looked.extend(rows)
         return kept_samples(content, piece, rows)
 
-    monkeypatch.setattr("datascaler.data.read.local_block.kept_samples", noting)
+    monkeypatch.setattr("datascaler.data.read.rows_alone.kept_samples", noting)
     assert read_all(plan, pool.shards, places) == expected
     # Those without a txt, whose json is asked, and images that are no jpg.
     assert len(looked) < sum(map(len, expected))
