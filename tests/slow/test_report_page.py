@@ -46,18 +46,19 @@ PLACE = """
 SAVE = """
 (async () => {
   const saved = {};
-  const blobs = [];
-  const click = HTMLAnchorElement.prototype.click;
-  URL.createObjectURL = (blob) => `blob:${blobs.push(blob) - 1}`;
+  const blobs = {};
+  const [click, create] = [HTMLAnchorElement.prototype.click, URL.createObjectURL];
+  URL.createObjectURL = (blob) => {
+    const url = create.call(URL, blob);
+    blobs[url] = blob;
+    return url;
+  };
   HTMLAnchorElement.prototype.click = function () { saved[this.download] = this.href; };
   const buttons = [...document.querySelectorAll('button[data-save]')];
   for (const button of buttons) button.click();
   while (Object.keys(saved).length < buttons.length) await new Promise((done) => setTimeout(done, 50));
-  HTMLAnchorElement.prototype.click = click;
-  for (const name of Object.keys(saved)) {
-    const blob = saved[name].startsWith('blob:') ? blobs[Number(saved[name].slice(5))] : null;
-    saved[name] = blob ? await blob.text() : saved[name].slice(0, 40);
-  }
+  [HTMLAnchorElement.prototype.click, URL.createObjectURL] = [click, create];
+  for (const [name, url] of Object.entries(saved)) saved[name] = blobs[url] ? await blobs[url].text() : url.slice(0, 40);
   return saved;
 })()
 """
