@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from benchmarks.score_costs import Network, costs, scores_of
+from benchmarks.score_options import fast_decoder, half_precision
 from benchmarks.verdict import verdict
 from datascaler.data.pool.images import decode_pixels
 from datascaler.data.pool.samples import read_samples
@@ -26,8 +27,11 @@ AT_LEAST = {
     "cpu_efficiency_small": 0.85,
     "vs_plain_loop_b32": 1.30,
     "vs_plain_loop_small": 1.2,
+    "decode_fast_vs_default": 2.2,
 }
-AT_MOST = {"max_difference": 1e-5}
+AT_MOST = {"max_difference": 1e-5, "decode_fast_difference": 1e-5}
+AT_LEAST_IN_BF16 = {"bf16_vs_fp32": 1.8}
+AT_MOST_IN_BF16 = {"bf16_kept_difference": 0.005}
 B32 = Network("ViT-B-32", 256, 64)
 SMALL = Network("ViT-Mini-8-48", 2048, 256)
 
@@ -43,6 +47,8 @@ def main() -> int:
         small = costs(folder, SMALL, ("plain", "pipeline", "forward", "decode"), arguments.turns)
         difference = max(_difference(folder, network) for network in (B32, SMALL))
         stages = text_masking_stages(folder / B32.arch / "pool" / "00000000.tar")
+        fast = fast_decoder(B32.arch, folder / B32.arch / "weights.pt")
+        half = half_precision(B32.arch, folder / B32.arch / "weights.pt")
     result = {
         "pipeline_vs_forward_b32": b32.median_of(lambda cost: cost["forward_ms"] / cost["pipeline_ms"]),
         "cpu_efficiency_small": small.median_of(
@@ -54,9 +60,15 @@ def main() -> int:
         **b32.medians("b32"),
         **small.medians("small"),
         **stages,
+        **fast,
+        **half,
         "cores": len(os.sched_getaffinity(0)),
     }
-    return verdict(result, at_least=AT_LEAST, at_most=AT_MOST)
+    return verdict(
+        result,
+        at_least=AT_LEAST | (AT_LEAST_IN_BF16 if half else {}),
+        at_most=AT_MOST | (AT_MOST_IN_BF16 if half else {}),
+    )
 
 
 def text_masking_stages(tar: Path, pictures: int = 48) -> dict[str, float]:

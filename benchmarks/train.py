@@ -13,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.processor import has_bf16_units
 from benchmarks.train_loader import loader_turns
 from benchmarks.train_steps import host_reads, open_clip_step, own_step, prepared_batches, ratio, take_turns
 from benchmarks.verdict import verdict
@@ -67,12 +68,6 @@ def mup_against_standard(spec: TrainSpec, turns: int) -> dict[str, float]:
     half = spec.record() | {"width_mult": "1/2", "min_width_mult": "1/4"}
     steps = {name: own_step(TrainSpec.from_record(half | {"use_mup": name == "mup"})) for name in ("standard", "mup")}
     return ratio(take_turns(steps, list(prepared_batches(spec, turns + 1))), "mup_vs_standard", "mup", "standard")
-
-
-def has_bf16_units() -> bool:
-    """Whether the CPU multiplies bfloat16 matrices itself, rather than by way of float32."""
-    info = Path("/proc/cpuinfo")
-    return info.exists() and bool({"amx_bf16", "avx512_bf16"} & set(info.read_text().split()))
 
 
 if __name__ == "__main__":
