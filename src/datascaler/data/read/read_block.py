@@ -133,8 +133,8 @@ class BlockReader:
         """Have the system read ahead what is to be read of a local file."""
         block, ranges = request.block, request.ranges
         parts = [(block.start, block.end)]
-        if ranges is not None and request.is_planned:  # little is kept
-            parts = ranges.tolist()
+        if ranges is not None:
+            parts = [piece[:2] for piece in _coalesced(ranges, request.wanted, LOCAL_REQUEST_BYTES)]
         with suppress(NotFoundError):  # reading it will say so
             storage.expect_local(request.url, parts)
 
