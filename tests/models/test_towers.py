@@ -46,9 +46,10 @@ def test_features_equal_open_clips(kind: str, tmp_path: Path) -> None:
     name = f"local-dir:{tmp_path}"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        torch.save(
-            open_clip.create_model(name, load_weights=False).state_dict(), tmp_path / "open_clip_pytorch_model.bin"
-        )
+        made = open_clip.create_model(name, load_weights=False).state_dict()
+    # A projection of CoCa's decoder is memory that nobody set.
+    finite = {tensor: torch.nan_to_num(value, 0.0, 1.0, -1.0) for tensor, value in made.items()}
+    torch.save(finite, tmp_path / "open_clip_pytorch_model.bin")
     theirs, preprocess = open_clip.create_model_from_pretrained(name)
     ours = load_clip(name)
     images = torch.stack([preprocess(Image.effect_noise((40, 50), 60 + each).convert("RGB")) for each in range(3)])

@@ -39,6 +39,9 @@ class PlainUnpickler(_Unpickler):  # type: ignore[misc]
     def find_class(self, module: str, name: str) -> Any:
         raise NotImplementedError
 
+    def _last_one(self) -> None:
+        self.stack[-1] = [self.stack[-1]]
+
     def _last(self, count: int) -> None:
         items = self.stack[len(self.stack) - count :]
         if len(items) != count:
@@ -55,7 +58,7 @@ class PlainUnpickler(_Unpickler):  # type: ignore[misc]
 
     dispatch |= {
         pickle.TUPLE[0]: _since_mark,
-        pickle.TUPLE1[0]: lambda self: self._last(1),
+        pickle.TUPLE1[0]: _last_one,
         pickle.TUPLE2[0]: lambda self: self._last(2),
         pickle.TUPLE3[0]: lambda self: self._last(3),
         pickle.FROZENSET[0]: _since_mark,
