@@ -58,7 +58,9 @@ SAVE = """
   for (const button of buttons) button.click();
   while (Object.keys(saved).length < buttons.length) await new Promise((done) => setTimeout(done, 50));
   [HTMLAnchorElement.prototype.click, URL.createObjectURL] = [click, create];
-  for (const [name, url] of Object.entries(saved)) saved[name] = blobs[url] ? await blobs[url].text() : url.slice(0, 40);
+  for (const [name, url] of Object.entries(saved)) {
+    saved[name] = blobs[url] ? await blobs[url].text() : url.slice(0, 40);
+  }
   return saved;
 })()
 """
