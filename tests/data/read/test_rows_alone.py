@@ -1,47 +1,27 @@
 """Samples that are read when they are asked for, against the same samples read with their blocks."""
 
 import random
-import tempfile
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-from datascaler.data.plan import compile_plan as build_plan_module
-from datascaler.data.plan.compile_plan import compile_plan
 from datascaler.data.plan.plan import Plan, match_shards
-from datascaler.data.plan.plan_file import map_plan, write_plan
-from datascaler.data.plan.shard_rows import rows_of_table
 from datascaler.data.pool.samples import OK, Sample
 from datascaler.data.pool.shards import Shard
-from datascaler.data.read import read_block as read_block_module
-from datascaler.data.read.local_block import FasterWay
 from datascaler.data.read.order import Order
 from datascaler.data.read.places import Places
 from datascaler.data.read.reader import Reader
-from datascaler.data.tables.index_tables import index_pool
 from tests.data.damaged_pools import damaged_pool
 from tests.data.planned_pools import overwrite_unseen
-from tests.data.random_pools import random_pool, sorted_pairs
+from tests.data.random_pools import random_pool
+from tests.data.read.alone import planned, read_alone
 
 STREAMS = 3
-ALONE = 1
 
 
 @pytest.fixture(autouse=True)
 def _alone_where_it_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(build_plan_module, "PLAN_BLOCK_BYTES", 15_000)
-    monkeypatch.setattr(read_block_module, "LOCAL_REQUEST_BYTES", 0)
-    monkeypatch.setattr(FasterWay, "next", lambda *_: ALONE)
-
-
-def planned(folder: Path, shards: list[Shard], uids: list[str]) -> Plan:
-    index_pool(shards, f"{folder}/index")
-    write_plan(
-        f"{folder}/x.plan", compile_plan(shards, partial(rows_of_table, f"{folder}/index"), sorted_pairs(uids))[0]
-    )
-    return map_plan(folder / "x.plan")
+    read_alone(tmp_path, monkeypatch)
 
 
 class Pass:
