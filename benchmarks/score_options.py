@@ -79,7 +79,7 @@ def _forward(clip: LoadedClip, batch: torch.Tensor) -> Callable[[], Any]:
 def _kept(clip: LoadedClip, prepared: torch.Tensor) -> NDArray[np.intp]:
     """The rows of the best part: every picture with four captions."""
     vectors = torch.cat(
-        [clip.embed_prepared(part) for part in torch.tensor_split(prepared, range(BATCH, len(prepared), BATCH))]
+        [clip.embed_prepared(part) for part in torch.tensor_split(prepared, tuple(range(BATCH, len(prepared), BATCH)))]
     ).repeat(4, 1)[:ROWS]
     texts = torch.cat([clip.embed_texts(clip.tokenize(part)) for part in _parts(captions_of(ROWS))])
     return np.argsort(-(vectors * texts).sum(dim=-1).numpy(), kind="stable")[: round(KEPT * ROWS)]
