@@ -31,7 +31,7 @@ class FileInfo:
     modified: float = field(default=0.0, compare=False)
     """Seconds since 1970 by the store's clock; 0 where it does not say."""
     changed_ns: int = field(default=0, compare=False)
-    """Of a local file: when its content or its name was last changed, which nobody can set back; 0 if unknown."""
+    """When the content or the name of a local file was last changed, which nobody can set back; 0 if unknown."""
     inode: int = field(default=0, compare=False)
 
 

@@ -29,7 +29,7 @@ class KnownDigests:
         # Any name will do that is the same again; where files come together, so do most of their folders.
         self._name = f"digests-{sha256(parent(self._infos[0].url).encode()).hexdigest()[:24]}"
         self._known: dict[str, object] = {}
-        """By URL: what the file was, and its digest."""
+        """What each file was and its digest, by its URL."""
         with suppress(OSError, ValueError), _opened(node_folder() / f"{self._name}.json", os.O_RDONLY) as file:
             found = json.load(file)
             self._known = found if isinstance(found, dict) else {}

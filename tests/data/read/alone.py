@@ -1,6 +1,8 @@
-"""Plans in small blocks whose rows are read alone wherever they can be."""
+"""Plans in small blocks whose rows are read alone wherever they can be, and shards that rot."""
 
+import random
 import tempfile
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from datascaler.data.pool.shards import Shard
 from datascaler.data.read import read_block as read_block_module
 from datascaler.data.read.local_block import FasterWay
 from datascaler.data.tables.index_tables import index_pool
+from tests.data.planned_pools import overwrite_unseen
 from tests.data.random_pools import sorted_pairs
 
 WHOLE, ALONE = range(2)
@@ -34,3 +37,12 @@ def planned(folder: Path, shards: list[Shard], uids: list[str]) -> Plan:
     plan, _ = compile_plan(shards, partial(rows_of_table, f"{folder}/index"), sorted_pairs(uids))
     write_plan(f"{folder}/x.plan", plan)
     return map_plan(folder / "x.plan")
+
+
+def let_rot(shards: Sequence[Shard]) -> None:
+    """Flip a bit in sixty bytes of each local shard, so that size and time stay."""
+    for number, shard in enumerate(shards):
+        content = bytearray(Path(shard.url).read_bytes())
+        for at in random.Random(number).sample(range(len(content)), 60):
+            content[at] ^= 1
+        overwrite_unseen(Path(shard.url), bytes(content))

@@ -20,7 +20,7 @@ from datascaler.data.read.read_block import BlockReader
 from tests.data.damaged_pools import damaged_pool
 from tests.data.planned_pools import overwrite_unseen
 from tests.data.random_pools import random_pool
-from tests.data.read.alone import WHOLE, planned, read_alone
+from tests.data.read.alone import WHOLE, let_rot, planned, read_alone
 from tests.data.tars import tar_of
 
 SAMPLE_BYTES = 8 * 512
@@ -100,11 +100,7 @@ def test_what_rots_later_is_lost_alone_and_never_another_sample(tmp_path: Path) 
     plan = planned(tmp_path, pool.shards, pool.subset(random.Random(1), 0.6))
     places = Places.of(plan, tmp_path / "x.plan", pool.shards)
     before = read_all(plan, pool.shards, places)
-    for number, shard in enumerate(pool.shards):
-        content = bytearray(Path(shard.url).read_bytes())
-        for at in random.Random(number).sample(range(len(content)), 60):
-            content[at] ^= 1
-        overwrite_unseen(Path(shard.url), bytes(content))
+    let_rot(pool.shards)
     lost = 0
     after = chain.from_iterable(read_all(plan, pool.shards, places))
     for was, now in zip(chain.from_iterable(before), after, strict=True):

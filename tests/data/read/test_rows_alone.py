@@ -12,9 +12,8 @@ from datascaler.data.read.order import Order
 from datascaler.data.read.places import Places
 from datascaler.data.read.reader import Reader
 from tests.data.damaged_pools import damaged_pool
-from tests.data.planned_pools import overwrite_unseen
 from tests.data.random_pools import random_pool
-from tests.data.read.alone import planned, read_alone
+from tests.data.read.alone import let_rot, planned, read_alone
 
 STREAMS = 3
 
@@ -79,11 +78,7 @@ def test_what_rots_between_two_draws_of_a_window_is_lost_and_never_another_sampl
     reader = Pass(tmp_path, plan, pool.shards)
     half = len(before) // 2
     assert reader.samples(0, half) == before[:half]
-    for number, shard in enumerate(pool.shards):
-        content = bytearray(Path(shard.url).read_bytes())
-        for at in random.Random(number).sample(range(len(content)), 60):
-            content[at] ^= 1
-        overwrite_unseen(Path(shard.url), bytes(content))
+    let_rot(pool.shards)
     lost = 0
     for was, now in zip(before[half:], reader.samples(half), strict=True):
         lost += now.status != OK
