@@ -36,17 +36,19 @@ def test_the_api_server_is_restarted_under_those_who_watch(
     name = launcher.submit(
         "score", *science, "--name", "restarted", "--num-workers", "1", "--count", "4", "--parallelism", "1"
     )
-    heard = tmp_path / "heard.log"
-    with heard.open("w") as target:
-        following, waiting = launcher.start("logs", "-f", name, out=target), launcher.start("wait", name)
-    # What never answered is refused at once; both have been answered by now.
+    heard, waited = tmp_path / "heard.log", tmp_path / "waited.log"
+    with heard.open("w") as heard_to, waited.open("w") as waited_to:
+        following = launcher.start("logs", "-f", name, out=heard_to)
+        waiting = launcher.start("wait", name, out=waited_to)
+    # What never answered is refused at once: each of the two has to have been answered.
     until(lambda: f"[{name}-" in heard.read_text(), "a line is followed", 180, heard.read_text)
+    until(lambda: waited.read_text() != "", "a state is told", 180, lambda: str(waiting.poll()))
     for _ in range(3):
         processes.stop(processes.recorded()["kube-apiserver"])
         processes.wait_for(control_plane.start_api_server(), "it is ready", control_plane.api_answers)
         time.sleep(5)
-    waited = waiting.communicate(timeout=600)
-    assert (following.wait(timeout=600), waiting.returncode) == (0, 0), (heard.read_text(), waited)
+    assert waiting.wait(timeout=600) == 0, waited.read_text()
+    assert following.wait(timeout=600) == 0, heard.read_text()
     said = [line for line in heard.read_text().splitlines() if line.startswith(f"[{name}-")]
     alive = launcher("logs", name).out.splitlines()
     assert sorted(said) == sorted(alive)
