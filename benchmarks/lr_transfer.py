@@ -24,6 +24,7 @@ from typing import Any
 import torch
 
 from benchmarks.lr_transfer_task import write_task
+from benchmarks.processor import has_bf16_units
 from benchmarks.verdict import verdict
 from datascaler import storage
 from datascaler.data.runs.sweep_results import SweepResult, collect_sweep
@@ -54,23 +55,25 @@ class Size:
     log2_lrs: Sequence[int]
     seeds: Sequence[int]
     noise: float
+    wrong: float
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", default="lr-transfer", help="Where runs, JSON and picture go. [lr-transfer]")
     parser.add_argument("--steps", type=int, default=160, help="Of the short runs. [160]")
-    parser.add_argument("--noise", type=float, default=3.0, help="Of the images; more makes the task harder. [3]")
+    parser.add_argument("--noise", type=float, default=2.0, help="Of the images; more makes the task harder. [2]")
+    parser.add_argument("--wrong", type=float, default=0.2, help="Part of the captions' words that mean nothing. [0.2]")
     cores = len(os.sched_getaffinity(0))
     parser.add_argument("--processes", type=int, default=cores, help=f"Of one thread each. [the cores: {cores}]")
     parser.add_argument("--quick", action="store_true", help="Two narrow widths, three rates, few steps: does it work?")
     arguments = parser.parse_args()
-    size = Size(arguments.steps, WIDTHS, LOG2_LRS, (0, 1), arguments.noise)
+    size = Size(arguments.steps, WIDTHS, LOG2_LRS, (0, 1), arguments.noise, arguments.wrong)
     if arguments.quick:
-        size = Size(min(arguments.steps, 12), (1, 2), (-11, -10, -9), (0, 1), arguments.noise)
+        size = Size(min(arguments.steps, 12), (1, 2), (-11, -10, -9), (0, 1), arguments.noise, arguments.wrong)
     folder = Path(arguments.folder).absolute()
     started = time.monotonic()
-    data_dir = write_task(folder / "pool", LONGER * size.steps * BATCH_SIZE, size.noise)
+    data_dir = write_task(folder / "pool", LONGER * size.steps * BATCH_SIZE, size.noise, size.wrong)
     sweeps = {(kind, width): sweep_of(kind, width, size, data_dir, folder) for kind in KINDS for width in size.widths}
     train_all(list(sweeps.values()), arguments.processes)
     tables = {place: collect_sweep(spec.points) for place, spec in sweeps.items()}
@@ -79,14 +82,14 @@ def main() -> int:
 
     storage.publish_bytes(str(folder / "lr_transfer.png"), draw(tables, KINDS))
     minutes = round((time.monotonic() - started) / 60, 1)
-    result |= {"minutes": minutes, "processes": arguments.processes, "steps": size.steps}
+    result |= {"minutes": minutes, "processes": arguments.processes, "steps": size.steps, "bf16": has_bf16_units()}
     storage.publish_record(str(folder / "lr_transfer.json"), {**result, "tables": list(rows_of(tables))})
     return verdict(result, at_least=AT_LEAST, at_most=AT_MOST)
 
 
 def sweep_of(kind: str, width: int, size: Size, data_dir: str, folder: Path) -> SweepSpec:
-    """The grid of a parametrisation at a width. The longer runs, which cost four times as much each, have one seed and
-    are spared the highest rate.
+    """The grid of a parametrisation at a width. The longer runs, which cost four times as much each, are spared the
+    highest rate.
     """
     is_longer = kind == "mup_longer"
     samples = size.steps * BATCH_SIZE * (LONGER if is_longer else 1)
@@ -107,13 +110,13 @@ def sweep_of(kind: str, width: int, size: Size, data_dir: str, folder: Path) -> 
         weight_decay=at_scale,
         hold_tau=True,
         eps=1e-8,
+        precision="bf16" if has_bf16_units() else "fp32",
         num_workers=0,
         num_checkpoints=1,
         log_every_steps=1,
     )
-    seeds = tuple(size.seeds[:1] if is_longer else size.seeds)
     lrs = tuple(2.0**place for place in (size.log2_lrs[:-1] if is_longer and len(size.log2_lrs) > 3 else size.log2_lrs))
-    return SweepSpec(base=base, lrs=lrs, seeds=seeds, stop_above=STOP_ABOVE)
+    return SweepSpec(base=base, lrs=lrs, seeds=tuple(size.seeds), stop_above=STOP_ABOVE)
 
 
 def train_all(sweeps: Sequence[SweepSpec], processes: int) -> None:
