@@ -38,6 +38,8 @@ HOMES: dict[str, str] = import_module("datascaler")._HOMES
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    # torch loads this when it is first needed, and that changes the filters of warnings and the environment.
+    import_module("torch._dynamo")
     made = tmp_path_factory.mktemp("library")
     make_library_folder(made)
     yield made

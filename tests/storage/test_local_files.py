@@ -98,3 +98,11 @@ def test_only_files_are_files(tmp_path: Path) -> None:
     assert names(tmp_path, ".tar", recursive=True) == ["0.tar"]
     assert names(tmp_path / "0.tar") == []
     assert names(tmp_path / "nowhere", recursive=True) == []
+
+
+def test_a_suffix_may_name_the_folder_too(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.json").touch()
+    for suffix, found in (("/run.json", 1), ("run/run.json", 1), ("n.json", 1), ("other/run.json", 0)):
+        assert len(storage.list_files(str(run), suffix)) == found, suffix

@@ -8,6 +8,7 @@ reads a remote file anyway can have the same digest of it, by which a copy on a 
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import IO
 
 from datascaler.storage.info import FileInfo, stat
@@ -22,6 +23,8 @@ _SPOTS = 6
 """Evenly spread samples of a file that make its etag: a file that was written anew differs at nearly every one."""
 _SPOT_BYTES = 8 << 10
 _THREADS = 8
+_FILES_A_TASK = 64
+"""Handing a file to a thread takes as long as looking into a small one."""
 _SAMPLED = "sample-"
 
 
@@ -46,11 +49,16 @@ def content_etags(listed: Sequence[FileInfo]) -> list[str]:
     digests = {info.url: known.of(info) for info in local}
     unknown = [info for info in local if digests[info.url] is None]
     if unknown:
+        parts = [unknown[start : start + _FILES_A_TASK] for start in range(0, len(unknown), _FILES_A_TASK)]
         with worker_threads(_THREADS) as executor:
-            found = list(executor.map(lambda info: content_digest(info.url, info.size), unknown))
+            found = list(chain.from_iterable(executor.map(_content_digests, parts)))
         known.keep(zip(unknown, found, strict=True))
         digests |= {info.url: digest for info, digest in zip(unknown, found, strict=True)}
     return [digests.get(info.url) or info.etag for info in listed]
+
+
+def _content_digests(infos: Iterable[FileInfo]) -> list[str]:
+    return [content_digest(info.url, info.size) for info in infos]
 
 
 def content_digest(url: str, size: int) -> str:

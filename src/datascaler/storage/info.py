@@ -78,7 +78,8 @@ def list_files(folder: str, suffix: str | tuple[str, ...] = "", *, recursive: bo
     """
     if is_local(folder):
         there = local_files(local_path(folder), suffix, recursive=recursive)
-        return sorted((_local_info(join(folder, name), found) for name, found in there), key=lambda info: info.url)
+        below = join(folder, "")
+        return sorted((_local_info(below + name, found) for name, found in there), key=lambda info: info.url)
     fs, path = filesystem(folder)
 
     def act() -> dict[str, dict[str, Any]]:

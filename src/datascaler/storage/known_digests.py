@@ -18,7 +18,7 @@ from datascaler.storage.info import FileInfo
 from datascaler.storage.urls import parent
 from datascaler.tools.node_folder import node_folder
 
-_SETTLED_NS = 60 * 10**9
+_SETTLED_NS = 10 * 10**9
 
 
 class KnownDigests:

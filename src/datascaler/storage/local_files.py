@@ -9,7 +9,6 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from datascaler.errors import NotFoundError
 from datascaler.storage.error_translation import translated_errors
 
 
@@ -39,14 +38,16 @@ def local_files(
                 place = os.path.realpath(entry.path)
                 if recursive and place not in above:
                     waiting.append((path + "/", above | {place}))
-            elif entry.path.endswith(suffix):
+            elif entry.path.endswith(suffix):  # which may name the folder, too
                 try:
-                    with translated_errors(entry.path):
-                        found = entry.stat()
-                except NotFoundError:
+                    found = entry.stat()
+                except FileNotFoundError:
                     # What is no link was removed since the folder was scanned.
                     if entry.is_symlink():
                         yield path, None
+                except OSError:
+                    with translated_errors(entry.path):
+                        raise
                 else:
                     if stat.S_ISREG(found.st_mode):
                         yield path, found

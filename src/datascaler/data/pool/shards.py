@@ -153,15 +153,15 @@ def _content_of(shard: Shard) -> str:
 def is_version(shard: Shard, size: int, etag: str, digest: str = "") -> bool:
     """Whether what pins (size, etag), and the digest where it is known, was made from this very shard, or a copy.
 
-    A remote shard is looked into where only its content can say so; one without a URL can't be.
+    A shard is looked into where only its content can say so; one without a URL can't be.
     """
     pinned = Shard("", shard.name, size, etag, digest)
     same = same_content(shard, pinned)
     if same is None and shard.url:
-        if not storage.is_local(shard.url):
-            return bool(pinned.content) and storage.content_digest(shard.url, size) == pinned.content
+        if pinned.content:
+            return storage.content_digest(shard.url, size) == pinned.content
         # Of a local shard, the time of its last change was pinned once.
-        return bool(etag) and etag == _changed(shard.url)
+        return storage.is_local(shard.url) and bool(etag) and etag == _changed(shard.url)
     return bool(same)
 
 

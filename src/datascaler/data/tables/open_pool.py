@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from datascaler import storage
 from datascaler.data.pool.samples import Sample, read_samples
-from datascaler.data.pool.shards import Shard, find_shards, is_version
+from datascaler.data.pool.shards import Shard, is_version, list_shards
 from datascaler.data.pool.uids import uid_hex, uid_pairs
 from datascaler.data.tables.score_table import read_table, score_folders, table_url, tables_folder
 from datascaler.errors import ConfigError
@@ -22,7 +22,8 @@ class Pool:
 
     data_dir: str
     shards: list[Shard]
-    """The shards in the order of their names; each has `name`, `url`, `size` (bytes) and `etag`."""
+    """The shards in the order of their names; each has `name`, `url`, `size` (bytes) and `etag`: the store's, or the
+    time of a local file's last change."""
 
     def samples(self, shard: str | None = None) -> Iterator[Sample]:
         """Every sample of one shard, or of all, in tar order, streamed; no image is decoded.
@@ -90,7 +91,7 @@ def open_pool(data_dir: str) -> Pool:
         >>> pool.read_sample(best["shard"], best["offset"], best["length"]).uid_hex == best["uid"]
         True
     """
-    return Pool(data_dir, find_shards(data_dir))
+    return Pool(data_dir, list_shards(data_dir))
 
 
 def _only_score_id(output_dir: str) -> str:
