@@ -1,7 +1,10 @@
 """The verdict of `make lr-transfer`, on tables whose verdict is known: those of a published kind of experiment."""
 
+from typing import Literal
+
 from benchmarks.lr_transfer import AT_LEAST, AT_MOST, STOP_ABOVE, Tables, judged, loss_excess
-from datascaler.data.runs.sweep_results import Ended, SweepPoint, SweepResult
+from datascaler.data.runs.sweep_results import SweepPoint, SweepResult
+from datascaler.errors import EarlyEnd
 
 Losses = dict[int, tuple[float | None, ...]]
 STANDARD: Losses = {
@@ -23,7 +26,7 @@ def table(losses: tuple[float | None, ...], spread: float = 0.0) -> SweepResult:
     for place, loss in zip(range(-12, -7), losses, strict=True):
         for seed in range(2):
             own = None if loss is None else loss + spread * (seed - 0.5)
-            ended: Ended = "given up" if loss is None else ""
+            ended: EarlyEnd | Literal[""] = "given up" if loss is None else ""
             points.append(SweepPoint(2.0**place, 0.2, 1, "run", own, seed=seed, ended=ended))
     points.sort(key=lambda point: 99.0 if point.train_loss is None else point.train_loss)
     return SweepResult(points, "sweep.json")

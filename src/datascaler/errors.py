@@ -37,9 +37,12 @@ One bad item of many ends nothing: it becomes a line with its reason, the others
 then the verb exits with 65 (items of data) or 104 (runs). What is wrong for all items stops at once.
 """
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from datascaler.safe_text import safe_message
+
+EarlyEnd = Literal["diverged", "given up"]
+"""How a training run ends that starting again would not bring further."""
 
 
 class DatascalerError(Exception):
@@ -123,10 +126,14 @@ class NotFoundError(StorageError):
 
 class DivergedError(DatascalerError):
     exit_code = 79
+    state: EarlyEnd = "diverged"
+    happened = "diverged"
+    """What to say of a run: it ..."""
 
 
 class GivenUpError(DivergedError):
-    pass
+    state = "given up"
+    happened = "was given up"
 
 
 class TryAgainError(DatascalerError):

@@ -57,6 +57,16 @@ def test_several_runs_a_line_each_on_a_bucket(s3_url: str) -> None:
     assert any("unreadable" in line for line in lines)
 
 
+def test_runs_tell_the_hopeless_from_the_diverged(tmp_path: Path) -> None:
+    for name, given_up in (("clip-f0.3", True), ("none-f1.0", False)):
+        spec = run_of(str(tmp_path), name)
+        leave_training_run(spec, 4.0, done=False)
+        record_divergence(spec, 7, "the loss is 9", given_up=given_up)
+    hopeless, diverged = json.loads(invoke("runs", str(tmp_path), "--json").stdout)["train"]
+    assert (hopeless["state"], diverged["state"]) == ("given up", "diverged")
+    assert hopeless["why"].startswith("step 7: the loss is 9 ")
+
+
 def test_runs_lists_all_kinds(tmp_path: Path) -> None:
     folder = str(tmp_path)
     url = leave_training_run(run_of(folder, "clip-f0.3"), 4.0)

@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from datascaler import storage
+from datascaler.cli.main import cli
 from datascaler.data.runs.run_folder import RunSummary, finish_run, finished, record_divergence, run_url, start_run
 from datascaler.data.runs.sweep_results import collect_sweep
+from datascaler.data.runs.transfer_spec import transfer_spec
 from datascaler.errors import ConfigError, GivenUpError, PartlyFailedError
 from datascaler.spec.sweep import SweepSpec, grid, point_arguments
 from datascaler.spec.train import TrainSpec
 from datascaler.sweep import sweep_runs as sweep_module
 from datascaler.sweep.hopeless import from_the_middle, with_limits
-from datascaler.sweep.sweep_runs import sweep_runs, train_transfer, transfer_spec
+from datascaler.sweep.sweep_runs import sweep_runs, train_transfer
 from datascaler.train.train_clip import train_clip
 from tests.train.runs import BATCH, metrics_of, tiny_spec
 
@@ -198,6 +201,19 @@ def test_what_is_in_doubt_is_not_transferred(losses: dict[float, float], reason:
     spec = swept(tmp_path, losses)
     with pytest.raises(PartlyFailedError, match=f"nothing is trained at width 0.5: .*{reason}"):
         transfer_spec(spec, collect_sweep(spec.points))
+
+
+@pytest.mark.parametrize("losses", [{1e-4: 2.0, 2e-4: 1.0, 4e-4: 3.0}, {1e-4: 1.0, 2e-4: 2.0, 4e-4: 3.0}])
+def test_json_names_the_run_that_follows(losses: dict[float, float], tmp_path: Path) -> None:
+    spec = swept(tmp_path, losses)
+    words = ["sweep", *spec.base.arguments(leave_out=["warmup_steps"]), "--warmups", str(spec.base.warmup_steps)]
+    words += ["--lrs", ",".join(map(str, losses)), "--transfer", "0.5", "--collect", "--json"]
+    shown = json.loads(CliRunner().invoke(cli, words).stdout)["transfer"]
+    if min(losses, key=losses.__getitem__) == min(losses):
+        assert shown is None, "the best rate is the lowest of the grid: there may be a better one below"
+    else:
+        wide = transfer_spec(spec, collect_sweep(spec.points))
+        assert shown == {"run": run_url(wide), "width_mult": "0.5", "lr": wide.lr}
 
 
 def test_a_grid_that_is_not_complete_is_not_transferred(tmp_path: Path) -> None:

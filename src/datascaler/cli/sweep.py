@@ -45,21 +45,18 @@ def sweep(nproc_per_node: int, collect: bool, as_json: bool, **options: Any) -> 
         --subset-file s3://out/subsets/clip-f0.3.npy --use-mup --width-mult 0.1875 --lrs 5e-4,1e-3,2e-3
     """
     spec = sweep_spec(options)
-    points = spec.points
+    points, show = spec.points, partial(_show, spec=spec, as_json=as_json)
 
     if collect:
         from datascaler.data.runs.sweep_results import collect_sweep as collect_points
 
-        result = show_finished(lambda: collect_points(points), partial(_show, as_json=as_json))
+        result = show_finished(lambda: collect_points(points), show)
     else:
         begin_work(points[0])
 
         from datascaler.sweep.sweep_runs import sweep_runs
 
-        result = show_finished(
-            lambda: sweep_runs(points, nproc_per_node, note, stop_above=spec.stop_above),
-            partial(_show, as_json=as_json),
-        )
+        result = show_finished(lambda: sweep_runs(points, nproc_per_node, note, stop_above=spec.stop_above), show)
     for line in _told(result):
         note(line)
     run = result.best.run
@@ -91,6 +88,19 @@ def _told(result: "SweepResult") -> Iterator[str]:
         yield f"warning: {doubt}"
 
 
+def _transfer_shown(result: "SweepResult", spec: SweepSpec) -> dict[str, Any] | None:
+    """The run that follows at another width; None where the points give no reason for one."""
+    from datascaler.data.runs.run_folder import run_url
+    from datascaler.data.runs.transfer_spec import transfer_spec
+    from datascaler.spec.numbers import format_fraction
+
+    try:
+        run = transfer_spec(spec, result)
+    except PartlyFailedError:
+        return None
+    return {"run": run_url(run), "width_mult": format_fraction(run.width_mult), "lr": run.lr}
+
+
 def sweep_spec(options: Mapping[str, Any], *, offline: bool = False) -> SweepSpec:
     """What the flags describe; offline as in `train_spec`."""
     own: dict[str, Any] = {axis: tuple(options.get(axis) or ()) for axis in (*AXES.values(), *MORE_AXES.values())}
@@ -100,12 +110,15 @@ def sweep_spec(options: Mapping[str, Any], *, offline: bool = False) -> SweepSpe
         return SweepSpec(base=base, **own)
 
 
-def _show(result: "SweepResult", *, as_json: bool) -> None:
+def _show(result: "SweepResult", *, spec: SweepSpec, as_json: bool) -> None:
     best = None if result.best.train_loss is None else result.best
     if as_json:
         points = list(map(asdict, result.points))
         optimum = asdict(result.optimum) if result.optimum else None
-        print_result({"best": asdict(best) if best else None, "optimum": optimum, "points": points}, as_json=True)
+        shown = {"best": asdict(best) if best else None, "optimum": optimum, "points": points}
+        if spec.transfer:
+            shown["transfer"] = _transfer_shown(result, spec)
+        print_result(shown, as_json=True)
     else:
         more = [name for name in MORE_AXES if len({getattr(point, name) for point in result.points}) > 1]
         columns = ["lr", "weight_decay", "warmup_steps", *more, "train_loss", "run"]

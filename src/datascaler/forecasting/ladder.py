@@ -9,7 +9,7 @@ from functools import cache
 from statistics import fmean
 
 from datascaler import storage
-from datascaler.data.runs.run_folder import divergence, find_runs, finished, read_run
+from datascaler.data.runs.run_folder import find_runs, finished, read_run, why_ended_early
 from datascaler.data.subset.subset import read_recipe
 from datascaler.errors import ConfigError, NotFoundError, StorageError
 from datascaler.evaluate.tasks import load_tasks
@@ -110,8 +110,8 @@ def metric_values(runs: Sequence[LadderRun], metric: str) -> tuple[dict[str, flo
 
 def _read(url: str) -> LadderRun:
     spec = read_run(url)
-    if diverged := divergence(url):
-        raise ConfigError(f"it diverged at {diverged}")
+    if why := why_ended_early(url):
+        raise ConfigError(why)
     if finished(url) is None:
         raise ConfigError("it is not complete")
     try:

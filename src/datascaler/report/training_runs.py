@@ -10,8 +10,8 @@ import numpy as np
 
 from datascaler import storage
 from datascaler.data.runs.read_metrics import MetricsRow, read_metrics
-from datascaler.data.runs.run_folder import RunSummary, divergence, finished, read_run
-from datascaler.errors import ConfigError, StorageError
+from datascaler.data.runs.run_folder import RunSummary, early_end, finished, read_run
+from datascaler.errors import ConfigError, DivergedError, StorageError
 from datascaler.report.blocks import Figure, Section, Table, Text, number, words
 from datascaler.report.charts import Curve, curves
 from datascaler.spec.numbers import format_fraction
@@ -32,7 +32,8 @@ class TrainRun:
     record: Mapping[str, Any]
     """What run.json holds: inputs, command, code version."""
     summary: RunSummary | None
-    diverged: str
+    early_end: DivergedError | None
+    """What ended it before its last step, where starting it again would meet that again."""
     rows: list[MetricsRow]
     """Those of metrics.jsonl."""
     damaged_rows: int
@@ -46,7 +47,7 @@ class TrainRun:
     def state(self) -> str:
         if self.summary:
             return "complete"
-        return "diverged" if self.diverged else "not complete"
+        return self.early_end.state if self.early_end else "not complete"
 
     @property
     def starts(self) -> list[tuple[float, int, int]]:
@@ -90,7 +91,7 @@ def read_training_run(url: str) -> TrainRun:
         spec=spec,
         record=storage.read_record(storage.join(url, "run.json")),
         summary=finished(url),
-        diverged=divergence(url) or "",
+        early_end=early_end(url),
         rows=rows,
         damaged_rows=damaged,
     )
@@ -214,7 +215,7 @@ def _table(runs: Sequence[TrainRun]) -> Table:
     rows = [
         [
             words(run.label),
-            words(run.state + (f": {run.diverged}" if run.diverged else "")),
+            words(run.state + (f": {run.early_end}" if run.early_end else "")),
             number(run.samples_seen),
             number(run.spec.train_num_samples),
             number(run.summary.train_loss if run.summary else None),

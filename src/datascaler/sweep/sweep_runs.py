@@ -3,10 +3,10 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 
 from datascaler.data.runs.run_folder import folder_fault, run_url
 from datascaler.data.runs.sweep_results import SweepResult, collect_sweep
+from datascaler.data.runs.transfer_spec import transfer_spec
 from datascaler.errors import (
     BadInputError,
     ChildError,
@@ -15,7 +15,6 @@ from datascaler.errors import (
     DatascalerError,
     DivergedError,
     GivenUpError,
-    PartlyFailedError,
     StorageError,
 )
 from datascaler.spec.numbers import format_fraction
@@ -59,23 +58,6 @@ def sweep_runs(
             failures[run_url(spec)] = str(error)
             say(f"this point failed, the others go on: {error}")
     return collect_sweep(points, failures)
-
-
-def transfer_spec(sweep: SweepSpec, result: SweepResult) -> TrainSpec:
-    """The run at the width that the sweep transfers to, with the optimum that was found.
-
-    Raises PartlyFailedError, which says why, where there is none to go on with.
-    """
-    assert sweep.transfer is not None
-    doubts = result.doubts
-    if result.unfinished:
-        doubts = [f"{result.unfinished} of {len(result.points)} points are neither complete nor diverged", *doubts]
-    if doubts:
-        raise PartlyFailedError(f"nothing is trained at width {format_fraction(sweep.transfer)}: {doubts[0]}")
-    best = next(point for point in sweep.points if run_url(point) == result.best.run)
-    # Three digits are more than any fit knows, and they name the folder.
-    lr = float(f"{result.optimum.lr:.3g}") if result.optimum else best.lr
-    return replace(best, width_mult=sweep.transfer, lr=lr, seed=sweep.base.seed, loss_limits=())
 
 
 def train_transfer(

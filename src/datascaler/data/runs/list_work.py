@@ -7,7 +7,7 @@ from typing import Any
 from datascaler import storage
 from datascaler.data.runs.find_inputs import Inputs, find_inputs
 from datascaler.data.runs.read_metrics import is_number, read_metrics
-from datascaler.data.runs.run_folder import divergence, finished, read_run
+from datascaler.data.runs.run_folder import early_end, finished, read_run
 from datascaler.errors import ConfigError, NotFoundError, StorageError
 from datascaler.spec.train import TrainSpec
 from datascaler.tools.ordered_map import in_order
@@ -27,9 +27,9 @@ class TrainState:
     name: str
     """Its folder, below the one that was asked about."""
     state: str
-    """complete, running, stopped, diverged, or unreadable."""
+    """complete, running, stopped, diverged, given up, or unreadable."""
     why: str = ""
-    """The reason, where it diverged or can't be read."""
+    """The reason, where it diverged, was given up, or can't be read."""
     samples_seen: int = 0
     of: int = 0
     loss: float | None = None
@@ -96,19 +96,19 @@ def list_work(folder: str) -> FoundWork:
 def _train_state(url: str, base: str, inputs: Inputs) -> TrainState:
     name, age = storage.relative_to(url, base), _age(url, inputs)
     try:
-        spec, summary, diverged = read_run(url), finished(url), divergence(url)
+        spec, summary, early = read_run(url), finished(url), early_end(url)
         rows, _ = read_metrics(url)
     except (ConfigError, StorageError) as error:
         return TrainState(run=url, name=name, state="unreadable", why=str(error), age_seconds=age)
     last = rows[-1] if rows else {}
     rate = last.get("samples_per_second") or None
     seen = int(last.get("samples_seen", 0))
-    state = "complete" if summary else "diverged" if diverged else _liveness(spec, rate, age)
+    state = "complete" if summary else early.state if early else _liveness(spec, rate, age)
     return TrainState(
         run=url,
         name=name,
         state=state,
-        why="" if summary else diverged or "",
+        why="" if summary or early is None else str(early),
         samples_seen=summary.samples_seen if summary else seen,
         of=spec.train_num_samples,
         loss=summary.train_loss if summary else last.get("loss"),

@@ -106,10 +106,10 @@ def record_divergence(spec: TrainSpec, step: int, message: str, *, given_up: boo
     storage.publish_record(_divergence_url(run_url(spec)), record)
 
 
-def divergence(run: str) -> str | None:
-    """What an earlier start of the run in this folder said when the loss was no longer finite, or above its limit."""
+def why_ended_early(run: str) -> str:
+    """What an earlier start found, as a sentence: a loss that is not finite, or above its limit. Else empty."""
     error = early_end(run)
-    return str(error) if error else None
+    return f"it {error.happened} at {error}" if error else ""
 
 
 def early_end(run: str) -> DivergedError | None:

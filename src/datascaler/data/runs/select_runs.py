@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from datascaler import storage
 from datascaler.data.runs.datacomp_info import INFO
-from datascaler.data.runs.run_folder import RunSummary, divergence, find_runs, finished, read_run
+from datascaler.data.runs.run_folder import RunSummary, find_runs, finished, read_run, why_ended_early
 from datascaler.errors import ConfigError, StorageError
 from datascaler.spec.train import TrainSpec
 
@@ -70,7 +70,7 @@ def unfinished_runs(train_dir: str, wanted: Mapping[str, object]) -> list[FoundR
     for url in find_runs(train_dir):
         with suppress(ConfigError, StorageError):
             spec = read_run(url)
-            if _fits(spec, _given(wanted)) and finished(url) is None and divergence(url) is None:
+            if _fits(spec, _given(wanted)) and finished(url) is None and not why_ended_early(url):
                 found.append(FoundRun(url, spec, None))
     return found
 
@@ -85,9 +85,8 @@ def _fits(spec: TrainSpec, given: Mapping[str, object]) -> bool:
 
 def _why_unusable(url: str) -> str:
     """Why a run that is not complete can't be evaluated; empty where it has a checkpoint that can."""
-    diverged = divergence(url)
-    if diverged:
-        return f"it diverged at {diverged}"
+    if why := why_ended_early(url):
+        return why
     return "" if _has_checkpoint(url) else "it is not complete, and has no checkpoint yet"
 
 

@@ -12,10 +12,9 @@ from typing import Literal, NamedTuple
 from datascaler import storage
 from datascaler.data.runs.lr_optimum import LrOptimum, fit_optimum
 from datascaler.data.runs.run_folder import early_end, finished_run, run_url
-from datascaler.errors import ConfigError, DatascalerError, GivenUpError, StorageError
+from datascaler.errors import ConfigError, DatascalerError, EarlyEnd, StorageError
 from datascaler.spec.train import TrainSpec
 
-Ended = Literal["", "diverged", "given up"]
 _NEAR_CHANCE = 0.02
 """Relative. A model that learns nothing gives each pair of a batch the same probability."""
 
@@ -46,7 +45,7 @@ class SweepPoint:
     batch_size: int = 0
     init_temperature: float = 0.0
     seed: int = 0
-    ended: Ended = ""
+    ended: EarlyEnd | Literal[""] = ""
     """Why there is no last loss and will be none: "given up" is that of a hopeless one."""
 
     @property
@@ -187,13 +186,9 @@ def _point_of(spec: TrainSpec, failure: str) -> tuple[SweepPoint, bool]:
         failure, is_unfinished = str(error), True
     point = SweepPoint(
         *(spec.lr, spec.weight_decay, spec.warmup_steps, run_url(spec), loss, failure),
-        *(spec.batch_size, spec.init_temperature, spec.seed, _ended(ended)),
+        *(spec.batch_size, spec.init_temperature, spec.seed, ended.state if ended else ""),
     )
     return point, is_unfinished
-
-
-def _ended(error: DatascalerError | None) -> Ended:
-    return "" if error is None else "given up" if isinstance(error, GivenUpError) else "diverged"
 
 
 def sweep_results_url(specs: Sequence[TrainSpec]) -> str:
