@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup check docs test test-slow test-gpu demo e2e slurm images forecast-experiment bench-client bench-eval bench-forecast bench-plan bench-read bench-report bench-score bench-score-on-gpu bench-select bench-start bench-train lr-transfer lock clean
+.PHONY: setup check docs test test-slow test-gpu demo e2e slurm images forecast-experiment bench-client bench-eval bench-forecast bench-open bench-plan bench-read bench-report bench-score bench-score-on-gpu bench-select bench-start bench-train lr-transfer lock clean
 
 setup: $(STAMP)
 
@@ -67,6 +67,9 @@ bench-eval: setup
 
 bench-forecast: setup
 	$(BIN)/python -m benchmarks.forecast
+
+bench-open: setup
+	$(BIN)/python -m benchmarks.open_pool
 
 bench-plan: setup
 	$(BIN)/python -m benchmarks.plan
