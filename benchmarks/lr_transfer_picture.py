@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from datascaler.data.runs.sweep_results import SweepResult
 
-_TITLES = {"standard": "standard", "mup": "muP", "mup_longer": "muP, 4 x the samples, tau held"}
+_TITLES = {"standard": "standard", "mup": "muP", "mup_shorter": "muP, a quarter of the samples, tau held"}
 
 
 def draw(tables: Mapping[tuple[str, int], SweepResult], kinds: Sequence[str]) -> bytes:

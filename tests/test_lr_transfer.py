@@ -41,11 +41,11 @@ def is_met(found: dict[str, float], name: str) -> bool:
 
 
 def test_the_optimum_that_moves_is_told_from_the_one_that_stays() -> None:
-    found = judged(tables(standard=STANDARD, mup=MUP, mup_longer=MUP))
+    found = judged(tables(standard=STANDARD, mup=MUP, mup_shorter=MUP))
     assert all(is_met(found, name) for name in (*AT_LEAST, *AT_MOST)), found
     assert found["standard_shift"] > 1.4
     assert found["mup_shift"] < 0.5
-    swapped = judged(tables(standard=MUP, mup=STANDARD, mup_longer=STANDARD))
+    swapped = judged(tables(standard=MUP, mup=STANDARD, mup_shorter=STANDARD))
     assert not any(is_met(swapped, name) for name in (*AT_LEAST, *AT_MOST)), swapped
 
 
