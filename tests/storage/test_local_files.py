@@ -1,7 +1,7 @@
 """Local listings see what a stat sees, behind links and in folders that links lead to."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -106,3 +106,35 @@ def test_a_suffix_may_name_the_folder_too(tmp_path: Path) -> None:
     (run / "run.json").touch()
     for suffix, found in (("/run.json", 1), ("run/run.json", 1), ("n.json", 1), ("other/run.json", 0)):
         assert len(storage.list_files(str(run), suffix)) == found, suffix
+
+
+@pytest.mark.parametrize("act", [storage.read_bytes, storage.open_read, lambda url: storage.read_ranges(url, [(0, 1)])])
+def test_what_is_no_file_is_named_and_nobody_waits_for_a_pipe(act: Callable[[str], object], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.pt")
+    (tmp_path / "folder.pt").mkdir()
+    (tmp_path / "loop.pt").symlink_to("loop.pt")
+    for name, remedy in (
+        ("pipe.pt", "it is a pipe or a device, and a file is needed: write its content to one"),
+        ("folder.pt", "it is a folder: give a file"),
+        ("loop.pt", "a symbolic link that leads back to itself: remove it"),
+    ):
+        with pytest.raises(StorageError, match=remedy) as caught:
+            act(str(tmp_path / name))
+        assert str(caught.value).startswith(f"{tmp_path}/{name}: ")
+
+
+def test_what_a_shell_hands_over_is_read() -> None:
+    read, write = os.pipe()
+    os.write(write, b"cat\ndog\n")
+    os.close(write)
+    try:
+        assert storage.read_bytes(f"/dev/fd/{read}") == b"cat\ndog\n"
+    finally:
+        os.close(read)
+
+
+@pytest.mark.parametrize("below", ["", "/deeper"])
+def test_a_file_where_a_folder_is_to_be(below: str, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("x")
+    with pytest.raises(StorageError, match=r"cannot write below .* a part of the path is no folder: give another"):
+        storage.check_writable(f"{tmp_path}/out{below}")

@@ -62,6 +62,9 @@ _REMEDIES = {
     **dict.fromkeys((errno.ENOTCONN, errno.ESTALE, errno.EIO), "; the mount is broken: mount it anew, or use another"),
     errno.EROFS: "; it can only be read: give another folder",
     errno.ENAMETOOLONG: "; give a shorter path",
+    errno.EISDIR: "; it is a folder: give a file",
+    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "; a part of the path is no folder: give another, or remove that"),
+    errno.ELOOP: "; it is a symbolic link that leads back to itself: remove it, or give another path",
 }
 """What to do about a fault of a local disk or mount."""
 _OBSTORE_STATUS = re.compile(r"status code: (\d{3})")

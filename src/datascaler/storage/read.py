@@ -1,10 +1,12 @@
 """Reading content: whole files, ranges, open files, and local copies for libraries that want a path."""
 
+import errno
 import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import IO, Any
 
 from datascaler.errors import ConfigError, StorageError, first_line
@@ -38,8 +40,7 @@ def open_read(url: str, block_bytes: int = 8 << 20) -> IO[bytes]:
     if fast:
         return open_blocks(RangeFile(*open_object(url, *fast)), block_bytes)
     if is_local(url):
-        with translated_errors(url):
-            return Path(local_path(url)).open("rb")
+        return os.fdopen(_descriptor(url), "rb")
     if is_http(url):
         return _open_http(url, block_bytes)
     fs, path = filesystem(url)
@@ -81,7 +82,9 @@ def read_bytes(url: str, start: int | None = None, end: int | None = None) -> by
     if start:
         return read_ranges(url, [(start, max(start, stat(url).size))])[0]
     if is_local(url):
-        with translated_errors(url), Path(local_path(url)).open("rb") as file:
+        # What a shell hands over, as in --classnames <(ls), can be read once from its start.
+        handed_over = local_path(url).startswith(("/dev/", "/proc/"))
+        with translated_errors(url), os.fdopen(_descriptor(url, may_be_pipe=handed_over), "rb") as file:
             return file.read()
 
     def act() -> bytes:
@@ -151,6 +154,7 @@ def local_copy(url: str) -> Iterator[Path]:
     """A local path with the file's content: the file itself, or a temporary download that goes with the context."""
     before = stat(url)
     if is_local(url):
+        os.close(_descriptor(url))
         yield Path(local_path(url))
         return
     with temporary_folder() as folder:
@@ -210,11 +214,25 @@ def _fill(descriptor: int, start: int, buffer: memoryview) -> int:
 def opened_local(url: str) -> Iterator[int]:
     """A descriptor of a local file, for `os.pread`. Raises NotFoundError and StorageError, for what is read too."""
     with translated_errors(url):
-        descriptor = os.open(local_path(url), os.O_RDONLY)
+        descriptor = _descriptor(url)
         try:
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+def _descriptor(url: str, *, may_be_pipe: bool = False) -> int:
+    """Open a local file. A pipe without a writer would be waited for without an end, so pipes are refused."""
+    with translated_errors(url):
+        path = local_path(url)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if may_be_pipe else os.O_NONBLOCK))
+        mode = os.fstat(descriptor).st_mode
+        if may_be_pipe or S_ISREG(mode):
+            return descriptor
+        os.close(descriptor)
+        if S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        raise StorageError(f"{url}: it is a pipe or a device, and a file is needed: write its content to one")
 
 
 def _download(url: str, size: int, target: Path) -> None:
