@@ -18,6 +18,7 @@ from datascaler.errors import ConfigError, DatascalerError, NoWeightsError
 from datascaler.models.loaded import LoadedClip
 from datascaler.models.open_clip_parts import PreprocessCfg, QuickGELU, factory, image_transform_v2
 from datascaler.models.tokenize import Tokenize
+from datascaler.models.weights.check_weights import AGAIN
 from datascaler.models.weights.readable_weights import saved_tensors
 from datascaler.models.weights.weights_form import layout_of
 
@@ -50,8 +51,13 @@ def create_clip(
     sizes: Sizes,
     images: Mapping[str, Any] = MappingProxyType({}),
     force_quick_gelu: bool = False,
+    has_bias: bool = False,
 ) -> tuple[torch.nn.Module, Preprocess]:
-    """open_clip's model with weights, never a random one. images: settings of its transform, as in a tag's row."""
+    """open_clip's model with weights, never a random one. images: settings of its transform, as in a tag's row.
+
+    has_bias: the weights have a bias of logits, as training with SigLIP's loss leaves in a model of any config.
+    """
+    bias = {"init_logit_bias": 0.0} if has_bias else {}
     model = factory.create_model(
         name,
         pretrained,
@@ -59,6 +65,7 @@ def create_clip(
         force_quick_gelu=force_quick_gelu,
         force_preprocess_cfg={key: value for key, value in images.items() if key != "size"},
         **sizes.forced,
+        **bias,
     )
     return model, image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
 
@@ -115,6 +122,8 @@ def _reason(error: Exception) -> str:
         layout = layout_of(keys.get("Unexpected", []), keys.get("Missing", []))
         return "; ".join(filter(None, (layout, f"tensors: {'; '.join(faults)}")))
     words = " ".join(text.split()) or type(error).__name__
+    if type(error).__name__ == "SafetensorError":
+        words = f"{words}; {AGAIN}"
     words = words if len(words) <= _LONGEST_REASON else f"{words[:_LONGEST_REASON]} ..."
     return f"{words.rstrip('.')}; {WITHOUT_HUB}" if _FROM_HUB.search(words) else words
 

@@ -41,7 +41,7 @@ from datascaler.models.run_weights import (
     read_checkpoint,
 )
 from datascaler.models.tokenize import tokenizer_for
-from datascaler.models.weights.readable_weights import readable_weights
+from datascaler.models.weights.readable_weights import has_bias, readable_weights
 from datascaler.models.weights.weights_folder import (
     CONFIG,
     Beside,
@@ -157,7 +157,9 @@ def _from_url(model: str | None, url: str, device: torch.device, sizes: Sizes) -
     ):
         config = (quick_gelu_config(model) if is_openai else None) or model
         images = beside.images if beside else _images_beside(checkpoint, model, sizes)
-        built, preprocess = create_clip(config, str(path), sizes=sizes, images=images, force_quick_gelu=is_openai)
+        built, preprocess = create_clip(
+            config, str(path), sizes=sizes, images=images, force_quick_gelu=is_openai, has_bias=has_bias(path)
+        )
         refuse_other_tensors(built, path, f"{checkpoint} does not fit {model}", sizes)
         return as_loaded(built, preprocess, tokenizer_for(config, sizes.context_length), model, device, config)
 
@@ -229,7 +231,9 @@ def _from_folder(url: str, name: str | None, device: torch.device, sizes: Sizes)
         # open_clip takes the weights of a folder by its own rule, so here is one with those alone.
         target = folder / _ITS_FIRST[path.suffix == ".safetensors"]
         target.symlink_to(path.absolute())
-        built, preprocess = create_clip(f"{LOCAL_DIR}{folder}", sizes=sizes, force_quick_gelu=is_openai)
+        built, preprocess = create_clip(
+            f"{LOCAL_DIR}{folder}", sizes=sizes, force_quick_gelu=is_openai, has_bias=has_bias(path)
+        )
         refuse_other_tensors(
             built, path, f"{storage.join(url, name)}: the weights do not fit the config of {model}", sizes
         )

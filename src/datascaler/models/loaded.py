@@ -115,6 +115,7 @@ class LoadedClip:
 
     def embed_texts(self, tokens: Tensor) -> Tensor:
         """[n, context_length] -> unit vectors [n, d], float32. Raises as `embed_images` does."""
+        self._require_words(tokens)
         with self._forward(len(tokens)):
             tower = text_tower(self.model)
             if tower is None:
@@ -128,6 +129,15 @@ class LoadedClip:
                 encode=self.compiled[1] if self.compiled else None,
             )
             return normalize(features.float(), dim=-1)
+
+    def _require_words(self, tokens: Tensor) -> None:
+        """Raise ConfigError for tokens that the text tower has no vector for; a device would end the process."""
+        known = getattr(self.model, "vocab_size", 0)
+        if known and tokens.device.type == "cpu" and tokens.numel() and (highest := int(tokens.max())) >= known:
+            raise ConfigError(
+                f"{self.arch} knows tokens up to {known - 1}, and its tokenizer gives {highest}: correct vocab_size "
+                "in its config, or name its tokenizer there (text_cfg.hf_tokenizer_name)"
+            )
 
     def _embed_images(self, images: Tensor) -> Tensor:
         encode: Any = self.compiled[0] if self.compiled else self.model.encode_image

@@ -190,6 +190,31 @@ def test_parts_are_one_model(folder: Path, model: torch.nn.Module) -> None:
         assert load_clip(folder_name, file).weights_hash == weights_hash(model)
 
 
+def test_weights_of_siglips_loss_bring_their_bias(folder: Path, model: torch.nn.Module) -> None:
+    """open_clip's own training with --siglip makes such files, of architectures whose config has no bias."""
+    (folder / "w.pt").write_bytes(saved(model.state_dict() | {"logit_bias": torch.tensor(-10.0)}))
+    clip = load_clip(pretrained=f"{folder}/w.pt")
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.equal(clip.model.encode_image(images), model.encode_image(images))  # type: ignore[operator]
+    assert clip.model.state_dict()["logit_bias"] == -10
+
+
+@pytest.mark.parametrize("name", ["w.pt", "w.safetensors"])
+def test_a_cut_file_is_named_with_the_remedy(name: str, folder: Path, model: torch.nn.Module) -> None:
+    whole = saved(model.state_dict()) if name == "w.pt" else safetensors.torch.save(model.state_dict())
+    (folder / name).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ConfigError, match=rf"{name}: .*; copy or download it again$"):
+        load_clip(pretrained=f"{folder}/{name}")
+
+
+def test_tokens_that_a_model_does_not_know_are_named(folder: Path, model: torch.nn.Module) -> None:
+    (folder / "w.pt").write_bytes(saved(model.state_dict()))
+    clip = load_clip(pretrained=f"{folder}/w.pt")
+    with pytest.raises(ConfigError, match=r"knows tokens up to 63, and its tokenizer gives 49407: .*hf_tokenizer_name"):
+        clip.embed_texts(clip.tokenize(["a cat"]))
+
+
 def test_of_several_files_the_one_that_is_used_is_said(
     folder: Path, model: torch.nn.Module, caplog: pytest.LogCaptureFixture
 ) -> None:

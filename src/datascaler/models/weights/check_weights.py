@@ -21,6 +21,8 @@ from datascaler.tools.zip_archive import require_no_bomb
 
 LARGEST_HEADER_BYTES = 8 << 20
 """The header of a safetensors file has a name and a few numbers for each tensor."""
+AGAIN = "copy or download it again"
+"""What to do about a file that is cut or damaged."""
 _SPARE_VALUES = 1 << 22
 """Values of a tensor that repeats those of its storage, such as a mask that was expanded."""
 _ZIP, _PICKLE = b"PK\3\4", b"\x80"
@@ -59,7 +61,7 @@ def check_weights(file: IO[bytes], *, is_safetensors: bool = False) -> None:
     except MemoryError:
         raise
     except Exception as error:  # a malformed file may fail in any way
-        raise ValueError(f"no sound weights file: {first_line(error)}") from error
+        raise ValueError(f"no sound weights file: {first_line(error)}; {AGAIN}") from error
     finally:
         file.seek(0)
 

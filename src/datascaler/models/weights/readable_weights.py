@@ -126,6 +126,11 @@ def saved_tensors(file: Path) -> dict[str, tuple[tuple[int, ...], torch.dtype | 
     return {name: (tuple(value.shape), value.dtype) for name, value in content.items() if isinstance(value, Tensor)}
 
 
+def has_bias(file: Path) -> bool:
+    """Whether the weights in such a file have a bias of logits, which not every model is built with."""
+    return "logit_bias" in saved_tensors(file)
+
+
 _TYPES = {
     "I8": torch.int8,
     "U8": torch.uint8,
