@@ -92,6 +92,16 @@ def test_random_mixtures_do_each_part_once_or_refuse_by_name() -> None:
         ({"SLURM_ARRAY_TASK_ID": "1"}, {"count": 4}, "SLURM_ARRAY_TASK_MIN is not set, so this worker can't tell"),
         ({"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "x"}, {"count": 4}, "SLURM_PROCID is 'x', so this worker"),
         ({"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "4"}, {}, "SLURM_PROCID is 4 of SLURM_STEP_NUM_TASKS 4"),
+        ({"SLURM_PROCID": "2", "SLURM_NTASKS": "4"}, {}, "SLURM_STEP_NUM_TASKS is not set, so this worker can't tell"),
+        ({"SLURM_STEP_NUM_TASKS": "0", "SLURM_PROCID": "2"}, {}, "SLURM_PROCID is 2 of SLURM_STEP_NUM_TASKS 0"),
+        ({"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "2"}, {}, "SLURM_PROCID is 2 of SLURM_STEP_NUM_TASKS 1"),
+        ({"JOB_COMPLETION_INDEX": "9" * 5000}, {"count": 4}, "JOB_COMPLETION_INDEX is '9999"),
+        ({}, {"index": 0, "count": 0}, "--count is 0: it must be at least 1"),
+        (
+            {"PBS_ARRAY_INDEX": "2"},
+            {"count": 4},
+            "--count is 4, and nothing says which worker this is: give --index, from 0 to 3; PBS_ARRAY_INDEX is '2', ",
+        ),
         (pods(4)[3], {}, "JOB_COMPLETION_INDEX is 3, but --count is 1: indexes go from 0 to 0"),
         (pods(1)[0], {"index": 4, "count": 4}, "--index is 4, but --count is 4: indexes go from 0 to 3"),
     ],
@@ -100,6 +110,7 @@ def test_what_stays_open_is_refused(environ: dict[str, str], flags: dict[str, ob
     with pytest.raises(ConfigError) as error:
         work_share(environ, **flags)  # type: ignore[arg-type]
     assert str(error.value).startswith(message)
+    assert len(str(error.value)) < 200
 
 
 def test_both_flags_decide_and_one_task_is_no_share() -> None:
@@ -111,3 +122,16 @@ def test_both_flags_decide_and_one_task_is_no_share() -> None:
 def test_what_was_taken_is_printed() -> None:
     done = CliRunner().invoke(part, [], env=array(5, 8)[2])
     assert (done.stdout, done.stderr) == ("2 of 4\n", "this is worker 2 of 0 to 3, by SLURM_ARRAY_TASK_ID\n")
+
+
+@pytest.mark.parametrize("name", ["PBS_ARRAY_INDEX", "SGE_TASK_ID", "LSB_JOBINDEX", "OMPI_COMM_WORLD_RANK"])
+def test_a_number_that_nobody_explains_is_said(name: str) -> None:
+    """Its first may be 0 or 1, and the others are not counted, so the whole is done, but not in silence."""
+    done = CliRunner().invoke(part, [], env={name: "3"})
+    assert done.stdout == "0 of 1\n"
+    assert done.stderr == (
+        f"{name} is '3', and this worker does all of the work: to share it, give --index and --count\n"
+    )
+    for flags in (["--index=1", "--count=4"], ["--count=1"]):
+        assert CliRunner().invoke(part, flags, env={name: "3"}).stderr == ""
+    assert CliRunner().invoke(part, [], env={name: "undefined"}).stderr == ""

@@ -181,6 +181,8 @@ def index_options(command: Callable[..., Any]) -> Callable[..., Any]:
             raise click.UsageError(str(error)) from error
         if share.taken_from:
             note(f"this is worker {share.index} of 0 to {share.count - 1}, by {share.taken_from}")
+        if share.left_open:
+            note(f"{share.left_open}, and this worker does all of the work: to share it, give --index and --count")
         return command(index=share.index, count=share.count, **options)
 
     flags = (

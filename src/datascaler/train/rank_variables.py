@@ -8,6 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from datascaler.errors import ConfigError
+from datascaler.safe_text import shown
+
+_LONGEST_NUMBER = 12
+"""Digits; Slurm's numbers of jobs have up to ten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +127,8 @@ def number_of(environ: Mapping[str, str], name: str, default: int | None = None,
     text = environ.get(name)
     if text is None and default is not None:
         return default
-    if text is None or not (text.isascii() and text.isdigit()):
-        fault = f"{name} is {'not set' if text is None else repr(text)}"
+    if text is None or not (text.isascii() and text.isdigit()) or len(text) > _LONGEST_NUMBER:
+        fault = f"{name} is {'not set' if text is None else shown(text)}"
         if because_of and because_of != name:
             fault = f"{because_of} is set, but {fault}"
         raise ConfigError(f"{fault}: it should say, as a whole number, which of several processes this is")
