@@ -3,6 +3,7 @@
 import pytest
 
 from datascaler.errors import first_line
+from datascaler.foreign_errors import what_it_means
 
 
 @pytest.mark.parametrize(
@@ -22,3 +23,14 @@ from datascaler.errors import first_line
 )  # fmt: skip
 def test_its_first_line_or_the_reason_behind_its_colon(said: str, expected: str) -> None:
     assert first_line(ValueError(said)) == expected
+
+
+def test_of_a_long_text_that_is_not_utf8_the_faulty_line_is_shown() -> None:
+    names = [f"class {number}" for number in range(99)]
+    with pytest.raises(UnicodeEncodeError) as encoded:
+        "\n".join([*names, "caf\udce9 noir", "dog"]).encode()
+    assert "not UTF-8 ('caf\\udce9 noir')" in str(what_it_means(encoded.value))
+    with pytest.raises(UnicodeDecodeError) as decoded:
+        (b"x" * 9999 + b"caf\xe9 noir").decode()
+    assert "xcaf\\xe9 noir')" in str(what_it_means(decoded.value))
+    assert len(str(what_it_means(decoded.value))) < 160

@@ -20,8 +20,7 @@ def what_it_means(error: BaseException) -> DatascalerError | None:
     said = said_by(error)
     match error:
         case UnicodeError():
-            text = error.object if isinstance(error, UnicodeDecodeError | UnicodeEncodeError) else ""
-            return ConfigError(f"a name or text is not UTF-8 ({text[:80]!r}): rename it, or write it as UTF-8")
+            return ConfigError(f"a name or text is not UTF-8 ({_around(error)!r}): rename it, or write it as UTF-8")
         case MemoryError():
             return TryAgainError("there is not enough memory: take smaller batches or fewer workers, or more memory")
         case RecursionError():
@@ -40,6 +39,18 @@ def what_it_means(error: BaseException) -> DatascalerError | None:
     if _place(error.__traceback__).startswith("storage/"):  # what a store's client makes of a URL or a setting
         return StorageError(f"{said}: check the URL, and the settings of stores in the environment (AWS_*)")
     return None
+
+
+def _around(error: UnicodeError) -> str | bytes:
+    """The line of a text that can't be encoded or decoded, or what is near the fault where lines are long."""
+    if not isinstance(error, UnicodeDecodeError | UnicodeEncodeError):
+        return ""
+    text, start, end = error.object, error.start, error.end
+    if isinstance(text, str):
+        first, last = text.rfind("\n", 0, start) + 1, text.find("\n", end)
+    else:
+        first, last = text.rfind(b"\n", 0, start) + 1, text.find(b"\n", end)
+    return text[max(first, start - 40) : min(last if last >= 0 else len(text), end + 40)]
 
 
 def said_by(error: BaseException) -> str:
