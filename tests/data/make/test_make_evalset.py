@@ -204,3 +204,85 @@ def test_folders_of_splits_are_no_classes(tmp_path: Path) -> None:
     (tmp_path / "in/train/0.png").write_bytes(picture())
     (tmp_path / "in/val").rename(tmp_path / "in/plane")
     assert make_classification_set(str(tmp_path / "in"), str(tmp_path / "other")).classes == 2
+
+
+def folders_of(folder: Path, *names: str) -> str:
+    """A folder with an image in each of these."""
+    for number, name in enumerate(names):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / name / f"{number}.png").write_bytes(picture(number))
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("train/cat", "val/cat", "docs"), r"holds splits \(train, val\), not classes"),
+        (("train/cat", "val/cat", "val"), r"holds splits \(train, val\), .* as .*in/train"),
+        (("train/cat", "train/dog", "test"), r"holds splits \(test, train\), .* as .*in/train"),
+        (("photos/cat", "photos/dog"), r"holds one folder, with others in it \(cat, dog\).*give .*in/photos"),
+        (("hot_dog", "hot dog", "cat"), "'hot dog' and 'hot_dog' have one name to a model, 'hot dog': rename one"),
+        (("Cat", "cat"), "'Cat' and 'cat' have one name to a model"),
+        (("caf\u00e9", "cafe\u0301"), "have one name to a model"),
+        (("_", "cat"), "the folder '_' names no class: rename it"),
+    ],
+)
+def test_folders_that_can_not_be_the_classes(names: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    images = folders_of(tmp_path / "in", *names)
+    with pytest.raises(ConfigError, match=message):
+        make_classification_set(images, str(tmp_path / "set"))
+
+
+def test_a_folder_without_images_is_named(tmp_path: Path) -> None:
+    images = folders_of(tmp_path / "in", "cat", "dog")
+    (tmp_path / "in/bird").mkdir()
+    (tmp_path / "in/fish").mkdir()
+    (tmp_path / "in/fish/0.heic").write_bytes(b"x")
+    written = make_classification_set(images, str(tmp_path / "set"))
+    assert (written.classes, written.left_out) == (2, {"bird": 0, "fish": 0})
+
+
+def test_classnames_that_are_json_or_equal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    images, names = folders_of(tmp_path / "in", "0", "1"), tmp_path / "names.txt"
+    names.write_text('{"0": "cat",\n"1": "dog"}')
+    with pytest.raises(ConfigError, match="is JSON: write a class name a line"):
+        make_classification_set(images, str(tmp_path / "set"), classnames=str(names))
+    names.write_text("crane\nCrane\n")  # as in ImageNet, where one is a bird
+    make_classification_set(images, str(tmp_path / "set"), classnames=str(names))
+    assert "lines 1 and 2 have one name to a model, 'crane'" in caplog.text
+
+
+def test_overwriting_removes_nothing_that_is_not_a_sets(tmp_path: Path) -> None:
+    images = folders_of(tmp_path / "in", "test", "cat")
+    make_classification_set(images, images, overwrite=True)
+    assert (tmp_path / "in/test/0.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("caption", "found"),
+    [("['a cat', \"it's\"]", ["a cat", "it's"]), ("[a dog]", ["[a dog]"]), ("[3]", ["[3]"]), ('["x", 3]', ["x", "3"])],
+)
+def test_a_list_as_python_writes_it_is_several_captions(
+    caption: str, found: list[str], classes: Path, tmp_path: Path
+) -> None:
+    quoted = caption.replace('"', '""')
+    (tmp_path / "c.csv").write_text(f'file,caption\nloose.png,"{quoted}"\n')
+    make_retrieval_set(str(classes), str(tmp_path / "c.csv"), str(tmp_path / "set"))
+    (sample,) = read_with_webdataset(tmp_path / "set/test/0.tar")
+    assert sample["txt"].decode().splitlines() == found
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (b"file,caption\nloose.png,['a cat' 'a dog']\n", "holds a list that can't be read, .*write it as JSON"),
+        (b"file,caption\nloose.png,\"['a cat'\n 'a dog']\"\n", "holds a list that can't be read"),
+        (b"file,caption\nloose.png,[]\n", "no caption"),
+        (b"file,caption,caption\nloose.png,x,y\n", "has two columns 'caption': rename one"),
+        ("file\tcaption\nloose.png\tx\n".encode("utf-16"), "is UTF-16, .*save it as UTF-8"),
+    ],
+)
+def test_tables_that_can_not_be_meant(table: bytes, message: str, classes: Path, tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_bytes(table)
+    with pytest.raises(ConfigError, match=message):
+        make_retrieval_set(str(classes), str(tmp_path / "c.csv"), str(tmp_path / "set"))

@@ -1,15 +1,17 @@
 """A captions table: csv, tsv, jsonl or parquet rows that name an image file and what it shows. Read as a stream."""
 
+import ast
 import csv
 import io
 import json
 import math
 import posixpath
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -80,12 +82,27 @@ class CaptionTable:
         """What the row says that its image shows: once, or several times where that is asked for."""
         value = row.get(self.columns.caption)
         if self._several and isinstance(value, str) and value.startswith("["):
-            with suppress(ValueError, RecursionError):
-                parsed = json.loads(value)
-                value = parsed if parsed and all(isinstance(each, str) for each in parsed) else value
+            value = self._list_in(value)
         if self._several and isinstance(value, list):
             return [self._text({self.columns.caption: each}, self.columns.caption) for each in value] or [None]
         return [self._text(row, self.columns.caption)]
+
+    def _list_in(self, text: str) -> str | list[Any]:
+        """The list that a text writes, as JSON or as Python does; the text itself where it is no list."""
+        with suppress(ValueError, RecursionError):
+            parsed = json.loads(text)
+            return parsed if not parsed or any(isinstance(each, str) for each in parsed) else text
+        with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+            parsed = ast.literal_eval(text)
+            # What numpy writes has no commas, and Python would make one text of its texts.
+            if isinstance(parsed, list) and repr(parsed) == text:
+                return parsed
+        if text.startswith(("['", '["')) and text.rstrip().endswith(("']", '"]')):
+            raise ConfigError(
+                f"{self.url}: column {self.columns.caption!r} holds a list that can't be read, {shown(text)}: write it "
+                "as JSON, or a row a caption"
+            )
+        return text
 
     def _text(self, row: dict[str, Any], name: str) -> str | None:
         """The text of a field. Numbers are written as Python does; what is no number is nothing."""
@@ -130,11 +147,14 @@ def _read_csv(url: str, needed: tuple[str, str], delimiter: str) -> Iterator[dic
         io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="") as lines,
     ):
         # Strict: a quote that is never closed would otherwise make one caption of all rows after it.
+        _refuse_utf16(url, file)
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         first = 1
         try:
             names = next(reader, [])
             _require(url, needed, names)
+            if twice := next((name for name in needed if names.count(name) > 1), ""):
+                raise ConfigError(f"{url} has two columns {twice!r}: rename one")
             file_column, first = names.index(needed[0]), reader.line_num + 1
             for fields in reader:
                 if fault := _csv_fault(first, fields, names, file_column, delimiter):
@@ -181,6 +201,7 @@ def _long_fields() -> Iterator[None]:
 
 def _read_jsonl(url: str, needed: tuple[str, str]) -> Iterator[dict[str, Any]]:
     with storage.open_read(url) as file:
+        _refuse_utf16(url, file)
         first = True
         for number, line in enumerate(file, start=1):
             if not line.strip():
@@ -195,6 +216,12 @@ def _read_jsonl(url: str, needed: tuple[str, str]) -> Iterator[dict[str, Any]]:
                 _require(url, needed, list(row))
             first = False
             yield row
+
+
+def _refuse_utf16(url: str, file: IO[bytes]) -> None:
+    if file.read(2) in (BOM_UTF16_LE, BOM_UTF16_BE):
+        raise ConfigError(f'{url} is UTF-16, which spreadsheets call "Unicode text": save it as UTF-8')
+    file.seek(0)
 
 
 def _read_parquet(url: str, needed: tuple[str, str]) -> Iterator[dict[str, Any]]:

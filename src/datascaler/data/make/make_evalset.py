@@ -2,6 +2,9 @@
 
 import csv
 import io
+import json
+import logging
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -28,6 +31,7 @@ from datascaler.progress import progress
 _JUNK = {"__MACOSX", "__pycache__", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information"}
 _SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval"}
 """What folders of splits are called: their classes lie below them."""
+_log = logging.getLogger(__name__)
 
 
 def make_classification_set(
@@ -52,11 +56,11 @@ def make_classification_set(
         folders.sort(key=int)
     if not folders:
         raise ConfigError(f"no CLASS/image files in {images_dir}: it needs one folder a class, with images in it")
-    if _SPLITS.issuperset(map(str.lower, folders)) and all(path.count("/") > 1 for path, _ in images):
-        raise ConfigError(
-            f"{images_dir} holds splits ({', '.join(folders)}), not classes: give one of them, "
-            f"as {storage.join(images_dir, folders[-1])}"
-        )
+    _refuse_splits(images_dir, folders, [path for path, _ in images])
+    for url in storage.list_folders(images_dir):
+        name = storage.basename(url)
+        if name not in folders and not _junk_folder(f"{name}/"):
+            left_out[name] = 0
     names = _classnames(classnames, folders)
     labels = {folder: label for label, folder in enumerate(folders)}
     with progress(len(images), "evaluation set", "image") as bar:
@@ -118,6 +122,24 @@ def make_retrieval_set(
         )
 
 
+def _refuse_splits(images_dir: str, folders: Sequence[str], images: Sequence[str]) -> None:
+    """Raise ConfigError where the classes lie one folder further down: below splits, or below the only folder."""
+    flat = {path.split("/", 1)[0] for path in images if path.count("/") == 1}
+    splits = [folder for folder in folders if folder.lower() in _SPLITS]
+    with_classes = [folder for folder in splits if folder not in flat]
+    if with_classes and (len(splits) > 1 or splits == folders):
+        raise ConfigError(
+            f"{images_dir} holds splits ({', '.join(splits)}), not classes: give one of them, "
+            f"as {storage.join(images_dir, with_classes[-1])}"
+        )
+    below = sorted({path.split("/")[1] for path in images if path.count("/") > 1})
+    if len(folders) == 1 and not flat and len(below) > 1:
+        raise ConfigError(
+            f"{images_dir} holds one folder, with others in it ({', '.join(below[:5])}), and a set of one class tells "
+            f"nothing: give {storage.join(images_dir, folders[0])}, if those are the classes"
+        )
+
+
 def _is_image(path: str) -> bool:
     """Whether its name is an image's; what begins with a dot, as macOS's files beside others, is none."""
     name = PurePosixPath(path)
@@ -143,10 +165,47 @@ def _keep(url: str, classes: Sequence[dict[str, Any]]) -> None:
 
 def _classnames(url: str | None, folders: list[str]) -> list[str]:
     if url is None:
-        return [folder.replace("_", " ") for folder in folders]
-    names = [line.strip() for line in split_lines(read_text_file(url)[0])]
+        names = [" ".join(folder.replace("_", " ").split()) for folder in folders]
+        for first, second in _same_names(names):
+            raise ConfigError(
+                f"the folders {folders[first]!r} and {folders[second]!r} have one name to a model, {names[first]!r}: "
+                "rename one, or name the classes by --classnames"
+            )
+        if "" in names:
+            raise ConfigError(f"the folder {folders[names.index('')]!r} names no class: rename it, or use --classnames")
+        return names
+    text = read_text_file(url)[0]
+    if _is_json(text):
+        raise ConfigError(f"{url} is JSON: write a class name a line, in the order of the folders")
+    names = [line.strip() for line in split_lines(text)]
     if len(names) != len(folders):
         raise ConfigError(
             f"{url} has {len(names)} class names for {len(folders)} folders ({', '.join(folders[:5])} ...)"
         )
+    for first, second in _same_names(names):
+        _log.warning(
+            "%s: lines %d and %d have one name to a model, %r, so that whatever is of the latter counts as wrong",
+            *(url, first + 1, second + 1, names[first]),
+        )
     return names
+
+
+def _same_names(names: Sequence[str]) -> list[tuple[int, int]]:
+    """The places of names that tokenizers make the same of, which ignore case and blanks; blank names are no pair."""
+    first: dict[str, int] = {}
+    found = []
+    for place, name in enumerate(names):
+        said = " ".join(unicodedata.normalize("NFC", name).lower().split())
+        if said and first.setdefault(said, place) != place:
+            found.append((first[said], place))
+    return found
+
+
+def _is_json(text: str) -> bool:
+    if not text.lstrip().startswith(("{", "[")):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -46,7 +46,7 @@ class EvalsetWritten:
     class_folders: tuple[dict[str, Any], ...] = ()
     """What a set made from folders has: label, folder, name and images of each class."""
     left_out: dict[str, int] = field(default_factory=dict)
-    """Folder that is no class, as .ipynb_checkpoints -> the images in it."""
+    """Folder that is no class, as .ipynb_checkpoints, or one without images -> the images in it."""
 
 
 @dataclass(slots=True)
@@ -171,8 +171,9 @@ def _start(output_dir: str, images_per_shard: int, overwrite: bool) -> None:
     if storage.list_files(output_dir, recursive=True) and not overwrite:
         raise ConfigError(f"{output_dir} is not empty; choose a new --output-dir, or add --overwrite")
     storage.check_writable(output_dir)
-    # Without its manifest the old set is no set; its tars beyond the new last one must not look like part of it.
-    for info in storage.list_files(storage.join(output_dir, "test")):
+    # Without its manifest the old set is no set; its tars beyond the new last one must not look like part of it. What
+    # else lies there is somebody's.
+    for info in storage.list_files(storage.join(output_dir, "test"), (".tar", "nshards.txt")):
         storage.remove(info.url)
     texts = ("dataset_type.txt", "classnames.txt", "zeroshot_classification_templates.txt", "tasklist.yml")
     for name in (*texts, CLASS_FOLDERS):
