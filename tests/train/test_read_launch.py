@@ -169,6 +169,13 @@ def test_random_mixtures_are_one_run_or_refused_by_name() -> None:
         (Job([2]).pmi(0), 1, "MASTER_PORT is not set: set it to a free port of 127.0.0.1, the same for all processes"),
         (Job([1, 1]).open_mpi(0), 1, "MASTER_ADDR is not set, and Open MPI doesn't tell which host has rank 0"),
         (Job([2, 1]).slurm(0) | {"SLURM_STEP_TASKS_PER_NODE": "2(x"}, 1, "SLURM_STEP_TASKS_PER_NODE is '2(x', which"),
+        (Job([1]).by_hand(0) | {"MASTER_PORT": "abc"}, 1, "MASTER_PORT is 'abc': set it to a port, from 1 to 65535"),
+        (Job([1]).by_hand(0) | {"MASTER_PORT": "99999"}, 1, "MASTER_PORT is '99999': set it to a port"),
+        (Job([1]).by_hand(0) | {"MASTER_PORT": ""}, 1, "MASTER_PORT is '': set it to a port"),
+        (Job([1]).by_hand(0) | {"MASTER_ADDR": " "}, 1, "MASTER_ADDR is empty: set it to the host of rank 0"),
+        (Job([1]).by_hand(0) | {"WORLD_SIZE": "0"}, 1, "RANK is 0 of WORLD_SIZE 0"),
+        (Job([1]).by_hand(0) | {"WORLD_SIZE": "9" * 5000}, 1, "WORLD_SIZE is '999"),
+        ({"PET_NNODES": "1", "PET_MASTER_PORT": "abc"}, 1, "PET_MASTER_PORT is 'abc': set it to a port"),
         (Job([3]).slurm(2) | {"SLURM_PROCID": "3"}, 1, "SLURM_PROCID is 3 of SLURM_STEP_NUM_TASKS 3"),
     ],
 )

@@ -14,6 +14,13 @@ from datascaler.spec.train import TrainSpec, datacomp_recipe
 _flag = partial(spec_option, TrainSpec)
 _SCALES = "the scale's"
 
+
+def _at_least_one(ctx: click.Context, param: click.Parameter, value: int) -> int:
+    if value < 1:
+        raise click.BadParameter(f"it must be at least 1, got {value}", ctx, param)
+    return value
+
+
 train_options = spec_options(
     data_dir_option,
     _flag("output_dir", required=True, help="Folder or URL for runs."),
@@ -72,7 +79,14 @@ train_options = spec_options(
     _flag(
         "max_substituted", help="Stop if a larger share of the draws can't be read or decoded, so that others stand in."
     ),
-    click.option("--nproc-per-node", type=COUNT, default=1, show_default=True, help="Processes (GPUs) on this node."),
+    click.option(
+        "--nproc-per-node",
+        type=COUNT,
+        default=1,
+        show_default=True,
+        callback=_at_least_one,
+        help="Processes (GPUs) on this node.",
+    ),
 )
 """Those of both."""
 

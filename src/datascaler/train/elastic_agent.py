@@ -5,10 +5,13 @@ its restarts by that; and what no restart will mend must not be tried again.
 """
 
 import argparse
+import io
 import os
 import signal
 import time
 import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 from torch.distributed.elastic.agent.server.api import RunResult, WorkerGroup, WorkerSpec, WorkerState
@@ -17,9 +20,9 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.rendezvous import RendezvousParameters
 from torch.distributed.elastic.rendezvous.registry import get_rendezvous_handler
 from torch.distributed.launcher.api import LaunchConfig
-from torch.distributed.run import config_from_args
+from torch.distributed.run import config_from_args, parse_args
 
-from datascaler.errors import BadInputError, ConfigError, DivergedError, StoppedByUserError, StoppedError
+from datascaler.errors import BadInputError, ConfigError, DivergedError, StoppedByUserError, StoppedError, first_line
 from datascaler.stop import held_back
 from datascaler.tools.child_processes import child_environment
 from datascaler.tools.foreign_noise import said_once
@@ -31,6 +34,8 @@ _FORGIVE_SECONDS = 600.0
 _BLOCKED_SECONDS = 30
 """What processes get to end in, once the other nodes cannot be reached."""
 _EXIT_BARRIER_SECONDS = 60
+_TORCHRUNS_PORT = 29_500
+"""Where the nodes meet if PET_MASTER_PORT doesn't say it: torchrun's own default."""
 
 
 class Agent(LocalElasticAgent):
@@ -88,6 +93,29 @@ class Agent(LocalElasticAgent):
         super()._shutdown(death_sig)
 
 
+def torchrun_options(arguments: Sequence[str]) -> argparse.Namespace:
+    """torchrun's own reading of its options, for which PET_* variables stand in. Raises ConfigError."""
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            parsed: argparse.Namespace = parse_args(list(arguments))  # type: ignore[no-untyped-call]
+    except SystemExit as error:
+        fault = said.getvalue().strip().rpartition("error: ")[2]
+        raise ConfigError(f"torchrun refuses a PET_* variable: {fault}: correct it, or unset it") from error
+    if parsed.master_port is None:
+        parsed.master_port = _TORCHRUNS_PORT
+    return parsed
+
+
+@contextmanager
+def _refused_values() -> Iterator[None]:
+    """What torchrun makes of the options before anything starts."""
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigError(f"torchrun refuses a PET_* variable: {first_line(error)}: correct it, or unset it") from error
+
+
 def run_agent(options: argparse.Namespace) -> RunResult | None:
     """Run this node's part to its end, by torchrun's options.
 
@@ -101,7 +129,7 @@ def run_agent(options: argparse.Namespace) -> RunResult | None:
         # first of a later one; this makes the processes' meeting point anew in every round.
         os.environ.setdefault("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
     # Five lines on one thread a process, which is what it sets, and what is meant.
-    with said_once("torch.distributed.run", "OMP_NUM_THREADS"):
+    with said_once("torch.distributed.run", "OMP_NUM_THREADS"), _refused_values():
         config, entrypoint, arguments = config_from_args(options)
     parameters = RendezvousParameters(
         backend=config.rdzv_backend,
@@ -114,7 +142,8 @@ def run_agent(options: argparse.Namespace) -> RunResult | None:
     )
     static = config.rdzv_backend == "static"
     address, _, port = config.rdzv_endpoint.strip().rpartition(":")
-    rendezvous = get_rendezvous_handler(parameters)
+    with _refused_values():
+        rendezvous = get_rendezvous_handler(parameters)
     spec = WorkerSpec(
         role=config.role,
         local_world_size=config.nproc_per_node,

@@ -57,7 +57,7 @@ def run_under_torchrun(arguments: Sequence[str], nproc_per_node: int, name: str 
 
     `name` tells several runs of one job apart at their common rendezvous.
     Raises ChildError with the exit code of the first process that failed, TryAgainError when the other nodes are lost
-    or do not come, StoppedError on SIGTERM.
+    or do not come, StoppedError on SIGTERM, ConfigError for a PET_* variable that torchrun can't take.
     """
     # A node that goes is not worth the stack of every process that notices.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
@@ -65,19 +65,18 @@ def run_under_torchrun(arguments: Sequence[str], nproc_per_node: int, name: str 
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.elastic.rendezvous import RendezvousError
-    from torch.distributed.run import parse_args
 
-    from datascaler.train.elastic_agent import run_agent
+    from datascaler.train.elastic_agent import run_agent, torchrun_options
 
     options = ["--nproc-per-node", str(nproc_per_node)] if nproc_per_node > 1 else []
-    if not any(variable in os.environ for variable in ("PET_NNODES", "PET_MASTER_ADDR", "PET_RDZV_ENDPOINT")):
-        # Processes of one node need not find it by its name, which may not resolve.
+    if not any(variable in os.environ for variable in ("PET_MASTER_ADDR", "PET_RDZV_ENDPOINT")):
+        # Processes of one node need not find it by its name, which may not resolve. Several say where they meet.
         options += ["--standalone", "--local-addr", os.environ.get("PET_LOCAL_ADDR", "127.0.0.1")]
     elif name:
         # torchrun names a folder after the id.
         run_id = f"{os.environ.get('PET_RDZV_ID', 'datascaler')}.{name}".replace("/", ".")
         options += ["--rdzv-id", run_id]
-    parsed = parse_args([*options, "-m", "datascaler", *arguments])  # type: ignore[no-untyped-call]
+    parsed = torchrun_options([*options, "-m", "datascaler", *arguments])
     # torchrun's handler raises an Exception, which its own code takes in places. Ours is in force; one must be named.
     os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGQUIT"
     quit_handler = signal.getsignal(signal.SIGQUIT)

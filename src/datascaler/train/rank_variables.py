@@ -44,7 +44,7 @@ def torchrun_ranks(environ: Mapping[str, str]) -> Ranks | None:
             )
     rank, size = number_of(environ, "RANK"), number_of(environ, "WORLD_SIZE")
     local_size = number_of(environ, "LOCAL_WORLD_SIZE") if "LOCAL_WORLD_SIZE" in environ else None
-    local_rank = number_of(environ, "LOCAL_RANK", rank % (local_size or size))
+    local_rank = number_of(environ, "LOCAL_RANK", rank % max(local_size or size, 1))
     return _checked(Ranks("torchrun", rank, size, local_rank, local_size, ("RANK", "WORLD_SIZE")))
 
 

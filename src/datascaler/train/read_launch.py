@@ -7,12 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from datascaler.errors import ConfigError
+from datascaler.safe_text import shown
 from datascaler.train.rank_variables import Ranks, number_of, other_ranks, torchrun_ranks
 
 STARTED_BY = "DATASCALER_STARTED_BY"
 """Tells the processes of a run, for its record, what was understood."""
 _PORTS = range(20_000, 30_000)
 """Where a port follows from a job's id: below the ports that Linux gives to those who ask for any."""
+_HIGHEST_PORT = 65_535
 _SLURM_SECONDS = 30
 """The time that Slurm's own tool has to expand a list of hosts."""
 
@@ -92,6 +94,8 @@ def _as_pet_node(environ: Mapping[str, str], ranks: Ranks | None) -> Launch:
     if not re.fullmatch(r"[1-9]\d*(:[1-9]\d*)?", nodes):
         raise ConfigError(f"PET_NNODES is {nodes!r}: give a number of nodes, or MIN:MAX")
     most = int(nodes.rpartition(":")[2])
+    if "PET_MASTER_PORT" in environ:
+        _require_port("PET_MASTER_PORT", environ["PET_MASTER_PORT"])
     if ranks and ranks.size != most:
         raise ConfigError(
             f"PET_NNODES is {nodes}, but {ranks.names[1]} is {ranks.size}: start one process a node where PET_* is set"
@@ -107,6 +111,10 @@ def _as_pet_node(environ: Mapping[str, str], ranks: Ranks | None) -> Launch:
 
 def _meeting_point(ranks: Ranks, environ: Mapping[str, str]) -> dict[str, str]:
     address, port = environ.get("MASTER_ADDR"), environ.get("MASTER_PORT")
+    if address is not None and not address.strip():
+        raise ConfigError("MASTER_ADDR is empty: set it to the host of rank 0, or unset it")
+    if port is not None:
+        _require_port("MASTER_PORT", port)
     if address is None:
         if ranks.local_size == ranks.size:
             address = "127.0.0.1"
@@ -121,6 +129,11 @@ def _meeting_point(ranks: Ranks, environ: Mapping[str, str]) -> dict[str, str]:
             raise ConfigError(f"MASTER_PORT is not set: set it to a free port of {address}, the same for all processes")
         port = str(_PORTS[sum(map(int, re.findall(r"\d+", ranks.job))) % len(_PORTS)])
     return {"MASTER_ADDR": address, "MASTER_PORT": port}
+
+
+def _require_port(name: str, text: str) -> None:
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= _HIGHEST_PORT:
+        raise ConfigError(f"{name} is {shown(text)}: set it to a port, from 1 to {_HIGHEST_PORT}, or unset it")
 
 
 def _first_host(environ: Mapping[str, str]) -> str:
