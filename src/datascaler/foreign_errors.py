@@ -37,7 +37,9 @@ def what_it_means(error: BaseException) -> DatascalerError | None:
     if isinstance(error, ConnectionError | TimeoutError) or any(word in names for word in _NETWORK):
         return StorageError(f"{said}: check the address, the network and the proxy (http_proxy, no_proxy)")
     if _place(error.__traceback__).startswith("storage/"):  # what a store's client makes of a URL or a setting
-        return StorageError(f"{said}: check the URL, and the settings of stores in the environment (AWS_*)")
+        return StorageError(
+            f"{said}: check the URL, and what the environment says of stores and proxies (AWS_*, http_proxy)"
+        )
     return None
 
 

@@ -146,6 +146,16 @@ def test_stores_that_can_not_be_reached_are_named(monkeypatch: pytest.MonkeyPatc
             assert not isinstance(caught.value, NotFoundError)
 
 
+@pytest.mark.parametrize("proxy", ["nonsense", "127.0.0.1:9", "http://127.0.0.1:9"])
+def test_a_proxy_that_can_not_be_is_thought_of(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATASCALER_RETRY_SECONDS", "0")
+    monkeypatch.setenv("http_proxy", proxy)
+    with pytest.raises(
+        StorageError, match=f"{proxy[-4:]}.*; check the address, and the proxy .http_proxy and https_proxy"
+    ):
+        storage.stat("http://no-such-host.invalid/file")
+
+
 def test_a_hub_that_can_not_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     HfFileSystem.clear_instance_cache()

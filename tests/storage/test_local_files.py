@@ -136,5 +136,5 @@ def test_what_a_shell_hands_over_is_read() -> None:
 @pytest.mark.parametrize("below", ["", "/deeper"])
 def test_a_file_where_a_folder_is_to_be(below: str, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("x")
-    with pytest.raises(StorageError, match=r"cannot write below .* a part of the path is no folder: give another"):
+    with pytest.raises(StorageError, match=r"cannot write below .* a file stands where a folder is to be: give"):
         storage.check_writable(f"{tmp_path}/out{below}")

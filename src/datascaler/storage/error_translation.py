@@ -63,7 +63,7 @@ _REMEDIES = {
     errno.EROFS: "; it can only be read: give another folder",
     errno.ENAMETOOLONG: "; give a shorter path",
     errno.EISDIR: "; it is a folder: give a file",
-    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "; a part of the path is no folder: give another, or remove that"),
+    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "; a file stands where a folder is to be: give another path"),
     errno.ELOOP: "; it is a symbolic link that leads back to itself: remove it, or give another path",
 }
 """What to do about a fault of a local disk or mount."""
@@ -174,7 +174,7 @@ def translated_errors(url: str) -> Iterator[None]:
     except OSError as error:
         if _is_changed_file(error):
             raise StorageError(f"{url}: {CHANGED}") from error
-        remedy = _REMEDIES.get(error.errno or 0, "") if is_local(url) else ""
+        remedy = _REMEDIES.get(error.errno or 0, "") if is_local(url) else _web_remedy(url, error)
         raise StorageError(f"{url}: {first_line(error)}{remedy}") from error
     except Exception as error:
         if not _is_of(error, *_CLIENTS):
@@ -186,7 +186,14 @@ def translated_errors(url: str) -> Iterator[None]:
             raise StorageError(f"{url}: {CHANGED}") from error
         is_s3 = url.startswith(("s3://", "s3a://")) and type(error).__name__ not in _DAMAGED_ANSWERS
         remedy = "; check AWS_ENDPOINT_URL and the AWS credentials in the environment" if is_s3 else ""
-        raise StorageError(f"{url}: {first_line(error)}{remedy}") from error
+        raise StorageError(f"{url}: {first_line(error)}{remedy or _web_remedy(url, error)}") from error
+
+
+def _web_remedy(url: str, error: BaseException) -> str:
+    """What to do where no web server has answered; of a proxy that can't be, an error has the address at most."""
+    if not url.startswith(("http://", "https://")) or answer_of(error) != NO_ANSWER:
+        return ""
+    return "; check the address, and the proxy (http_proxy and https_proxy, as http://HOST:PORT)"
 
 
 def _where_to_look(url: str) -> str:
