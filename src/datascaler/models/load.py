@@ -117,6 +117,8 @@ def _load(model: str | None, pretrained: str | None, device: torch.device, sizes
     if pretrained and model.startswith((HUB, LOCAL_DIR)):
         raise ConfigError(f"{model} brings its own weights: leave out --pretrained {pretrained}")
     if model.startswith(LOCAL_DIR):
+        if names_file(model) and not storage.list_files(model.removeprefix(LOCAL_DIR)):
+            raise ConfigError(f"{model} names a file, and a folder is needed: give it as --pretrained")
         return _from_folder(model.removeprefix(LOCAL_DIR), None, device, sizes)
     if not model.startswith(HUB):
         return _from_tag(model, pretrained, device, sizes)

@@ -82,11 +82,49 @@ def test_image_settings_of_transformers_are_used(folder: Path) -> None:
     for wrong, words in (
         (settings | {"size": 64}, "images of 64 pixels, and the model takes 48: see --image-size"),
         (settings | {"image_mean": [0.5]}, "image_mean is .*, not three numbers"),
+        (settings | {"image_mean": [123.7, 116.8, 103.9]}, "image_mean is 123.7, 116.8, 103.9, and channels go from 0"),
         ([], "holds no image settings"),
     ):
         theirs.write_text(json.dumps(wrong))
         with pytest.raises(ConfigError, match=words):
             load_clip(ARCH, file)
+
+
+@pytest.mark.parametrize(
+    ("changes", "images", "message"),
+    [
+        ({"embed_dim": "x"}, {}, "embed_dim is 'x', which must be a whole number"),
+        ({"vision_cfg.image_size": "big"}, {}, "vision_cfg.image_size is 'big', which must be"),
+        ({"vision_cfg.image_size": 0}, {}, "vision_cfg.image_size is 0, which must be a whole number, at least 1"),
+        ({"text_cfg.context_length": 16.5}, {}, "text_cfg.context_length is 16.5, which must be"),
+        ({}, {"mean": "x"}, "preprocess_cfg.mean is 'x', not three numbers"),
+        ({}, {"std": [0, 0, 0]}, "preprocess_cfg.std is 0, 0, 0, and channels go from 0 to 1"),
+        ({}, {"mean": [123.7, 116.8, 103.9]}, "preprocess_cfg.mean is 123.7, .* divide by 255 what is of bytes"),
+        ({}, {"interpolation": "nearest"}, "preprocess_cfg.interpolation is 'nearest', not bicubic or bilinear or"),
+        ({}, {"resize_mode": "crop"}, "preprocess_cfg.resize_mode is 'crop', not shortest or longest or squash"),
+    ],
+)
+def test_a_setting_that_can_not_be_is_named(
+    changes: dict[str, Any], images: dict[str, Any], message: str, folder: Path
+) -> None:
+    write_config(folder, changes)
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    (folder / "open_clip_config.json").write_text(json.dumps(config | {"preprocess_cfg": IMAGES | images}))
+    with pytest.raises(ConfigError, match=f"{folder}/open_clip_config.json: {message}"):
+        load_clip(f"local-dir:{folder}")
+
+
+def test_one_number_stands_for_every_channel(folder: Path) -> None:
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    image = Image.effect_noise((90, 40), 80).convert("RGB")
+    of_three = load_clip(f"local-dir:{folder}").preprocess(image)
+    (folder / "open_clip_config.json").write_text(json.dumps(config | {"preprocess_cfg": IMAGES | {"mean": 0.5}}))
+    assert torch.equal(load_clip(f"local-dir:{folder}").preprocess(image), of_three)
+
+
+def test_a_file_in_place_of_a_folder_is_named(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="names a file, and a folder is needed: give it as --pretrained"):
+        load_clip(f"local-dir:{folder}/open_clip_pytorch_model.bin")
 
 
 def test_a_config_of_another_model_is_refused(folder: Path) -> None:

@@ -18,6 +18,12 @@ TRANSFORMERS_IMAGES = "preprocessor_config.json"
 """What the transformers library writes of how images are made ready."""
 _INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}
 """The names of filters by the numbers that Pillow gives them."""
+_IMAGE_CHOICES = {
+    "interpolation": ("bicubic", "bilinear", "random"),
+    "resize_mode": ("shortest", "longest", "squash"),
+    "mode": ("RGB",),
+}
+"""What open_clip's transform knows."""
 _PREFERRED = (
     *("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors"),
     *("open_clip_pytorch_model.bin", "open_clip_pytorch_model.pth"),
@@ -58,6 +64,20 @@ def read_config(folder: str) -> Beside | None:
         raise ConfigError(f"{url} is no config of open_clip's: it holds no model_cfg")
     if not all(isinstance(model.get(tower), dict) for tower in ("vision_cfg", "text_cfg")):
         raise ConfigError(f"{url} is no config of open_clip's: its model_cfg has no vision_cfg and text_cfg")
+    for name, value in (
+        ("embed_dim", model.get("embed_dim")),
+        ("vision_cfg.image_size", model["vision_cfg"].get("image_size")),
+        ("text_cfg.context_length", model["text_cfg"].get("context_length")),
+        ("text_cfg.vocab_size", model["text_cfg"].get("vocab_size")),
+    ):
+        numbers = value if isinstance(value, list) and name.endswith("image_size") else [value]
+        if value is not None and not all(type(each) is int and each > 0 for each in numbers):
+            raise ConfigError(f"{url}: {name} is {shown(value)}, which must be a whole number, at least 1")
+    for name, choices in _IMAGE_CHOICES.items():
+        if images.get(name, choices[0]) not in choices:
+            raise ConfigError(f"{url}: preprocess_cfg.{name} is {shown(images[name])}, not {' or '.join(choices)}")
+    for name in ("mean", "std"):
+        _require_channels(f"{url}: preprocess_cfg.{name}", name, images.get(name))
     return Beside(url, model, images)
 
 
@@ -84,12 +104,20 @@ def read_transformers_images(folder: str, image_size: int | Sequence[int]) -> di
         "resize_mode": "shortest" if is_cropped else "squash",
     }
     for name in ("mean", "std"):
-        values = found[name]
-        if values is not None and not (
-            isinstance(values, list) and len(values) == 3 and all(isinstance(each, int | float) for each in values)
-        ):
-            raise ConfigError(f"{url}: image_{name} is {shown(values)}, not three numbers")
+        _require_channels(f"{url}: image_{name}", name, found[name])
     return {name: value for name, value in found.items() if value}
+
+
+def _require_channels(place: str, name: str, values: Any) -> None:
+    """Raise ConfigError for a mean or deviation of the channels of images, which are from 0 to 1, that can't be."""
+    if values is None or values == []:
+        return
+    values = [values] * 3 if isinstance(values, int | float) else values
+    if not (isinstance(values, list) and len(values) == 3 and all(isinstance(each, int | float) for each in values)):
+        raise ConfigError(f"{place} is {shown(values)}, not three numbers")
+    if not all((each > 0 or name == "mean") and 0 <= each <= 1 for each in values):
+        said = ", ".join(map(shown, values))
+        raise ConfigError(f"{place} is {said}, and channels go from 0 to 1: divide by 255 what is of bytes")
 
 
 def _side(size: Any) -> int:
