@@ -215,3 +215,18 @@ def test_a_broken_profile_of_a_store_is_an_error_of_a_line(
         storage.list_files("s3://bucket/pool")
     assert len(str(ended.value).splitlines()) == 1
     assert line_in("out", make_pool("pool"))  # what needs no store minds none of it
+
+
+def test_a_working_folder_that_is_gone_is_named(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Torch's libraries say then that they can't load themselves, and end the process as a usage error would."""
+    (here / "gone").mkdir()
+    monkeypatch.chdir(here / "gone")
+    (here / "gone").rmdir()
+    monkeypatch.setattr(sys, "argv", ["datascaler", "runs", str(here)])
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    assert ended.value.code == 1
+    said = capfd.readouterr().err
+    assert said == "datascaler: error: the folder that this was started in is gone: go to one that is there (cd)\n"

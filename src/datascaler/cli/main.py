@@ -124,6 +124,11 @@ _SETTINGS = {
 @click.option(_DEBUG_FLAG, is_flag=True, expose_value=False, help="Show the traceback of an error, too.")
 def cli() -> None:
     """Choose the part of an image-text pool to train CLIP on, and find out how it will do at full size."""
+    try:
+        os.getcwd()  # noqa: PTH109 - pathlib is not loaded for --help
+    except OSError as error:
+        # Libraries below say that they can't load themselves, and end the process.
+        raise DatascalerError("the folder that this was started in is gone: go to one that is there (cd)") from error
 
 
 def main() -> None:
