@@ -169,7 +169,7 @@ def test_a_list_of_captions_is_several_captions(suffix: str, classes: Path, tmp_
     assert [sample["txt"].decode().splitlines() for sample in samples] == [row["caption"] for row in rows]
 
 
-@pytest.mark.parametrize("caption", [[["nested"]], {"en": "a"}, [None]])
+@pytest.mark.parametrize("caption", [[["nested"]], {"en": "a"}, [None], True, float("inf")])
 def test_what_can_be_no_caption_is_refused(caption: object, classes: Path, tmp_path: Path) -> None:
     (tmp_path / "c.jsonl").write_text(json.dumps({"file": "loose.png", "caption": caption}) + "\n")
     with pytest.raises(ConfigError, match=r"column 'caption' must hold|no caption"):
@@ -250,6 +250,11 @@ def test_classnames_that_are_json_or_equal(tmp_path: Path, caplog: pytest.LogCap
     names.write_text("crane\nCrane\n")  # as in ImageNet, where one is a bird
     make_classification_set(images, str(tmp_path / "set"), classnames=str(names))
     assert "lines 1 and 2 have one name to a model, 'crane'" in caplog.text
+
+
+def test_one_class_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    make_classification_set(folders_of(tmp_path / "in", "images"), str(tmp_path / "set"))
+    assert "holds one class, images: every model is right on such a set" in caplog.text
 
 
 def test_overwriting_removes_nothing_that_is_not_a_sets(tmp_path: Path) -> None:

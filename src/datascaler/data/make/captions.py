@@ -107,9 +107,9 @@ class CaptionTable:
     def _text(self, row: dict[str, Any], name: str) -> str | None:
         """The text of a field. Numbers are written as Python does; what is no number is nothing."""
         value = row.get(name)
-        if value is None or (isinstance(value, float) and math.isnan(value)):
+        if value is None or (isinstance(value, float) and not math.isfinite(value)):
             return None
-        if isinstance(value, str | int | float):
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
             return str(value)
         remedy = "a row a caption" if isinstance(value, list) else "text"
         raise ConfigError(f"{self.url}: column {name!r} must hold {remedy}, got {shown(value)}")

@@ -61,6 +61,8 @@ def make_classification_set(
         name = storage.basename(url)
         if name not in folders and not _junk_folder(f"{name}/"):
             left_out[name] = 0
+    if len(folders) == 1:
+        _log.warning("%s holds one class, %s: every model is right on such a set", images_dir, folders[0])
     names = _classnames(classnames, folders)
     labels = {folder: label for label, folder in enumerate(folders)}
     with progress(len(images), "evaluation set", "image") as bar:
