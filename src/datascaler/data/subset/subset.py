@@ -163,7 +163,7 @@ def format_of(url: str) -> str:
     _, dot, suffix = storage.basename(url).lower().rpartition(".")
     suffix = {"pickle": "pkl"}.get(suffix, suffix) if dot else ""
     if suffix not in _FORMATS:
-        raise ConfigError(f"unknown subset format: expected {_listed(FORMATS)}")
+        raise ConfigError(f"unknown subset format: expected {_listed(FORMATS)}, got {url}")
     return suffix
 
 
