@@ -215,3 +215,21 @@ def test_a_tar_without_samples_or_with_one_twice_is_refused(
 def test_a_tar_of_no_bytes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match=r"test/0\.tar: holds no sample; download it again"):
         list(with_tar(tmp_path, b"").samples())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"PK\3\4" + b"0" * 900, "a zip file in place of a tar: unpack it, and pack it as a tar"),
+        (b"<html>" + b" " * 900, "a web page in place of a tar: download it again"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\n",
+            "a pointer of Git LFS in place of a tar: fetch it with git lfs",
+        ),
+    ],
+)
+def test_another_file_in_place_of_a_tar_has_one_remedy(content: bytes, message: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match=rf"test/0\.tar: {message}") as caught:
+        list(with_tar(tmp_path, content).samples())
+    assert "at byte" not in str(caught.value)
+    assert str(caught.value).count("download it again") <= 1

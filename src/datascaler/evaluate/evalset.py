@@ -31,7 +31,7 @@ from datascaler import storage
 from datascaler.data.pool.samples import IMAGE_SUFFIXES, Group, group_members
 from datascaler.data.pool.tar import Member, raw_of, walk_tar
 from datascaler.data.pool.text_file import decode_text, split_lines
-from datascaler.errors import BadInputError, ConfigError, NotFoundError, first_line
+from datascaler.errors import BadInputError, ConfigError, NotFoundError, TarDamageError, first_line
 from datascaler.evaluate.data_identity import NO_DATA, DataIdentity, HashedFile, identify_set
 from datascaler.evaluate.hub.homes import TABLE_SETS
 from datascaler.evaluate.hub.stored_set import StoredSet, open_stored
@@ -208,13 +208,18 @@ def _groups(url: str, hashes: dict[str, str]) -> Iterator[Group]:
         try:
             for group in group_members(_members(unpack(hashed) if unpack else cast("IO[bytes]", hashed))):
                 if group.damage is not None:
-                    raise BadInputError(f"{url}: {group.damage}; download it again") from group.damage
+                    raise BadInputError(f"{url}: {_with_remedy(group.damage)}") from group.damage
                 yield group
         except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
             if unpack is None:
                 raise
             raise BadInputError(f"{url}: it can't be unpacked ({first_line(error)}); download it again") from error
         hashes[url] = hashed.hash_to_end()
+
+
+def _with_remedy(damage: TarDamageError) -> str:
+    """What is wrong with a tar, and what to do: another file in its place, as a zip, brings a remedy of its own."""
+    return damage.reason.rstrip(",") if ": " in damage.reason else f"{damage}; download it again"
 
 
 def _members(file: IO[bytes]) -> Iterator[Member]:
