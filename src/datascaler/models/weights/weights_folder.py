@@ -74,7 +74,7 @@ def read_config(folder: str) -> Beside | None:
         if value is not None and not all(type(each) is int and each > 0 for each in numbers):
             raise ConfigError(f"{url}: {name} is {shown(value)}, which must be a whole number, at least 1")
     for name, choices in _IMAGE_CHOICES.items():
-        if images.get(name, choices[0]) not in choices:
+        if images.get(name) not in (None, *choices):
             raise ConfigError(f"{url}: preprocess_cfg.{name} is {shown(images[name])}, not {' or '.join(choices)}")
     for name in ("mean", "std"):
         _require_channels(f"{url}: preprocess_cfg.{name}", name, images.get(name))
