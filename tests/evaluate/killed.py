@@ -30,9 +30,13 @@ FILES = (
 
 
 def evaluate(data_dir: str, output_dir: str) -> None:
+    """In one thread, wherever it is called: on some processors another number rounds otherwise."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     evaluate_tasks(
         tiny_loaded_clip(0), data_dir=data_dir, output_dir=output_dir, tasks=TASKS, batch_size=4, num_workers=1
     )
+    torch.set_num_threads(threads)
 
 
 def at_every_moment(act: Callable[[], None], patch: Callable[[Any, str, Any], None]) -> None:
@@ -66,7 +70,6 @@ def work_until(moment: int, data_dir: str, output_dir: str) -> None:
         if next(passed, None) is None:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    torch.set_num_threads(1)
     at_every_moment(die, setattr)
     evaluate(data_dir, output_dir)
 
