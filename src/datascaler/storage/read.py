@@ -40,7 +40,7 @@ def open_read(url: str, block_bytes: int = 8 << 20) -> IO[bytes]:
     if fast:
         return open_blocks(RangeFile(*open_object(url, *fast)), block_bytes)
     if is_local(url):
-        return os.fdopen(_descriptor(url), "rb")
+        return _open_local(url)
     if is_http(url):
         return _open_http(url, block_bytes)
     fs, path = filesystem(url)
@@ -84,7 +84,7 @@ def read_bytes(url: str, start: int | None = None, end: int | None = None) -> by
     if is_local(url):
         # What a shell hands over, as in --classnames <(ls), can be read once from its start.
         handed_over = local_path(url).startswith(("/dev/", "/proc/"))
-        with translated_errors(url), os.fdopen(_descriptor(url, may_be_pipe=handed_over), "rb") as file:
+        with translated_errors(url), _open_local(url, may_be_pipe=handed_over) as file:
             return file.read()
 
     def act() -> bytes:
@@ -219,6 +219,11 @@ def opened_local(url: str) -> Iterator[int]:
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+def _open_local(url: str, *, may_be_pipe: bool = False) -> IO[bytes]:
+    """A file that has its path for a name. Raises as `opened_local` does."""
+    return open(local_path(url), "rb", opener=lambda *_: _descriptor(url, may_be_pipe=may_be_pipe))
 
 
 def _descriptor(url: str, *, may_be_pipe: bool = False) -> int:
