@@ -25,9 +25,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import IO, Any, cast
 
-import numpy as np
-
 from datascaler import storage
+from datascaler.data.npy_files import load_npy
 from datascaler.data.pool.samples import IMAGE_SUFFIXES, Group, group_members
 from datascaler.data.pool.tar import Member, raw_of, walk_tar
 from datascaler.data.pool.text_file import decode_text, split_lines
@@ -254,12 +253,12 @@ def _metadata(url: str, key: str, members: dict[str, Member], needed: int) -> tu
     if not content or len(content) > _LARGEST_VECTOR_BYTES:
         raise ConfigError(f"{problem}, got {len(content)} bytes")
     try:
-        vector = np.load(io.BytesIO(content), allow_pickle=False)
+        vector = load_npy(io.BytesIO(content))
     # What numpy raises for bytes that are no array is its parsers' own: SyntaxError, EOFError, MemoryError and others.
     except Exception as error:
         raise ConfigError(f"{problem}: {first_line(error)}") from error
-    if not isinstance(vector, np.ndarray) or vector.ndim != 1 or len(vector) < needed or vector.dtype.kind not in "iuf":
-        raise ConfigError(f"{problem}, got {getattr(vector, 'dtype', type(vector).__name__)} {np.shape(vector)}")
+    if vector.ndim != 1 or len(vector) < needed or vector.dtype.kind not in "iuf":
+        raise ConfigError(f"{problem}, got {vector.dtype} {vector.shape}")
     numbers = vector[:needed].tolist()
     if not all(0 <= number <= _LARGEST_NUMBER and number == int(number) for number in numbers):
         raise ConfigError(f"{problem}, from 0 to {_LARGEST_NUMBER}, got {numbers}")

@@ -1,6 +1,5 @@
 """A captions table: csv, tsv, jsonl or parquet rows that name an image file and what it shows. Read as a stream."""
 
-import ast
 import csv
 import io
 import json
@@ -20,6 +19,7 @@ from datascaler import storage
 from datascaler.data.pool.parquet import rows_at_once
 from datascaler.errors import ConfigError, first_line
 from datascaler.safe_text import shown
+from datascaler.tools.python_literals import parse_literal
 
 _LONGEST_FIELD = 1 << 30
 """Captions of a million characters occur; Python's csv stops at 131,072 unless told otherwise."""
@@ -93,7 +93,7 @@ class CaptionTable:
             parsed = json.loads(text)
             return parsed if not parsed or any(isinstance(each, str) for each in parsed) else text
         with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
-            parsed = ast.literal_eval(text)
+            parsed = parse_literal(text)
             # What numpy writes has no commas, and Python would make one text of its texts.
             if isinstance(parsed, list) and repr(parsed) == text:
                 return parsed

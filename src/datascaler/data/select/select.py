@@ -8,11 +8,12 @@ uid, whose first rows are kept: ties need no case of their own. The first sort's
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from datascaler.data.npy_files import load_npy
 from datascaler.data.pool.uids import uid_pairs
 from datascaler.data.select.score_keys import KEY_BITS, score_of_key, sortable_keys
 from datascaler.data.select.scored_pool import ScoredPool
@@ -46,7 +47,7 @@ class Selection:
     @property
     def uids(self) -> NDArray[np.void]:
         """Mapped into memory, not read."""
-        return cast(NDArray[np.void], np.load(self.path, mmap_mode="r"))
+        return load_npy(self.path, mmap_mode="r")
 
 
 def select(

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datascaler import storage
+from datascaler.data.npy_files import load_npy
 from datascaler.data.pool.uids import UID_DTYPE
 from datascaler.errors import ConfigError
 
@@ -25,7 +26,7 @@ def read_npy(url: str) -> NDArray[np.void]:
 
 def _mapped(path: Path) -> NDArray[np.void]:
     try:
-        uids = np.load(path, mmap_mode="r", allow_pickle=False)
+        uids = load_npy(path, mmap_mode="r")
     except (MemoryError, OSError):
         raise
     except Exception as error:  # a damaged header is parsed as Python, and may fail in any way

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from datascaler.data.npy_files import load_npy
 from datascaler.data.pool.uids import find_sorted
 from datascaler.data.subset.multiset import distinct_counts
 
@@ -16,9 +17,9 @@ class UidFilter:
 
     def __init__(self, folder: Path) -> None:
         """`folder` is one that `save_filter` wrote."""
-        self._high, self._low, self._count = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in _COLUMNS)
+        self._high, self._low, self._count = (load_npy(folder / f"{name}.npy", mmap_mode="r") for name in _COLUMNS)
         self._taken = np.zeros(len(self._count), dtype=bool)
-        self.most = int(np.load(folder / "most.npy"))
+        self.most = int(load_npy(folder / "most.npy"))
         """How often the uid that is used most often is used."""
 
     def begin_pass(self) -> None:

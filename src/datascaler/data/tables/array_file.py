@@ -1,14 +1,14 @@
 """Arrays that one piece of work leaves for others: .npy files that numpy reads as they are, with a checksum behind."""
 
 import io
-import math
-from typing import IO, Any
+from typing import Any
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datascaler import storage
+from datascaler.data.npy_files import load_npy, read_npy_header, require_there
 from datascaler.errors import DamagedError, first_line
 
 _CHECKSUM_BYTES = 4
@@ -28,7 +28,7 @@ def read_array(url: str) -> NDArray[Any]:
     try:
         require_there(*read_npy_header(file), len(content) - file.tell())
         file.seek(0)
-        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+        array = load_npy(file)
     except MemoryError:
         raise
     except Exception as error:  # a damaged header is parsed as Python, and may fail in any way
@@ -37,20 +37,6 @@ def read_array(url: str) -> NDArray[Any]:
     if checksum and checksum != _checksum(content[:-_CHECKSUM_BYTES]):
         raise DamagedError(f"{url} is damaged: its content does not fit its checksum; remove it to have it made anew")
     return array
-
-
-def read_npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether it is in Fortran order, and dtype, from the file's beginning. Raises ValueError for no header."""
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return read(file)
-
-
-def require_there(shape: tuple[int, ...], _: bool, dtype: np.dtype[Any], size: int) -> None:
-    """Raise ValueError unless `size` bytes are enough for what a header announces: it may be any number."""
-    announced = math.prod(shape) * dtype.itemsize
-    if announced > size or min(shape, default=0) < 0:
-        raise ValueError(f"its header announces {announced:,} bytes, {size:,} are there")
 
 
 def _checksum(content: bytes) -> bytes:

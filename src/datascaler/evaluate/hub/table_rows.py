@@ -1,6 +1,5 @@
 """A csv table and a zip of images, as data sets with a loading script have them on the hub."""
 
-import ast
 import csv
 import io
 import json
@@ -17,6 +16,7 @@ from datascaler.data.pool.tar import LARGEST_MEMBER_BYTES
 from datascaler.data.pool.text_file import decode_text
 from datascaler.errors import BadInputError, NotFoundError, first_line
 from datascaler.safe_text import shown
+from datascaler.tools.python_literals import parse_literal
 
 _BLOCK_BYTES = 1 << 20
 _JUNK = "__MACOSX/"
@@ -68,7 +68,7 @@ def _records(url: str, kind: str) -> Iterator[dict[str, str]]:
 
 def _list(text: str, where: str, what: str) -> list[str]:
     """The texts of a list that stands in a field, as JSON or as Python writes it."""
-    for parse in (json.loads, ast.literal_eval):
+    for parse in (json.loads, parse_literal):
         try:
             found = parse(text)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
