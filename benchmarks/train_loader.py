@@ -11,6 +11,7 @@ from benchmarks.score_pool import write_pool
 from benchmarks.train_steps import ALONE, Turn
 from datascaler.data.runs.run_folder import run_url
 from datascaler.models.arch import reference_config
+from datascaler.models.freed_memory import keep_freed_memory_on_cpu
 from datascaler.spec.train import TrainSpec, datacomp_recipe
 from datascaler.train.loading.batches import BatchSource, iterate_batches
 from datascaler.train.open_data import opened_data
@@ -23,6 +24,7 @@ ROWS, BATCH_SIZE, STEPS, WARM_UP_STEPS = 1024, 128, 24, 8
 def loader_turns(folder: Path, turns: int) -> list[Turn]:
     """Seconds of a step: of the loader alone, and of a run of ViT-Micro-12-48."""
     write_pool(folder / "pool", ROWS)
+    keep_freed_memory_on_cpu()  # as the command does
     return [_turn(folder, number) for number in range(turns)]
 
 
@@ -44,7 +46,7 @@ def _spec(folder: Path, seed: int) -> TrainSpec:
         warmup_steps=1,
         num_workers=len(os.sched_getaffinity(0)),
         num_checkpoints=1,
-        log_every_steps=1,
+        log_every_steps=WARM_UP_STEPS,
         seed=seed,
     )
 
@@ -72,7 +74,7 @@ def _training_seconds(spec: TrainSpec) -> float:
     train_clip(spec)
     lines = Path(run_url(spec), "metrics.jsonl").read_text().splitlines()
     seconds = [BATCH_SIZE / float(json.loads(line)["samples_per_second"]) for line in lines]
-    return mean(seconds[WARM_UP_STEPS:])
+    return mean(seconds[1:])
 
 
 def _after_warm_up(moments: Iterable[float]) -> float:

@@ -6,6 +6,7 @@ import open_clip
 import pytest
 import torch
 from torch import Tensor
+from torch.profiler import profile
 
 from datascaler.models.arch import reference_config
 from datascaler.models.attention import replace_attention
@@ -75,6 +76,33 @@ def test_a_real_architecture() -> None:
     assert_equal_features(
         model, tokenizer(["", "a cat", "a photo of " + "very " * 99 + "old houses", "x " * 9]), pass_tokens=16
     )
+
+
+def test_gradients_are_those_of_the_stock_encoder_and_the_table_has_its_own_once() -> None:
+    """The table's gradient is as large as the table, however few words a caption has."""
+    model, tokens = model_of(), captions(50)
+    tower = text_tower(model)
+    assert tower is not None
+    direction = torch.randn(50, 32, generator=torch.Generator().manual_seed(2))
+    (model.encode_text(tokens) * direction).sum().backward()  # type: ignore[operator]
+    stock = {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
+    model.zero_grad()
+    features = encode_by_length(tower, tokens, pass_tokens=0)
+    with profile() as profiled:
+        (features * direction).sum().backward()  # type: ignore[no-untyped-call]
+    lookups = [event for event in profiled.key_averages() if event.key == "aten::embedding_dense_backward"]
+    assert [event.count for event in lookups] == [1]
+    ours = dict(model.named_parameters())
+    for name, gradient in stock.items():
+        torch.testing.assert_close(ours[name].grad, gradient, rtol=1e-4, atol=2e-5)
+    assert len(stock) > 20
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_few_captions(rows: int) -> None:
+    tower = text_tower(model_of())
+    assert tower is not None
+    assert encode_by_length(tower, captions(3)[:rows], pass_tokens=8).shape == (rows, 32)
 
 
 @pytest.mark.parametrize("text", [{"no_causal_mask": True}, {"pool_type": "last"}, {"embed_cls": True}])

@@ -36,8 +36,10 @@ def train(nproc_per_node: int, as_json: bool, **options: Any) -> None:
     if needs_torchrun(launch, nproc_per_node):
         summary = train_under_torchrun(spec, own_arguments(), nproc_per_node)
     else:
+        from datascaler.models.freed_memory import keep_freed_memory_on_cpu
         from datascaler.train.train_clip import train_clip
 
+        keep_freed_memory_on_cpu()
         summary = train_clip(spec, shlex.join(["datascaler", *own_arguments()]), note)
     if summary:
         print_result(asdict(summary), as_json=as_json)

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from datetime import timedelta
 
-import torch
-
 from datascaler import storage
 from datascaler.data.runs.run_folder import RunSummary, no_datacomp_info, outcome, record_divergence, run_url, start_run
 from datascaler.errors import BadInputError, DivergedError, GivenUpError, StoppedError
@@ -15,10 +13,10 @@ from datascaler.models.build import BuiltClip, check_clip
 from datascaler.models.optimizer import build_optimizer
 from datascaler.models.roles import table_to_json
 from datascaler.models.run_weights import fresh_model, newest_checkpoint, run_of_checkpoint
-from datascaler.models.tokenize import tokenizer_for
 from datascaler.spec.train import TrainSpec
 from datascaler.stop import deferred, stopped
 from datascaler.train.checkpoint import Checkpoints, Progress
+from datascaler.train.compute_threads import compute_threads
 from datascaler.train.distributed import World, joined_world, on_main, wait_to_leave
 from datascaler.train.evaluated_beside import evaluated_beside
 from datascaler.train.lease import Lease
@@ -31,9 +29,7 @@ from datascaler.train.recorder import Recorder, copy_metrics
 from datascaler.train.schedule import learning_rate
 from datascaler.train.start_weights import end_of_run, take_weights
 from datascaler.train.step import StartedStep, TrainStep
-
-_TIMED_SAMPLES = 64
-_CAPTION = "a caption as long as most of them are, on the pages that pools are made from"
+from datascaler.train.step_time import seconds_per_step
 
 
 def train_clip(spec: TrainSpec, command: str = "", say: Callable[[str], None] = lambda _: None) -> RunSummary | None:
@@ -99,6 +95,7 @@ def _train_budget(
         # ---- model, optimizer ----------------------------------------------------------------------------------
         clip = fresh_model(spec)
         clip.model.to(world.device)
+        stack.enter_context(compute_threads(clip.config, spec.num_workers, world.device))
         betas = (spec.beta1, spec.beta2)
         optimizer = build_optimizer(
             clip.model, clip.table, lr=spec.lr, weight_decay=spec.applied_weight_decay, betas=betas, eps=spec.eps
@@ -276,32 +273,3 @@ def _outlook(
 
 def _kind(spec: TrainSpec) -> str:
     return f"muP from base width {spec.min_width_mult}" if spec.use_mup else "standard parametrisation"
-
-
-def seconds_per_step(step: TrainStep, clip: BuiltClip, spec: TrainSpec, world: World) -> float:
-    """Forward and backward of a small part on this device, scaled to its share of the batch.
-
-    No weight and no random generator is changed. Loading is not in it.
-    """
-    share = max(1, spec.batch_size // world.size)
-    count = min(share, _TIMED_SAMPLES, spec.device_batch_size or share)
-    side = clip.config["vision_cfg"]["image_size"]
-    images = torch.zeros(count, 3, side, side, dtype=torch.uint8)
-    # Text costs as much as it is long.
-    tokens = tokenizer_for(spec.model_arch)([_CAPTION] * count)
-    with torch.random.fork_rng([world.device] if world.device.type == "cuda" else []):
-        for _ in range(2):  # the first pays for allocation and kernel choice
-            _synchronise(world)
-            started = time.perf_counter()
-            step.backward(images, tokens, spec.batch_size)
-            _synchronise(world)
-            seconds = time.perf_counter() - started
-    clip.model.zero_grad()
-    # What does not fit at once is computed twice forward: a third more work.
-    again = 4 / 3 if spec.device_batch_size and share > spec.device_batch_size else 1.0
-    return seconds * share / count * again
-
-
-def _synchronise(world: World) -> None:
-    if world.device.type == "cuda":
-        torch.cuda.synchronize(world.device)
