@@ -7,6 +7,7 @@ signature, and the names and texts in somebody else's files may hold anything.
 import os
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 SECRET_MARK = "***"
@@ -64,6 +65,7 @@ def has_userinfo(url: str) -> bool:
     return any(pattern.search(url) for pattern, _ in _SECRETS[:2])
 
 
+@lru_cache(1024)
 def is_secret(variable: str) -> bool:
     """Whether an environment variable of this name holds a secret."""
     return _SECRET_VARIABLE.search(variable.upper()) is not None

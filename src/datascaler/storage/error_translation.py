@@ -2,12 +2,11 @@
 
 import errno
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from datascaler.errors import ConfigError, NotFoundError, StorageError, first_line
+from datascaler.errors import ConfigError, DatascalerError, NotFoundError, StorageError, first_line
 from datascaler.storage.urls import is_local, local_path
 
 
@@ -158,35 +157,54 @@ def empty_past_end(read: Callable[[], bytes]) -> bytes:
         raise
 
 
-@contextmanager
-def translated_errors(url: str) -> Iterator[None]:
+class _TranslatedErrors:
+    """`translated_errors`. No generator: it is entered some twenty times for every one of thousands of files."""
+
+    __slots__ = ("_url",)
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, Exception):
+            translated = _translated(self._url, error)
+            if translated is not None:
+                raise translated from error
+
+
+def translated_errors(url: str) -> _TranslatedErrors:
     """Turn the errors of fsspec and the clients below it into one sentence; leave unknown ones untouched."""
-    try:
-        yield
-    except FileNotFoundError as error:
+    return _TranslatedErrors(url)
+
+
+def _translated(url: str, error: Exception) -> DatascalerError | None:
+    """None for one that is not of a file, nor of a client of a store."""
+    if isinstance(error, FileNotFoundError):
         if answer_of(error).code == "NoSuchBucket":
-            raise ConfigError(f"the bucket of {url} does not exist: make it, or correct the URL") from error
-        raise NotFoundError(f"{url}: not found ({_where_to_look(url)})") from error
-    except PermissionError as error:
+            return ConfigError(f"the bucket of {url} does not exist: make it, or correct the URL")
+        return NotFoundError(f"{url}: not found ({_where_to_look(url)})")
+    if isinstance(error, PermissionError):
         if error.errno == errno.EPERM and is_local(url):
-            raise StorageError(f"{url}: {first_line(error)}; {_LACKING}, or the file is protected") from error
-        raise StorageError(f"{url}: access denied ({first_line(error)}); check the credentials or the mode") from error
-    except OSError as error:
+            return StorageError(f"{url}: {first_line(error)}; {_LACKING}, or the file is protected")
+        return StorageError(f"{url}: access denied ({first_line(error)}); check the credentials or the mode")
+    if isinstance(error, OSError):
         if _is_changed_file(error):
-            raise StorageError(f"{url}: {CHANGED}") from error
+            return StorageError(f"{url}: {CHANGED}")
         remedy = _REMEDIES.get(error.errno or 0, "") if is_local(url) else _web_remedy(url, error)
-        raise StorageError(f"{url}: {first_line(error)}{remedy}") from error
-    except Exception as error:
-        if not _is_of(error, *_CLIENTS):
-            raise
-        if answer_of(error).status in (401, 403):
-            said = answer_of(error).code or first_line(error)
-            raise StorageError(f"{url}: access denied ({said}); check the credentials or the mode") from error
-        if _is_changed_file(error):
-            raise StorageError(f"{url}: {CHANGED}") from error
-        is_s3 = url.startswith(("s3://", "s3a://")) and type(error).__name__ not in _DAMAGED_ANSWERS
-        remedy = "; check AWS_ENDPOINT_URL and the AWS credentials in the environment" if is_s3 else ""
-        raise StorageError(f"{url}: {first_line(error)}{remedy or _web_remedy(url, error)}") from error
+        return StorageError(f"{url}: {first_line(error)}{remedy}")
+    if not _is_of(error, *_CLIENTS):
+        return None
+    if answer_of(error).status in (401, 403):
+        said = answer_of(error).code or first_line(error)
+        return StorageError(f"{url}: access denied ({said}); check the credentials or the mode")
+    if _is_changed_file(error):
+        return StorageError(f"{url}: {CHANGED}")
+    is_s3 = url.startswith(("s3://", "s3a://")) and type(error).__name__ not in _DAMAGED_ANSWERS
+    remedy = "; check AWS_ENDPOINT_URL and the AWS credentials in the environment" if is_s3 else ""
+    return StorageError(f"{url}: {first_line(error)}{remedy or _web_remedy(url, error)}")
 
 
 def _web_remedy(url: str, error: BaseException) -> str:

@@ -8,30 +8,26 @@ reads a remote file anyway can have the same digest of it, by which a copy on a 
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import IO
 
-from datascaler.storage.info import FileInfo, stat
+from datascaler.storage.info import FileInfo
 from datascaler.storage.known_digests import KnownDigests
 from datascaler.storage.read import read_ranges
 from datascaler.storage.urls import is_local
-from datascaler.tools.worker_threads import worker_threads
+from datascaler.tools.ordered_map import read_in_order
 
 _EDGE_BYTES = 32 << 10
 """Read at the start and at the end."""
 _SPOTS = 6
 """Evenly spread samples of a file that make its etag: a file that was written anew differs at nearly every one."""
 _SPOT_BYTES = 8 << 10
-_THREADS = 8
-_FILES_A_TASK = 64
-"""Handing a file to a thread takes as long as looking into a small one."""
+_READERS = 8
 _SAMPLED = "sample-"
 
 
-def identify(url: str) -> FileInfo:
-    """The file as it is now; the etag of a local one is a digest of samples of its content."""
-    info = stat(url)
-    return replace(info, etag=content_digest(url, info.size)) if is_local(url) else info
+def identify(info: FileInfo) -> FileInfo:
+    """The file, as a listing or a stat gave it; the etag of a local one is a digest of samples of its content."""
+    return replace(info, etag=content_digest(info.url, info.size)) if is_local(info.url) else info
 
 
 def identify_all(infos: Iterable[FileInfo]) -> list[FileInfo]:
@@ -49,16 +45,10 @@ def content_etags(listed: Sequence[FileInfo]) -> list[str]:
     digests = {info.url: known.of(info) for info in local}
     unknown = [info for info in local if digests[info.url] is None]
     if unknown:
-        parts = [unknown[start : start + _FILES_A_TASK] for start in range(0, len(unknown), _FILES_A_TASK)]
-        with worker_threads(_THREADS) as executor:
-            found = list(chain.from_iterable(executor.map(_content_digests, parts)))
+        found = list(read_in_order(lambda info: content_digest(info.url, info.size), unknown, _READERS))
         known.keep(zip(unknown, found, strict=True))
         digests |= {info.url: digest for info, digest in zip(unknown, found, strict=True)}
     return [digests.get(info.url) or info.etag for info in listed]
-
-
-def _content_digests(infos: Iterable[FileInfo]) -> list[str]:
-    return [content_digest(info.url, info.size) for info in infos]
 
 
 def content_digest(url: str, size: int) -> str:

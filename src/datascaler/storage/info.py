@@ -10,7 +10,7 @@ from typing import Any
 from datascaler.errors import NotFoundError
 from datascaler.storage.filesystem import filesystem, full_url
 from datascaler.storage.http_files import http_info, is_http
-from datascaler.storage.local_files import local_files, local_folders, stat_local
+from datascaler.storage.local_files import local_files, local_folders, stat_if_there, stat_local
 from datascaler.storage.retry import retried
 from datascaler.storage.urls import is_local, join, local_path
 from datascaler.tools.worker_threads import worker_threads
@@ -36,6 +36,8 @@ class FileInfo:
 
 
 def exists(url: str) -> bool:
+    if is_local(url):
+        return stat_if_there(local_path(url)) is not None
     # Not fsspec's own, for which whatever can't be looked at is not there.
     try:
         stat(url)

@@ -30,7 +30,8 @@ def read_record(url: str) -> dict[str, Any]:
 
 def signed(record: Mapping[str, Any]) -> dict[str, Any]:
     """The record with its checksum."""
-    return {**record, _CHECKSUM: _checksum(record)}
+    # There and back first: a number that is a key is a text afterwards.
+    return {**record, _CHECKSUM: _checksum(json.loads(json.dumps(record)))}
 
 
 def checked(record: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -47,6 +48,4 @@ def checked(record: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _checksum(record: Mapping[str, Any]) -> str:
     """The hash of the content, however it is spaced and ordered (16 hex digits)."""
-    # There and back first: a number that is a key is a text afterwards.
-    content = json.loads(json.dumps(record))
-    return sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
+    return sha256(json.dumps(record, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]

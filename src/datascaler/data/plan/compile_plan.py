@@ -15,9 +15,9 @@ from datascaler.data.pool.uids import find_sorted, uid_pairs
 from datascaler.data.subset.multiset import distinct_counts, first_of_each
 from datascaler.data.subset.subset import subset_digest
 from datascaler.progress import progress
-from datascaler.tools.ordered_map import in_order
+from datascaler.tools.ordered_map import read_in_order
 
-_THREADS = 8
+_READERS = 8
 """More than cores: they wait for an object store most of the time."""
 
 
@@ -54,7 +54,7 @@ def compile_plan(
     arrays = PlanArrays()
     duplicates = 0
     with progress(len(shards), "plan", unit="shard") as bar:
-        looked = in_order(partial(_look, rows_of=rows_of, wanted=wanted), shards, _THREADS)
+        looked = read_in_order(partial(_look, rows_of=rows_of, wanted=wanted), shards, _READERS)
         for shard, look in zip(shards, looked, strict=True):
             if wanted is None:
                 counts = look.rows.usable.astype(np.int64)

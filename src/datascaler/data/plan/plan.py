@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from datascaler.data.plan.copy_parts import CopyParts, copy_parts
 from datascaler.data.pool.shards import Shard, is_version, pool_digest, same_content
 from datascaler.errors import ConfigError
-from datascaler.tools.ordered_map import in_order
+from datascaler.tools.ordered_map import read_in_order
 
 PLAN_BLOCK_BYTES = 4 << 20
 """Upper size of a block: one request to an object store, and a piece that several streams can share.
@@ -202,7 +202,9 @@ def match_shards(plan: Plan, shards: Sequence[Shard]) -> list[Shard]:
     pairs = [(pinned, by_name.get(pinned.name)) for pinned in plan.shards]
     # One that was copied to another store is looked into.
     copies = [(pinned, shard) for pinned, shard in pairs if shard and not same_content(pinned, shard)]
-    is_same = dict(zip((pinned.name for pinned, _ in copies), in_order(_is_planned, copies, _READERS), strict=True))
+    is_same = dict(
+        zip((pinned.name for pinned, _ in copies), read_in_order(_is_planned, copies, _READERS), strict=True)
+    )
     matched = []
     for pinned, shard in pairs:
         if shard is None:

@@ -22,7 +22,7 @@ from datascaler.data.pool.tar import BLOCK_BYTES as TAR_BLOCK_BYTES
 from datascaler.data.tables.index_tables import index_folder
 from datascaler.data.tables.score_table import read_listed_footer, read_table, table_url
 from datascaler.errors import ConfigError, NotFoundError, UnusableLogError
-from datascaler.tools.ordered_map import in_order
+from datascaler.tools.ordered_map import read_in_order
 
 _SMALLEST_SAMPLE_BYTES = 2 * 2 * TAR_BLOCK_BYTES
 """An image and a json, each a header and a block of content."""
@@ -75,7 +75,7 @@ def are_of_pool(folder: str, shards: Iterable[Shard]) -> bool:
     urls = {table_url(folder, shard): shard for shard in shards}
     if not urls.keys() <= there.keys():
         return False
-    return all(in_order(lambda url: _is_of(urls[url], there[url]), urls, _READERS))
+    return all(read_in_order(lambda url: _is_of(urls[url], there[url]), urls, _READERS))
 
 
 def known_index(output_dir: str, shards: Sequence[Shard]) -> str:

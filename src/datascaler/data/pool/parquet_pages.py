@@ -84,57 +84,58 @@ def _read_header(source: IO[bytes], at: int) -> tuple[dict[tuple[int, ...], int]
         content = source.read(taken)
         found: dict[tuple[int, ...], int] = {}
         try:
-            return found, _CompactReader(content).struct(found, ())
+            return found, _read_struct(content, 0, found, ())
         except IndexError as error:
             if len(content) < taken or taken >= _LONGEST_HEADER:
                 raise ValueError(f"the page at byte {at:,} has no header that can be read") from error
             taken *= 8
 
 
-class _CompactReader:
-    """Values of Thrift's compact protocol one after the other. Raises IndexError behind the end of the content."""
+def _read_struct(content: bytes, at: int, found: dict[tuple[int, ...], int], path: tuple[int, ...]) -> int:
+    """Put the integers of the struct that begins there into `found`, and those of structs in it; returns where it ends.
 
-    def __init__(self, content: bytes) -> None:
-        self._content, self._at = content, 0
+    In Thrift's compact protocol. Raises IndexError behind the end of the content.
+    """
+    if len(path) > _DEEPEST:
+        raise ValueError("a page's header has structs within structs without end")
+    field = 0
+    while first := content[at]:
+        kind, step = first & 15, first >> 4
+        at += 1
+        if step:
+            field += step
+        else:
+            coded, at = _varint(content, at)
+            field = _signed(coded)
+        if kind in _INTEGERS:
+            coded, at = _varint(content, at)
+            found[(*path, field)] = _signed(coded)
+        elif kind == _STRUCT:
+            at = _read_struct(content, at, found, (*path, field))
+        elif kind == _BINARY:
+            length, at = _varint(content, at)
+            at += length
+        elif kind in _OTHER_LENGTHS:
+            at += _OTHER_LENGTHS[kind]
+        else:
+            raise ValueError(f"a page's header has a field of Thrift's type {kind}, which the format has not")
+    return at + 1
 
-    def struct(self, found: dict[tuple[int, ...], int], path: tuple[int, ...]) -> int:
-        """Put the integers of a struct into `found`, and those of structs in it; returns where it ends."""
-        if len(path) > _DEEPEST:
-            raise ValueError("a page's header has structs within structs without end")
-        field = 0
-        while first := self._byte():
-            kind = first & 15
-            field = field + (first >> 4) if first >> 4 else self._integer()
-            if kind == _STRUCT:
-                self.struct(found, (*path, field))
-            elif kind in _INTEGERS:
-                found[(*path, field)] = self._integer()
-            elif kind == _BINARY:
-                self._skip(self._varint())
-            elif kind in _OTHER_LENGTHS:
-                self._skip(_OTHER_LENGTHS[kind])
-            else:
-                raise ValueError(f"a page's header has a field of Thrift's type {kind}, which the format has not")
-        return self._at
 
-    def _byte(self) -> int:
-        self._at += 1
-        return self._content[self._at - 1]
+def _varint(content: bytes, at: int) -> tuple[int, int]:
+    """The number that begins there, seven bits a byte, and where it ends."""
+    value = content[at]
+    if value < 128:  # as most are
+        return value, at + 1
+    value &= 127
+    for shift in range(7, 64, 7):
+        at += 1
+        byte = content[at]
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at + 1
+    raise ValueError("a page's header has a number of more than 64 bits")
 
-    def _skip(self, count: int) -> None:
-        self._at += count
-        if self._at > len(self._content):
-            raise IndexError
 
-    def _varint(self) -> int:
-        value = 0
-        for shift in range(0, 64, 7):
-            byte = self._byte()
-            value |= (byte & 127) << shift
-            if byte < 128:
-                return value
-        raise ValueError("a page's header has a number of more than 64 bits")
-
-    def _integer(self) -> int:
-        coded = self._varint()
-        return coded >> 1 ^ -(coded & 1)
+def _signed(coded: int) -> int:
+    return coded >> 1 ^ -(coded & 1)

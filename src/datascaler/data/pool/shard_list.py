@@ -10,7 +10,7 @@ from datascaler import storage
 from datascaler.data.pool.parquet import encode_parquet, read_parquet
 from datascaler.data.pool.shards import Shard, changed_shard, find_shards, is_version, same_content
 from datascaler.errors import ConfigError, StorageError
-from datascaler.tools.ordered_map import in_order
+from datascaler.tools.ordered_map import read_in_order
 
 
 class Find(Protocol):
@@ -71,7 +71,7 @@ def verified_shards(output_dir: str, shards: list[Shard], data_dir: str, find: F
     if not differ:
         return shards
     origins = {shard.name: shard for shard in read_frozen_shards(output_dir)}
-    compared = in_order(lambda pair: _verified(*pair, origins[pair[0].name]), differ, _READERS)
+    compared = read_in_order(lambda pair: _verified(*pair, origins[pair[0].name]), differ, _READERS)
     as_found = {shard.url: shard for shard in compared}
     return [as_found.get(shard.url, shard) for shard in shards]
 

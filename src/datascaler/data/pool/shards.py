@@ -13,7 +13,7 @@ from datascaler import storage
 from datascaler.data.pool.list_shards import FoundTars, find_tars
 from datascaler.errors import ConfigError, NotFoundError
 from datascaler.safe_text import safe_message
-from datascaler.tools.ordered_map import in_order
+from datascaler.tools.ordered_map import read_in_order
 
 _log = logging.getLogger(__name__)
 _MD5 = re.compile("[0-9a-f]{32}")
@@ -138,7 +138,7 @@ def is_copy(shards: Sequence[Shard], others: Sequence[Shard]) -> bool:
     """Whether two pools have the same shards by name, size and content, which is looked into where nobody knows it."""
     if [(shard.name, shard.size) for shard in shards] != [(shard.name, shard.size) for shard in others]:
         return False
-    return all(in_order(lambda pair: _are_same(*pair), zip(shards, others, strict=True), _READERS))
+    return all(read_in_order(lambda pair: _are_same(*pair), zip(shards, others, strict=True), _READERS))
 
 
 def _are_same(one: Shard, other: Shard) -> bool:
@@ -165,12 +165,19 @@ def is_version(shard: Shard, size: int, etag: str, digest: str = "") -> bool:
     return bool(same)
 
 
-def require_unchanged(expected: Shard) -> None:
-    """A shard that was replaced makes every stored row number wrong: stop, and name it."""
-    found = storage.identify(expected.url)
+def require_unchanged(expected: Shard, seen: storage.FileInfo | None = None) -> storage.FileInfo:
+    """A shard that was replaced makes every stored row number wrong: stop, and name it.
+
+    Returns what it is to a stat, by which the next call knows what was `seen` already.
+    """
+    there = storage.stat(expected.url)
+    if there == seen:
+        return there
+    found = storage.identify(there)
     now = Shard(url=expected.url, name=expected.name, size=found.size, etag=found.etag)
     if not is_version(now, expected.size, expected.etag, expected.digest):
         raise changed_shard(expected, now)
+    return there
 
 
 def changed_shard(expected: Shard, found: Shard) -> ConfigError:

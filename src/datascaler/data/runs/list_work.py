@@ -10,7 +10,7 @@ from datascaler.data.runs.read_metrics import is_number, read_metrics
 from datascaler.data.runs.run_folder import early_end, finished, read_run
 from datascaler.errors import ConfigError, NotFoundError, StorageError
 from datascaler.spec.train import TrainSpec
-from datascaler.tools.ordered_map import in_order
+from datascaler.tools.ordered_map import read_in_order
 
 _READERS = 16
 """Files are small: reading one is waiting for the store."""
@@ -84,7 +84,7 @@ def list_work(folder: str) -> FoundWork:
         return FoundWork([], [], [])
     base = storage.parent(folder) if folder in inputs.runs else folder
     return FoundWork(
-        list(in_order(lambda url: _train_state(url, base, inputs), sorted(inputs.runs), _READERS)),
+        list(read_in_order(lambda url: _train_state(url, base, inputs), sorted(inputs.runs), _READERS)),
         [state for url in sorted(inputs.sweeps) if (state := _sweep_state(url, base, inputs))],
         [
             *(_eval_state(url, base, inputs) for url in sorted(inputs.results)),

@@ -22,7 +22,7 @@ from datascaler.data.tables.score_table import (
 )
 from datascaler.errors import BadInputError, ConfigError, NotFoundError
 from datascaler.progress import progress
-from datascaler.tools.ordered_map import in_order
+from datascaler.tools.ordered_map import read_in_order
 
 _EXAMPLES = 5
 
@@ -83,7 +83,7 @@ def index_pool(shards: Sequence[Shard], folder: str, num_workers: int = 4) -> In
     summary = IndexSummary(folder)
     gone: list[NotFoundError | BadInputError] = []
     with progress(len(shards), "index", unit="shard") as bar:
-        for done in in_order(partial(_index_shard, folder=folder), shards, num_workers):
+        for done in read_in_order(partial(_index_shard, folder=folder), shards, num_workers):
             if isinstance(done, NotFoundError | BadInputError):
                 gone.append(done)
             else:
@@ -110,7 +110,7 @@ def read_shard(
 
     Raises ConfigError where it is not the one pinned, before or after them.
     """
-    require_unchanged(shard)
+    seen = require_unchanged(shard)
     with storage.translated_errors(shard.url), storage.open_read(shard.url) as file:
         if on_digest is None or storage.is_local(shard.url):
             yield from samples_of(group_members(members_of(file)), shard=shard.name)
@@ -118,7 +118,7 @@ def read_shard(
             sampled = storage.SampledReads(file, shard.size)
             yield from samples_of(group_members(members_of(cast("IO[bytes]", sampled))), shard=shard.name)
             on_digest(sampled.digest(shard.url))
-    require_unchanged(shard)
+    require_unchanged(shard, seen)
 
 
 def _index_shard(shard: Shard, folder: str) -> tuple[Footer, bool] | NotFoundError | BadInputError:

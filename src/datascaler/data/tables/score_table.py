@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -233,7 +233,8 @@ def publish_table(url: str, footer: Footer, table: pa.Table, *, overwrite: bool 
     """
     statuses = table["status"].value_counts().to_pylist()
     rows = {each["values"]: each["counts"] for each in statuses}
-    counted = {**asdict(footer), "rows": table.num_rows, "ok": rows.pop(OK, 0), "bad": rows}
+    counted = {each.name: getattr(footer, each.name) for each in fields(footer)}
+    counted |= {"rows": table.num_rows, "ok": rows.pop(OK, 0), "bad": rows}
     del counted["made_uids"]
     if not footer.unfinished:
         del counted["unfinished"]

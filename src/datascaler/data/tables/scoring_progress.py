@@ -11,7 +11,7 @@ from datascaler.data.pool.shard_list import read_frozen_shards
 from datascaler.data.pool.shards import Shard
 from datascaler.data.tables.score_table import SCORES, Footer, count_table, read_listed_footer, table_url
 from datascaler.errors import ConfigError, NotFoundError, RunNotFoundError
-from datascaler.tools.ordered_map import in_order
+from datascaler.tools.ordered_map import read_in_order
 
 INDEX = "index"
 """Stands for the score-id of tables without scores."""
@@ -136,7 +136,7 @@ def _score_run(
 def _read_footers(run: ScoreRun, infos: Sequence[storage.FileInfo], known: Known) -> dict[storage.FileInfo, Footer]:
     """The footers of the tables that can be read; those that can't be are named in the run."""
     unknown = [info for info in infos if info not in known]
-    for info, footer in zip(unknown, in_order(_footer, unknown, _READERS), strict=True):
+    for info, footer in zip(unknown, read_in_order(_footer, unknown, _READERS), strict=True):
         if footer is None:
             run.unreadable.append(storage.relative_to(info.url, run.tables))
         else:

@@ -13,7 +13,7 @@ from datascaler.data.tables.datacomp_metadata import find_metadata, read_metadat
 from datascaler.data.tables.score_table import vectors_url
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.score.embeddings.source import EmbeddingSource, versions
-from datascaler.tools.ordered_map import in_order
+from datascaler.tools.ordered_map import read_in_order
 
 _MODELS = {"l14": "ViT-L-14 openai", "b32": "ViT-B-32 openai"}
 _READERS = 16
@@ -41,7 +41,7 @@ def source_of_metadata(output_dir: str, folder: str, arch: str) -> EmbeddingSour
         text_array=f"{arch}_txt",
         read_rows=partial(_read_rows, f"clip_{arch}_similarity_score"),
         npz_url=_npz_url,
-        read_counts=lambda: list(in_order(_count, shards, _READERS)),
+        read_counts=lambda: list(read_in_order(_count, shards, _READERS)),
     )
 
 

@@ -18,7 +18,7 @@ from datascaler.data.tables.score_table import (
 )
 from datascaler.errors import BadInputError, ConfigError
 from datascaler.score.embeddings.source import IDENTITY, EmbeddingSource, versions
-from datascaler.tools.ordered_map import in_order
+from datascaler.tools.ordered_map import read_in_order
 
 _READERS = 16
 _TOLERANCE = 0.02
@@ -47,7 +47,9 @@ def source_of_scores(output_dir: str, data_dir: str, score_id: str) -> Embedding
         read_rows=partial(_read_rows, folder, first.weights_hash),
         npz_url=partial(_npz_url, folder),
         cosine_tolerance=_TOLERANCE,
-        read_counts=lambda: list(in_order(lambda shard: read_footer(table_url(folder, shard)).rows, shards, _READERS)),
+        read_counts=lambda: list(
+            read_in_order(lambda shard: read_footer(table_url(folder, shard)).rows, shards, _READERS)
+        ),
     )
 
 
