@@ -25,7 +25,7 @@ from datascaler.tools.node_folder import node_folder
 from tests.data.tars import members_of, shard_of
 
 AT_MOST = {"open_vs_fsspec": 2.5, "look_again_vs_open": 1.35}
-_SETTLED_SECONDS = 61
+_SETTLED_SECONDS = 11
 """What was changed a moment ago may change again unseen, so that nothing is remembered of it (`known_digests.py`)."""
 
 

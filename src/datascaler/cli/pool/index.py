@@ -13,7 +13,7 @@ from datascaler.cli.output import print_result, show_finished, suggest
 @click.option(
     "--output-dir", type=OUTPUT, required=True, help="Folder or URL for the index; give the same one to `train`."
 )
-@click.option("--num-workers", type=COUNT, default=4, show_default=True, help="Shards read at a time.")
+@click.option("--num-workers", type=COUNT, default=4, show_default=True, help="Shards read at a time, at most.")
 @index_options
 @json_option
 def index(data_dir: str, output_dir: str, num_workers: int, index: int, count: int, as_json: bool) -> None:
