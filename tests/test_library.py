@@ -123,7 +123,7 @@ def test_the_table_of_open_clip_stays_as_it_was(folder: Path, monkeypatch: pytes
 def test_only_commands_decide_for_their_process_how_it_keeps_memory() -> None:
     callers = {module_of(path) for path in files() if "datascaler.models.freed_memory" in set(imports_of(path))}
     assert callers == {
-        *("datascaler.cli.score.image", "datascaler.cli.evaluate"),
+        *("datascaler.cli.score.image", "datascaler.cli.evaluate", "datascaler.cli.train"),
         # Processes of their own.
         *("datascaler.demo.make_demo", "datascaler.score.device_processes"),
     }

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datascaler.data.npy_files import load_npy, read_npy_header
+from datascaler.data.tables.npy_files import load_npy, read_npy_header
 from datascaler.tools.python_literals import parse_literal
 
 THREADS, ROUNDS = 4, 800

@@ -26,10 +26,10 @@ from itertools import count
 from typing import IO, Any, cast
 
 from datascaler import storage
-from datascaler.data.npy_files import load_npy
 from datascaler.data.pool.samples import IMAGE_SUFFIXES, Group, group_members
 from datascaler.data.pool.tar import Member, raw_of, walk_tar
 from datascaler.data.pool.text_file import decode_text, split_lines
+from datascaler.data.tables.npy_files import load_npy
 from datascaler.errors import BadInputError, ConfigError, NotFoundError, TarDamageError, first_line
 from datascaler.evaluate.data_identity import NO_DATA, DataIdentity, HashedFile, identify_set
 from datascaler.evaluate.hub.homes import TABLE_SETS

@@ -10,13 +10,13 @@ from datascaler import storage
 from datascaler.data.runs.run_folder import RunSummary, no_datacomp_info, outcome, record_divergence, run_url, start_run
 from datascaler.errors import BadInputError, DivergedError, GivenUpError, StoppedError
 from datascaler.models.build import BuiltClip, check_clip
+from datascaler.models.compute_threads import compute_threads
 from datascaler.models.optimizer import build_optimizer
 from datascaler.models.roles import table_to_json
 from datascaler.models.run_weights import fresh_model, newest_checkpoint, run_of_checkpoint
 from datascaler.spec.train import TrainSpec
 from datascaler.stop import deferred, stopped
 from datascaler.train.checkpoint import Checkpoints, Progress
-from datascaler.train.compute_threads import compute_threads
 from datascaler.train.distributed import World, joined_world, on_main, wait_to_leave
 from datascaler.train.evaluated_beside import evaluated_beside
 from datascaler.train.lease import Lease

@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -118,9 +119,12 @@ def test_a_dead_row_gives_way_to_its_living_duplicate(tmp_path: Path) -> None:
 def test_the_first_shard_wins_whichever_is_read_first(tmp_path: Path) -> None:
     uids = uids_of(6)
     shards = [add_table(str(tmp_path), name, uids[::step]) for name, step in (("a", 1), ("b", -1), ("c", 2))]
+    before = [add_table(str(tmp_path), f"before{number}", uids_of(1, seed=number)) for number in range(3)]
     others_read = threading.Event()
 
     def last_to_come(shard: Shard) -> ShardRows:
+        if shard in before:
+            time.sleep(0.005)  # as a store does: the others are read by threads
         if shard is shards[0]:
             assert others_read.wait(30)
         rows = rows_of_table(str(tmp_path), shard)
@@ -128,8 +132,8 @@ def test_the_first_shard_wins_whichever_is_read_first(tmp_path: Path) -> None:
             others_read.set()
         return rows
 
-    plan, coverage = compile_plan(shards, last_to_come, sorted_uids(uids[1:]))
-    assert kept_in(plan) == [[1, 2, 3, 4, 5], [], []]
+    plan, coverage = compile_plan([*before, *shards], last_to_come, sorted_uids(uids[1:]))
+    assert kept_in(plan) == [[], [], [], [1, 2, 3, 4, 5], [], []]
     assert coverage.duplicate_rows == 5 + 2
 
 

@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datascaler.data.npy_files import load_npy
 from datascaler.data.pool.uids import uid_pairs
 from datascaler.data.select.score_keys import KEY_BITS, score_of_key, sortable_keys
 from datascaler.data.select.scored_pool import ScoredPool
 from datascaler.data.select.table_pass import each_batch
 from datascaler.data.subset.uid_writer import UidWriter
+from datascaler.data.tables.npy_files import load_npy
 from datascaler.errors import ConfigError
 from datascaler.spec.select_rule import Cut, SelectRule
 from datascaler.tools.disk_sort import RUN_ROWS, DiskSort

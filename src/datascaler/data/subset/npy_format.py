@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datascaler import storage
-from datascaler.data.npy_files import load_npy
 from datascaler.data.pool.uids import UID_DTYPE
+from datascaler.data.tables.npy_files import load_npy
 from datascaler.errors import ConfigError
 
 

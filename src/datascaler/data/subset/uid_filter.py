@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from datascaler.data.npy_files import load_npy
 from datascaler.data.pool.uids import find_sorted
 from datascaler.data.subset.multiset import distinct_counts
+from datascaler.data.tables.npy_files import load_npy
 
 _COLUMNS = ("high", "low", "count")
 

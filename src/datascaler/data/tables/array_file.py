@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datascaler import storage
-from datascaler.data.npy_files import load_npy, read_npy_header, require_there
+from datascaler.data.tables.npy_files import load_npy, read_npy_header, require_there
 from datascaler.errors import DamagedError, first_line
 
 _CHECKSUM_BYTES = 4

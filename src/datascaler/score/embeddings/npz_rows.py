@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datascaler import storage
-from datascaler.data.npy_files import read_npy_header, require_there
+from datascaler.data.tables.npy_files import read_npy_header, require_there
 from datascaler.errors import BadInputError
 from datascaler.tools.zip_archive import require_no_bomb
 

@@ -8,8 +8,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from datascaler.models.arch import reference_config
 from datascaler.models.build import build_clip
+from datascaler.models.compute_threads import compute_threads, flop_per_sample
 from datascaler.tools.usable_cores import usable_cores
-from datascaler.train.compute_threads import compute_threads, flop_per_sample
 
 LIGHT, HEAVY = "ViT-Micro-12-48", "ViT-B-32"
 CPU = torch.device("cpu")
