@@ -25,6 +25,9 @@ ATTACKS = {
     "two documents": "a: 1\n---\nb: 2",
     "a control character": "a: \x07",
     "an unknown alias": "a: *b",
+    "a key twice": "a: 1\nb: 2\na: 1",
+    "a key twice further down": "a:\n  - {b: {c: 1, d: 2, c: 3}}",
+    "a key twice, once in quotes": "{a: 1, 'a': 2}",
 }
 
 
@@ -45,6 +48,9 @@ def test_it_is_refused(text: str) -> None:
         "a: 1\nb: [1, 2.5, yes, null, 2001-01-01, 1:30]",
         "base: &base {x: 1, y: [1, 2]}\nuse: {<<: *base, y: 3}\nalso: [*base, *base]",
         "{gpu: {count: 2}}",
+        "{a: {k: 1}, b: {k: 2}, c: [{k: 3}, {k: 4}]}",
+        "base: &base {x: 1}\nother: &other {y: 1}\nuse: {<<: *base, <<: *other}",
+        "1: a\n'1': b",
         "text: |\n  two\n  lines\n",
     ],
 )
@@ -54,3 +60,8 @@ def test_plain_data_is_what_pyyaml_makes_of_it(text: str) -> None:
 
 def test_signs_that_others_write_without_quotes_are_texts() -> None:
     assert load_yaml("a: =\nb: <<\nc: [=, <<]") == {"a": "=", "b": "<<", "c": ["=", "<<"]}
+
+
+def test_a_key_that_comes_again_is_named_with_both_lines() -> None:
+    with pytest.raises(ConfigError, match=r"^the key 'gpu' of line 2 comes again in line 4$"):
+        load_yaml("# values\ngpu: 1\nimage: x\ngpu: 2\n")

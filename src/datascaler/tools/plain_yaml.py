@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from datascaler.errors import ConfigError
-from datascaler.safe_text import printable
+from datascaler.safe_text import printable, shown
 
 LONGEST_YAML = 128 << 10
 """Letters. DataComp's list of 40 tasks has 11,000."""
@@ -14,6 +14,7 @@ MOST_YAML_VALUES = 100_000
 """Values, each alias counted as all that it stands for."""
 
 
+_MERGE = "tag:yaml.org,2002:merge"
 _NUMBERS = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
 _LONGEST_NUMBER = 100
 _BRACKETS = re.compile(r"[\[\]{}]")
@@ -45,6 +46,7 @@ def load_yaml(text: str) -> Any:
         if root is None:
             return None
         _refuse_large(root)
+        _refuse_repeated_keys(root)
         return loader.construct_document(root)
     except ConfigError:
         raise
@@ -91,6 +93,26 @@ def _refuse_large(root: yaml.Node) -> None:
             counts[id(node)] = 1 + sum(counts[id(part)] for part in parts)
             if counts[id(node)] > MOST_YAML_VALUES:
                 raise ConfigError(f"its aliases stand for more than {MOST_YAML_VALUES:,} values")
+
+
+def _refuse_repeated_keys(root: yaml.Node) -> None:
+    """PyYAML takes the last of them, and says nothing of the others."""
+    seen: set[int] = set()
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        waiting += _parts(node)
+        lines: dict[tuple[str, str], int] = {}
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if not isinstance(key, yaml.ScalarNode) or key.tag == _MERGE:
+                continue
+            name, line = (key.tag, key.value), key.start_mark.line + 1
+            if name in lines:
+                raise ConfigError(f"the key {shown(key.value)} of line {lines[name]} comes again in line {line}")
+            lines[name] = line
 
 
 def _parts(node: yaml.Node) -> list[yaml.Node]:
