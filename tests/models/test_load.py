@@ -25,6 +25,7 @@ def test_unknown_models_and_tags_say_what_there_is(tmp_path: Path) -> None:
         ("ViT-B-32", "datacomp", r"no pretrained tag 'datacomp' for ViT-B-32; its tags: openai, laion400m_e31"),
         ("ViT-B-32", None, r"ViT-B-32 needs --pretrained: a weights file, or one of its tags: openai"),
         (None, None, r"no model: give --model"),
+        ("hf-hub:", None, r"--model hf-hub: names no model: give hf-hub:ORG/NAME"),
         (None, f"{tmp_path}/no-run", r"no-run is neither a weights file .* nor a run with a checkpoint"),
         (None, f"{tmp_path}/x.bin", r"x\.bin does not say what architecture it is for: give --model"),
         ("hf-hub:some/model", "openai", r"brings its own weights: leave out --pretrained"),

@@ -120,6 +120,8 @@ def _load(model: str | None, pretrained: str | None, device: torch.device, sizes
         if names_file(model) and not storage.list_files(model.removeprefix(LOCAL_DIR)):
             raise ConfigError(f"{model} names a file, and a folder is needed: give it as --pretrained")
         return _from_folder(model.removeprefix(LOCAL_DIR), None, device, sizes)
+    if model == HUB:
+        raise ConfigError(f"--model {HUB} names no model: give {HUB}ORG/NAME, as the hub's page of the model has it")
     if not model.startswith(HUB):
         return _from_tag(model, pretrained, device, sizes)
     with load_errors(DatascalerError, f"cannot load {model}"):
