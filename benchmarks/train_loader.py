@@ -18,7 +18,9 @@ from datascaler.train.open_data import opened_data
 from datascaler.train.train_clip import train_clip
 
 ROWS, BATCH_SIZE, STEPS, WARM_UP_STEPS = 1024, 128, 24, 8
-"""Batches that were made before anybody asked for them are over after the warm-up."""
+"""Batches that were made before anybody asked for them are over after the warm-up. A run's rows of metrics, whose rates
+are read here, come every so many steps, as often as a command's.
+"""
 
 
 def loader_turns(folder: Path, turns: int) -> list[Turn]:
