@@ -56,7 +56,7 @@ def test_a_link_to_nothing_is_listed_and_said_where_it_is_read(tmp_path: Path) -
     (tmp_path / "0.tar").symlink_to("annex/objects/xyz")
     assert names(tmp_path, ".tar") == ["0.tar"]
     assert not storage.exists(url)
-    for act in (storage.stat, storage.read_bytes, storage.open_read):
+    for act in (storage.stat, storage.read_bytes, storage.open_read, storage.identify):
         with pytest.raises(
             NotFoundError, match=r"0\.tar: not found \(it is a symbolic link to annex/objects/xyz, which"
         ):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import IO
 
-from datascaler.storage.info import FileInfo
+from datascaler.storage.info import FileInfo, stat
 from datascaler.storage.known_digests import KnownDigests
 from datascaler.storage.read import read_ranges
 from datascaler.storage.urls import is_local
@@ -25,9 +25,10 @@ _READERS = 8
 _SAMPLED = "sample-"
 
 
-def identify(info: FileInfo) -> FileInfo:
-    """The file, as a listing or a stat gave it; the etag of a local one is a digest of samples of its content."""
-    return replace(info, etag=content_digest(info.url, info.size)) if is_local(info.url) else info
+def identify(url: str) -> FileInfo:
+    """The file as it is now; the etag of a local one is a digest of samples of its content."""
+    info = stat(url)
+    return replace(info, etag=content_digest(url, info.size)) if is_local(url) else info
 
 
 def identify_all(infos: Iterable[FileInfo]) -> list[FileInfo]:

@@ -1,5 +1,6 @@
 """Indexing a pool: what is counted, what a rerun skips, and what damage and loss do."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from datascaler import storage
 from datascaler.data.pool.samples import BAD_JSON, DAMAGED_TAR
 from datascaler.data.pool.shards import find_shards
-from datascaler.data.tables.index_tables import index_folder, index_part, index_pool
+from datascaler.data.tables.index_tables import index_folder, index_part, index_pool, read_shard
 from datascaler.data.tables.score_table import read_table, table_url
 from datascaler.errors import BadInputError, ConfigError
 from tests.data.tars import members_of, shard_of
@@ -65,6 +66,17 @@ def test_shards_that_are_gone_are_an_error_after_the_others(tmp_path: Path) -> N
     with pytest.raises(BadInputError, match=r"2 of 5 shards are gone, the others are indexed: .*/0\.tar.*/3\.tar"):
         index_pool(shards, str(tmp_path / "index"), num_workers=2)
     assert sorted(path.stem for path in (tmp_path / "index").iterdir()) == ["1", "2", "4"]
+
+
+def test_a_shard_that_is_replaced_while_it_is_read_is_refused_even_with_its_size_and_time_kept(tmp_path: Path) -> None:
+    path = Path(make_pool(str(tmp_path / "pool")), "4.tar")
+    (shard,) = [shard for shard in find_shards(str(path.parent)) if shard.name == "4.tar"]
+    before, samples = path.stat(), read_shard(shard)
+    next(samples)
+    path.write_bytes(path.read_bytes()[::-1])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(ConfigError, match=r"4\.tar has changed"):
+        list(samples)
 
 
 def test_a_pool_that_changed_is_refused(tmp_path: Path) -> None:

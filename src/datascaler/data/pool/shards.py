@@ -165,19 +165,12 @@ def is_version(shard: Shard, size: int, etag: str, digest: str = "") -> bool:
     return bool(same)
 
 
-def require_unchanged(expected: Shard, seen: storage.FileInfo | None = None) -> storage.FileInfo:
-    """A shard that was replaced makes every stored row number wrong: stop, and name it.
-
-    Returns what it is to a stat, by which the next call knows what was `seen` already.
-    """
-    there = storage.stat(expected.url)
-    if there == seen:
-        return there
-    found = storage.identify(there)
+def require_unchanged(expected: Shard) -> None:
+    """A shard that was replaced makes every stored row number wrong: stop, and name it."""
+    found = storage.identify(expected.url)
     now = Shard(url=expected.url, name=expected.name, size=found.size, etag=found.etag)
     if not is_version(now, expected.size, expected.etag, expected.digest):
         raise changed_shard(expected, now)
-    return there
 
 
 def changed_shard(expected: Shard, found: Shard) -> ConfigError:

@@ -110,7 +110,7 @@ def read_shard(
 
     Raises ConfigError where it is not the one pinned, before or after them.
     """
-    seen = require_unchanged(shard)
+    require_unchanged(shard)
     with storage.translated_errors(shard.url), storage.open_read(shard.url) as file:
         if on_digest is None or storage.is_local(shard.url):
             yield from samples_of(group_members(members_of(file)), shard=shard.name)
@@ -118,7 +118,7 @@ def read_shard(
             sampled = storage.SampledReads(file, shard.size)
             yield from samples_of(group_members(members_of(cast("IO[bytes]", sampled))), shard=shard.name)
             on_digest(sampled.digest(shard.url))
-    require_unchanged(shard, seen)
+    require_unchanged(shard)
 
 
 def _index_shard(shard: Shard, folder: str) -> tuple[Footer, bool] | NotFoundError | BadInputError:
