@@ -20,25 +20,8 @@ _NAME, _KIND, _PREFIX = slice(0, 100), 156, 345
 _SIZE, _CHECKSUM = slice(124, 135), slice(148, 154)
 """The digits, without what ends them."""
 _CHECKSUM_FIELD = slice(148, 156)
-
-
-def _weights() -> NDArray[np.float32]:
-    """[512, 4]: a header times this is its sum without the checksum field, its checksum, and its size's upper five and
-    lower six octal digits. All partial sums are integers below 2^24, so float32 holds them exactly, and BLAS is fast.
-    """
-    digits = 8.0 ** np.arange(5, -1, -1)
-    weights = np.zeros((BLOCK_BYTES, 4), np.float32)
-    weights[:, 0] = 1
-    weights[_CHECKSUM_FIELD, 0] = 0
-    weights[_CHECKSUM, 1] = digits
-    weights[_SIZE.start : _SIZE.start + 5, 2] = digits[1:]
-    weights[_SIZE.start + 5 : _SIZE.stop, 3] = digits
-    return weights
-
-
-_WEIGHTS = _weights()
-_ZEROS = np.concatenate([[-8 * ord(" ")], ord("0") * _WEIGHTS[:, 1:].sum(axis=0).astype(np.int64)])
-"""What the digit "0" contributes; the checksum counts its own field as blanks."""
+_OCTAL = 8 ** np.arange(10, -1, -1, dtype=np.int64)
+"""What the digits of a size count; the last six are those of a checksum."""
 _BLANK = np.uint8(ord(" "))
 _EXTENSION = ord("x")
 _TIME = np.frombuffer(b" mtime=", np.uint8)
@@ -108,9 +91,10 @@ def _plain_sizes(headers: NDArray[np.uint8]) -> NDArray[np.int64] | None:
     ends = headers[:, 135] | headers[:, 154] | headers[:, 155]
     if not plain.all() or (sizes > 7).any() or (checksums > 7).any() or (ends & ~_BLANK).any():
         return None
-    numbers = (headers.astype(np.float32) @ _WEIGHTS).astype(np.int64) - _ZEROS
-    sums, stored, size_high, size_low = numbers.T
-    return (size_high << 18) + size_low if (sums == stored).all() else None
+    # The checksum takes its own field for blanks.
+    sums = headers.sum(axis=1, dtype=np.int64) - headers[:, _CHECKSUM_FIELD].sum(axis=1, dtype=np.int64) + 8 * ord(" ")
+    # Integers: a product of floats would go to BLAS, whose threads keep a core busy long after it.
+    return sizes @ _OCTAL if (sums == checksums @ _OCTAL[-6:]).all() else None
 
 
 def _only_times(records: NDArray[np.uint8], sizes: NDArray[np.int64]) -> bool:
