@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from benchmarks.processor import has_bf16_units
 from benchmarks.read_pool import SIZES
 from benchmarks.score_pool import captions_of
-from datascaler.data.pool.images import decode_rgb
 from datascaler.models.load import load_clip
 from datascaler.models.loaded import LoadedClip
+from datascaler.score.pipeline.prepare_samples import prepare_encoded
 from datascaler.score.score_images import score_images
 from tests.natural import encoded, natural_picture
 from tests.planted_text import PHOTOGRAPHS, photograph
@@ -35,8 +35,8 @@ def fast_decoder(arch: str, weights: Path) -> dict[str, float]:
     clip = load_clip(arch, str(weights))
     fast, images = clip.decoding("fast"), _jpegs()
     ways: list[Callable[[], Any]] = [
-        lambda: [clip.transform.prepare(decode_rgb(image)) for image in images[:BATCH]],
-        lambda: [fast.transform.prepare(decode_rgb(image)) for image in images[:BATCH]],
+        lambda: [prepare_encoded(clip.transform, image) for image in images[:BATCH]],
+        lambda: [prepare_encoded(fast.transform, image) for image in images[:BATCH]],
     ]
     ratio = _median_ratio(ways, time.process_time)
     torch.set_num_threads(threads)
@@ -57,7 +57,7 @@ def half_precision(arch: str, weights: Path) -> dict[str, float]:
         return {}
     clips = [load_clip(arch, str(weights)), load_clip(arch, str(weights)).computing_in("bf16")]
     images = _jpegs()[: ROWS // 4]
-    prepared = torch.stack([clips[0].transform.prepare(decode_rgb(image)) for image in images])
+    prepared = torch.stack([prepare_encoded(clips[0].transform, image) for image in images])
     ratio = _median_ratio([_forward(clip, prepared[:BATCH]) for clip in clips], time.perf_counter)
     kept = [_kept(clip, prepared) for clip in clips]
     return {

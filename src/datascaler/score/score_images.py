@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from datascaler.data.pool.images import decode_rgb, flatten
+from datascaler.data.pool.images import flatten
 from datascaler.errors import ConfigError, ImageDecodeError
 from datascaler.models.load import load_clip
 from datascaler.models.loaded import LoadedClip
+from datascaler.score.pipeline.prepare_samples import prepare_encoded
 
 
 def score_images(
@@ -64,7 +65,8 @@ def score_images(
 def _prepared(clip: LoadedClip, image: Image.Image | bytes) -> Tensor | None:
     """An image as the model's transform prepares it; None where it does not decode."""
     try:
-        rgb = flatten(image) if isinstance(image, Image.Image) else decode_rgb(image)
+        if isinstance(image, Image.Image):
+            return clip.transform.prepare(flatten(image))
+        return prepare_encoded(clip.transform, image)
     except (ImageDecodeError, OSError):  # a PIL image that was opened is read only now
         return None
-    return clip.transform.prepare(rgb)

@@ -67,7 +67,10 @@ class Preparation:
             return None, {}
         try:
             if self.edit is None:
-                return self._prepared(sample.image), {}
+                if self.transform:
+                    return prepare_encoded(self.transform, sample.image), {}
+                decode_pixels(sample.image)  # only whether it decodes
+                return None, {}
             known = self.edit.known(sample, note)
             if known is not None or sample.status != OK:
                 return None, known or {}
@@ -81,11 +84,12 @@ class Preparation:
             return self.transform.prepare(pixels), found
         return self.transform.prepare(Image.fromarray(pixels)), found
 
-    def _prepared(self, encoded: bytes | memoryview) -> Tensor | None:
-        if isinstance(self.transform, FastTransform):
-            return self.transform.prepare(decode_pixels(encoded))
-        image = decode_rgb(encoded)
-        return self.transform.prepare(image) if self.transform else None
+
+def prepare_encoded(transform: SplitTransform | WholeTransform | FastTransform, encoded: bytes | memoryview) -> Tensor:
+    """An encoded image as the transform's `prepare` gives it. Raises ImageDecodeError."""
+    if isinstance(transform, FastTransform):  # takes the decoder's pixels as they are; a PIL image is two more copies
+        return transform.prepare(decode_pixels(encoded))
+    return transform.prepare(decode_rgb(encoded))
 
 
 def preparation_for(clip: LoadedClip | None, edit: ImageEdit | None = None) -> Preparation:
