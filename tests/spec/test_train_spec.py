@@ -71,6 +71,7 @@ def test_an_unknown_scale_names_the_known_ones() -> None:
         ({"weight_decay": math.nan}, "weight_decay must not be negative"),
         ({"warmup_steps": -1}, "warmup_steps must not be negative"),
         ({"seed": -1}, "seed must not be negative"),
+        ({"seed": 1 << 64}, "seed must be from 0 to 2^64 - 1, got 18446744073709551616"),
         ({"device_batch_size": -1}, "device_batch_size must not be negative"),
         ({"num_workers": -1}, "num_workers must not be negative"),
         ({"eps": -1e-8}, "eps must not be negative"),

@@ -1,5 +1,8 @@
 """Numbers that must never change: resumed runs depend on them."""
 
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
+
 import numpy as np
 
 from datascaler.tools.philox import shuffled, uniforms
@@ -20,3 +23,22 @@ def test_uniforms_are_uniform_and_differ_by_key_and_purpose() -> None:
 def test_every_place_is_taken_once() -> None:
     assert sorted(shuffled(1000, (3, 4), purpose=9)) == list(range(1000))
     assert shuffled(0, (0, 0)).tolist() == []
+
+
+def test_numbers_are_those_of_numpys_generator_made_anew() -> None:
+    """In every thread, for whatever was asked for before. Lists with numbers beyond 2^63 numpy rounds to float64."""
+
+    def agrees(number: int) -> bool:
+        random = Random(number)
+        key = (random.getrandbits(64), random.getrandbits(random.choice([1, 40, 64])))
+        purpose, count = random.getrandbits(random.choice([1, 30, 64])), random.choice([0, 1, 2, 3, 4, 5, 9, 100])
+        counter = np.array([0, 0, 0, purpose], np.uint64)
+        anew = np.random.Philox(key=np.array(key, np.uint64), counter=counter).random_raw(count)
+        return uniforms(count, key, purpose).tolist() == [(raw >> 11) * 2.0**-53 for raw in anew.tolist()]
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(agrees, range(2_000)))
+
+
+def test_neighbouring_keys_beyond_two_to_the_63_differ() -> None:
+    assert uniforms(2, (1 << 63, 0)).tolist() != uniforms(2, ((1 << 63) + 1, 0)).tolist()

@@ -143,6 +143,8 @@ class TrainSpec:
         ):
             if not 0 <= getattr(self, name) < inf:
                 raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.seed >= 1 << 64:
+            raise ConfigError(f"seed must be from 0 to 2^64 - 1, got {self.seed}")
         if self.init_temperature and not 0.01 <= self.init_temperature <= 1:
             raise ConfigError(
                 f"init_temperature must be from 0.01 to 1, in which CLIP keeps it, or 0 for the loss's own; got "
