@@ -139,9 +139,8 @@ class Plan:
         first, last = self.arrays["shard_ranges"][block.shard : block.shard + 2].tolist()
         if first == last:
             return None
-        bits = self._bits(block.shard, 0, block.end_row)
-        before = first + np.count_nonzero(bits[: block.first_row])
-        inside = slice(before, before + np.count_nonzero(bits[block.first_row :]))
+        first += self._distinct(block.shard, 0, block.first_row)
+        inside = slice(first, first + self._distinct(block.shard, block.first_row, block.end_row))
         lengths = self.arrays["range_length"][inside]
         ranges = np.empty((len(lengths), 2), np.int64)
         ranges[:, 0] = self.arrays["range_start"][inside]
@@ -150,6 +149,14 @@ class Plan:
         ranges += block.start
         ranges[lengths == 0, 1] = block.end
         return ranges
+
+    def _distinct(self, shard: int, first: int, end: int) -> int:
+        """How many of a shard's rows [first, end) are kept."""
+        start = int(self.arrays["shard_bits"][shard])
+        piece = self.arrays["bits"][start + first // 8 : start + (end + 7) // 8]
+        # The whole piece at once: counting ones takes a fifth of unpacking them.
+        number = int.from_bytes(piece.tobytes(), "little") >> first % 8
+        return (number & ((1 << (end - first)) - 1)).bit_count()
 
     def row_uids(self, shard: int, rows: NDArray[np.int64]) -> NDArray[np.uint64] | None:
         """The digest of the uid of each of these kept rows of a shard; None where its rows are known from the tar."""

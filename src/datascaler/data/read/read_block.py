@@ -91,27 +91,24 @@ class BlockReader:
         """What is to be read for these draws."""
         block = self.plan.block(number)
         every = self.plan.kept_rows(block.shard, block.first_row, block.end_row - block.first_row)
+        at: slice | NDArray[np.int64] = slice(first, last)
         if self.plan.has_repeats:
             kept, rows = _distinct(every), by_copy(every)[first:last]
             wanted = np.unique(rows)
+            at = np.searchsorted(kept, wanted)
+            first, last = int(at[0]), int(at[-1]) + 1
         else:
             kept, rows = every, every[first:last]
             wanted = rows
         url = self.shards[block.shard].url
         request = BlockRequest(number, block, url, storage.is_local(url), rows, kept, wanted)
-        at = np.searchsorted(kept, wanted)
         ranges = self.plan.ranges(number, block)
-        if ranges is not None:
-            ranges = ranges[at]
-        elif self.places and request.is_local:
+        if ranges is None and self.places and request.is_local:
             request.is_planned = False
-            ranges = self.places.get(number, block, int(at[0]), int(at[-1]) + 1)
-            ranges = ranges if ranges is None else ranges[at - at[0]]
-        request_bytes = LOCAL_REQUEST_BYTES if request.is_local else REMOTE_REQUEST_BYTES
-        if ranges is not None and (
-            _is_cheaper(ranges, block, request_bytes) or (request.is_local and _mean_bytes(ranges) >= request_bytes)
-        ):
-            request.ranges = ranges
+            ranges = self.places.get(number, block, first, last)
+            at = slice(None) if isinstance(at, slice) else at - first
+        if ranges is not None and _is_cheaper(ranges[at], block, is_local=request.is_local):
+            request.ranges = ranges[at]
         return request
 
     def at_use(self, request: BlockRequest) -> Callable[[int], Sample]:
@@ -124,7 +121,8 @@ class BlockReader:
             request.is_whole = True
             return self.answer(request).__getitem__
         places = ranges[np.searchsorted(request.wanted, request.rows)] if self.plan.has_repeats else ranges
-        took = partial(self._local.took_alone, size)
+        # Where the plan says where rows lie they are read alone in any case.
+        took = None if request.is_planned else partial(self._local.took_alone, size)
         return RowsAtUse(
             request.url, request.rows.tolist(), places.tolist(), partial(self.answer, request), took
         ).sample
@@ -236,21 +234,27 @@ def _distinct(rows: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _coalesced(ranges: NDArray[np.int64], rows: NDArray[np.int64], gap: int) -> Iterator[Piece]:
     """Ranges [k, 2] of ascending rows [k] -> pieces; what lies between two ranges is read along if it is short."""
-    after = np.flatnonzero(ranges[1:, 0] - ranges[:-1, 1] > gap) + 1
-    for first, last in zip([0, *after], [*after, len(rows)], strict=True):
-        yield Piece(int(ranges[first, 0]), int(ranges[last - 1, 1]), int(rows[first]), int(rows[last - 1]) + 1)
+    numbers = rows.tolist()
+    first = last = numbers[0]
+    (start, end), *others = ranges.tolist()
+    for row, (next_start, next_end) in zip(numbers[1:], others, strict=True):
+        if next_start - end > gap:
+            yield Piece(start, end, first, last + 1)
+            start, first = next_start, row
+        end, last = next_end, row
+    yield Piece(start, end, first, last + 1)
 
 
-def _is_cheaper(ranges: NDArray[np.int64], block: Block, request_bytes: int) -> bool:
+def _is_cheaper(ranges: NDArray[np.int64], block: Block, *, is_local: bool) -> bool:
     """Whether reading ranges [k, 2] costs less than the whole block, where a request costs as much as so many bytes."""
+    request_bytes = LOCAL_REQUEST_BYTES if is_local else REMOTE_REQUEST_BYTES
     starts, ends = ranges.T
+    own_bytes = int(ends.sum() - starts.sum())
+    if is_local and own_bytes >= request_bytes * len(ranges):
+        return True
     # What lies between two ranges is read along, or costs a request.
     between = np.minimum(starts[1:] - ends[:-1], request_bytes)
-    return int((ends - starts).sum() + between.sum()) < block.end - block.start
-
-
-def _mean_bytes(ranges: NDArray[np.int64]) -> float:
-    return float((ranges[:, 1] - ranges[:, 0]).mean())
+    return own_bytes + int(between.sum()) < block.end - block.start
 
 
 def _missing(row: int, fault: str) -> Sample:

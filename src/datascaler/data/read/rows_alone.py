@@ -24,10 +24,10 @@ class RowsAtUse:
         rows: Sequence[int],
         ranges: Sequence[Sequence[int]],
         otherwise: Callable[[], Sequence[Sample]],
-        took: Callable[[float], None],
+        took: Callable[[float], None] | None = None,
     ) -> None:
         """`ranges` are the bytes [start, end) of each row. Where one does not hold its sample, all are taken from
-        `otherwise`. `took` is told what they take, in seconds, by the first that is read.
+        `otherwise`. `took`, if given, is told what they take, in seconds, by the first that is read.
         """
         self._url, self._rows, self._ranges = url, rows, ranges
         self._otherwise, self._took = otherwise, took
@@ -52,7 +52,8 @@ class RowsAtUse:
         began = time.perf_counter()
         self._file = os.open(storage.local_path(self._url), os.O_RDONLY)
         sample = self._read(self._file, at)
-        self._took((time.perf_counter() - began) * len(self._rows))
+        if self._took:
+            self._took((time.perf_counter() - began) * len(self._rows))
         return sample
 
     def _read(self, file: int, at: int) -> Sample | None:
