@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup check docs test test-slow test-gpu demo e2e slurm images forecast-experiment bench-client bench-eval bench-forecast bench-open bench-plan bench-read bench-report bench-score bench-score-on-gpu bench-select bench-start bench-train lr-transfer lock clean
+.PHONY: setup check docs test test-slow test-gpu demo e2e slurm images forecast-experiment bench-client bench-eval bench-forecast bench-open bench-peers bench-plan bench-read bench-report bench-score bench-score-on-gpu bench-select bench-start bench-train lr-transfer lock clean
 
 setup: $(STAMP)
 
@@ -70,6 +70,13 @@ bench-forecast: setup
 
 bench-open: setup
 	$(BIN)/python -m benchmarks.open_pool
+
+# Other loaders for `make bench-read`, 6 GB: each in an environment of its own, for they disagree on what they need.
+bench-peers: setup
+	for peer in mosaic litdata; do \
+	  PATH="$(CURDIR)/$(BIN):$$PATH" uv venv --quiet --allow-existing --python $(BIN)/python .peers/$$peer && \
+	  PATH="$(CURDIR)/$(BIN):$$PATH" uv pip install --quiet --python .peers/$$peer/bin/python -r benchmarks/peers/$$peer.txt || exit 1; \
+	done
 
 bench-plan: setup
 	$(BIN)/python -m benchmarks.plan

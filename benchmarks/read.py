@@ -3,25 +3,25 @@
 A pool of 8,000 samples (350 MB) is made: JPEGs of quality 95 whose longer side is 512, 41 KB each. All ways read it
 from local disk with a warm page cache, each in a fresh process, in turns; of several turns each way's best counts. What
 takes microseconds is the second pass of its process: the first pays for threads and memory. Bytes are counted between a
-real S3 server and a process that reads an epoch, listing and plan included. The last line is one JSON object; a missed
-limit ends with exit code 1.
+real S3 server and a process that reads an epoch, listing and plan included. Other loaders are compared if they are
+installed (`make bench-peers`). The last line is one JSON object; a missed limit ends with exit code 1.
 
-    python -m benchmarks.read [--turns 3] [--folder DIR]
+    python -m benchmarks.read [--turns 3] [--folder DIR] [--peers DIR]
 """
 
 import argparse
-import json
 import os
-import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from types import MappingProxyType
 
 from benchmarks.counting_relay import counting_relay
+from benchmarks.noisy_neighbour import noisy_neighbour
+from benchmarks.read_peers import against_peers, installed_peers
 from benchmarks.read_pool import ROWS, random_uids, write_planned, write_pool, write_ranges, write_resharded
+from benchmarks.read_process import require_all, run_way
 from benchmarks.read_ways import ReadPass, timed_pass
 from benchmarks.verdict import verdict
 from tests.s3_server import BUCKET, start_s3_server
@@ -44,8 +44,10 @@ def main() -> int:
         os.environ["TMPDIR"] = scratch  # where readers keep what they find out about a pool
         write_pool(folder / "pool", SHARDS)
         result = decoding(folder, arguments.turns) | filtering(folder, arguments.turns)
-        result |= fractions(folder, 3 * arguments.turns) | remote_bytes(folder)
-    return verdict(result | {"cores": len(os.sched_getaffinity(0))}, at_least=AT_LEAST, at_most=AT_MOST)
+        result |= fractions(folder, 3 * arguments.turns) | beside_noise(folder, 3 * arguments.turns)
+        result |= against_peers(folder, arguments.peers, SHARDS * ROWS, arguments.turns) | remote_bytes(folder)
+    of_peers = {name: limit for peer in installed_peers(arguments.peers) for name, limit in peer.limits.items()}
+    return verdict(result | {"cores": len(os.sched_getaffinity(0))}, at_least=AT_LEAST, at_most=AT_MOST | of_peers)
 
 
 def decoding(folder: Path, turns: int) -> dict[str, float]:
@@ -103,26 +105,52 @@ def fractions(folder: Path, pairs: int) -> dict[str, float]:
     """
     result: dict[str, float] = {}
     for name, fraction in FRACTIONS.items():
-        plan, tables, ranges = folder / f"{name}.plan", folder / "tables", folder / f"{name}.npy"
+        plan, tables = folder / f"{name}.plan", folder / "tables"
         kept = random_uids(SHARDS * ROWS, fraction)
         write_planned(str(folder / "pool"), str(plan), str(tables), kept)
-        write_ranges(ranges, str(tables), kept)
-        used: dict[str, list[ReadPass]] = {"datascaler-filtered": [], "pread": []}
-        # The first pass finds out where rows lie. Small subsets need more pairs.
-        for _ in range(2 + max(pairs, round(pairs * 0.1 / fraction))):
-            for way, passes in used.items():
-                passes.append(timed_pass(way, str(folder / "pool"), str(plan if way != "pread" else ranges)))
-                _require_all(way, passes[-1].samples, len(kept))
-        ours, floor = used["datascaler-filtered"][2:], used["pread"][2:]
+        write_ranges(folder / f"{name}.npy", str(tables), kept)
+        # Small subsets need more pairs.
+        ours, floor = _pairs(folder, name, len(kept), max(pairs, round(pairs * 0.1 / fraction)))
         result |= {
-            f"us_{name}": round(1e6 * median(each.cpu_seconds for each in ours) / len(kept), 1),
-            f"floor_us_{name}": round(1e6 * median(each.cpu_seconds for each in floor) / len(kept), 1),
-            f"over_floor_{name}": round(
-                median(a.cpu_seconds / b.cpu_seconds for a, b in zip(ours, floor, strict=True)), 2
-            ),
+            f"us_{name}": _us(ours),
+            f"floor_us_{name}": _us(floor),
+            f"over_floor_{name}": _over(ours, floor),
             f"bytes_over_kept_{name}": round(ours[-1].bytes / floor[-1].bytes, 3),
         }
     return result
+
+
+def beside_noise(folder: Path, pairs: int) -> dict[str, float]:
+    """The same at 40 %, while another process moves memory."""
+    with noisy_neighbour():
+        ours, floor = _pairs(folder, "f040", round(0.4 * SHARDS * ROWS), pairs)
+    return {
+        "noisy_us_f040": _us(ours),
+        "noisy_floor_us_f040": _us(floor),
+        "noisy_over_floor_f040": _over(ours, floor),
+    }
+
+
+def _pairs(folder: Path, name: str, kept: int, pairs: int) -> tuple[list[ReadPass], list[ReadPass]]:
+    """Passes by the plan of this name and of a plain pread of its rows, in turns, after two that do not count: the
+    first finds out where rows lie.
+    """
+    used: dict[str, list[ReadPass]] = {"datascaler-filtered": [], "pread": []}
+    for _ in range(2 + pairs):
+        for way, passes in used.items():
+            subset = folder / (f"{name}.npy" if way == "pread" else f"{name}.plan")
+            passes.append(timed_pass(way, str(folder / "pool"), str(subset)))
+            require_all(way, passes[-1].samples, kept)
+    return used["datascaler-filtered"][2:], used["pread"][2:]
+
+
+def _us(passes: Sequence[ReadPass]) -> float:
+    """CPU microseconds of a sample."""
+    return round(1e6 * median(each.cpu_seconds / each.samples for each in passes), 1)
+
+
+def _over(ours: Sequence[ReadPass], floor: Sequence[ReadPass]) -> float:
+    return round(median(a.cpu_seconds / b.cpu_seconds for a, b in zip(ours, floor, strict=True)), 2)
 
 
 def remote_bytes(folder: Path) -> dict[str, float]:
@@ -141,8 +169,8 @@ def remote_bytes(folder: Path) -> dict[str, float]:
         host, port = server.endpoint.removeprefix("http://").split(":")
         with counting_relay(host, int(port)) as (relay, received):
             environment = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{relay}"}
-            samples, _ = _run("datascaler-filtered", pool, plan, passes=1, environment=environment)
-            _require_all("datascaler-filtered", samples, len(kept))
+            samples, _ = run_way("datascaler-filtered", pool, plan, passes=1, environment=environment)
+            require_all("datascaler-filtered", samples, len(kept))
         return {"bytes_fraction_f002": round(received.total / sum(tar.stat().st_size for tar in tars), 4)}
     finally:
         server.stop()
@@ -153,25 +181,10 @@ def _compare(ways: dict[str, tuple[Path, Path | str]], samples: int, turns: int,
     used: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(turns):
         for way, (pool, subset) in ways.items():
-            found, seconds = _run(way, str(pool), str(subset), passes)
-            _require_all(way, found, samples)
+            found, seconds = run_way(way, pool, subset, passes)
+            require_all(way, found, samples)
             used[way].append(seconds / found)
     return {way: min(seconds) for way, seconds in used.items()}
-
-
-def _run(
-    way: str, pool: str, subset: str, passes: int, environment: Mapping[str, str] = MappingProxyType({})
-) -> tuple[int, float]:
-    """The samples that the last pass of a way yields, and its CPU seconds."""
-    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.read_ways", way, pool, subset, str(passes)]
-    done = subprocess.run(command, env=os.environ | environment, stdout=subprocess.PIPE, check=True)
-    said = json.loads(done.stdout)
-    return said["samples"], said["cpu_seconds"]
-
-
-def _require_all(way: str, found: int, expected: int) -> None:
-    if found != expected:
-        raise AssertionError(f"{way} read {found:,} samples, not {expected:,}")
 
 
 def _microseconds(used: dict[str, float]) -> dict[str, float]:
@@ -182,6 +195,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--folder", help="for scratch, about 1.5 GB; removed at the end")
+    parser.add_argument("--peers", type=Path, default=Path(".peers"), help="where `make bench-peers` put them")
     return parser.parse_args()
 
 

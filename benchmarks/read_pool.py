@@ -73,7 +73,11 @@ def write_ranges(path: Path, tables: str, kept: set[str]) -> None:
 
 def random_uids(rows: int, fraction: float) -> set[str]:
     """Of the given fraction of the pool's rows."""
-    return {uid_of_row(row) for row in random.Random(0).sample(range(rows), round(fraction * rows))}
+    return set(map(uid_of_row, random_rows(rows, fraction)))
+
+
+def random_rows(rows: int, fraction: float) -> list[int]:
+    return random.Random(0).sample(range(rows), round(fraction * rows))
 
 
 def uid_of_row(row: int) -> str:

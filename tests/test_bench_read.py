@@ -1,15 +1,21 @@
 """The benchmark of reading compares like with like, and counts what passes."""
 
+import json
 import socket
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from benchmarks import read_pool
 from benchmarks.counting_relay import counting_relay
-from benchmarks.read_pool import random_uids, write_planned, write_pool, write_ranges, write_resharded
+from benchmarks.noisy_neighbour import noisy_neighbour
+from benchmarks.peers.read_peer import measure, samples_of
+from benchmarks.read_peers import installed_peers
+from benchmarks.read_pool import random_uids, uid_of_row, write_planned, write_pool, write_ranges, write_resharded
 from benchmarks.read_ways import WAYS
+from datascaler.data.pool.samples import read_samples
 
 ROWS, SHARDS = 30, 2
 
@@ -41,6 +47,43 @@ def test_every_way_gives_the_same_samples(tmp_path: Path, monkeypatch: pytest.Mo
     }
     found = {way: sum(WAYS[way](str(source), str(subset))) for way, (source, subset) in inputs.items()}
     assert found == dict.fromkeys(WAYS, len(kept))
+
+
+def test_peers_that_are_not_installed_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "litdata" / "bin").mkdir(parents=True)
+    (tmp_path / "litdata" / "bin" / "python").touch()
+    assert [peer.limits for peer in installed_peers(tmp_path)] == [{"vs_litdata_f100": 1.0}]
+    assert capsys.readouterr().err.startswith(f"mosaic is not measured: {tmp_path / 'mosaic'} is not there")
+
+
+def test_a_peer_copies_whole_samples_and_reads_what_it_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_pool, "ROWS", ROWS)
+    monkeypatch.setattr(read_pool, "PICTURES", 7)
+    write_pool(tmp_path / "pool", 1)
+    tar = tmp_path / "pool" / "00000000.tar"
+    copied = list(samples_of(str(tar)))
+    with tar.open("rb") as file:
+        ours = [(each.image, each.caption) for each in read_samples(file)]
+    assert [(each["jpg"], each["txt"].decode()) for each in copied] == ours
+    assert [json.loads(each["json"])["uid"] for each in copied] == [uid_of_row(row) for row in range(ROWS)]
+    views = [{name: memoryview(content) for name, content in each.items()} for each in copied]
+    assert measure(lambda: views, 2)["samples"] == ROWS
+
+
+def test_the_noisy_neighbour_works_while_it_is_wanted_and_then_ends() -> None:
+    with noisy_neighbour() as process:
+        began, end = _cpu_ticks(process.pid), time.monotonic() + 30
+        while _cpu_ticks(process.pid) == began and time.monotonic() < end:
+            time.sleep(0.02)
+        assert _cpu_ticks(process.pid) > began
+    assert process.returncode is not None
+
+
+def _cpu_ticks(pid: int) -> int:
+    """Linux's count of the time that a process has run, in user mode."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11])
 
 
 def test_the_relay_counts_what_the_server_sends() -> None:
