@@ -30,6 +30,9 @@ def main() -> NoReturn:
 def _run() -> None:
     # Processes that are started by whatever library look for modules where this one does: not in the working folder.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
+    # As numpy is loaded, its OpenBLAS starts a thread for every core, and each would wait for work by spinning for 2^26
+    # cycles; now it is 2^4, and then they sleep. Calls that use them take as long as before.
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     if "DATASCALER_PARENT_PID" in os.environ:
         from datascaler.tools.child_processes import end_with_parent
 

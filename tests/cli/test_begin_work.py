@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from datascaler.extras import WORKER, what_is_missing
+from tests.other_threads import ticks_of_other_threads
 
 TYPOS = {
     "data-dir": "train --data-dir {0}/typo --output-dir {0}/out --scale small",
@@ -132,3 +133,25 @@ def test_the_libraries_are_those_of_the_extra() -> None:
     brought = {name.replace("_", "-").lower() for library in WORKER for name in known[library]}
     # Of rapidocr a file is read, which has an error of its own.
     assert brought == wanted - {"rapidocr"}
+
+
+VERSION = """
+import sys, time
+sys.argv = ["datascaler", "--version"]
+sys.stdout = sys.stderr
+from datascaler.__main__ import _run
+try:
+    _run()
+except SystemExit:
+    sys.stdout = sys.__stdout__
+import numpy
+time.sleep(0.3)
+print(other_threads())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what its threads do")
+def test_the_threads_that_numpy_starts_do_not_spin() -> None:
+    """Each of them would take a tenth of a second of a core, for every core, in every process."""
+    (ticks,) = ticks_of_other_threads(VERSION)
+    assert sum(ticks) <= 3 * len(ticks)

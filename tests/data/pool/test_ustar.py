@@ -1,9 +1,7 @@
 """The fast reading of plain shards against the slow one: it agrees, or it leaves the buffer to the other."""
 
 import io
-import os
 import random
-import subprocess
 import sys
 import tarfile
 from collections.abc import Iterable
@@ -17,6 +15,7 @@ from datascaler.data.pool.samples import read_samples
 from datascaler.data.pool.tar import walk_tar
 from datascaler.data.pool.ustar import ustar_samples
 from tests.data.tars import members_of, shard_of, tar_of
+from tests.other_threads import ticks_of_other_threads
 
 
 def without_end(raw: bytes) -> bytes:
@@ -58,31 +57,21 @@ def test_shards_of_random_sizes_are_read_alike() -> None:
 
 LOOK = """
 import sys, time
-from glob import glob
 from datascaler.data.pool.ustar import ustar_samples
 
-def others():
-    stats = [open(path).read().rpartition(")")[2].split() for path in sorted(glob("/proc/self/task/*/stat"))[1:]]
-    return [int(fields[11]) + int(fields[12]) for fields in stats]
-
 time.sleep(0.5)  # until they have come to rest after the imports
-before, content = others(), open(sys.argv[1], "rb").read()
-assert ustar_samples(content) is not None
+print(other_threads())
+assert ustar_samples(open(sys.argv[1], "rb").read()) is not None
 time.sleep(0.3)
-print(before, others())
+print(other_threads())
 """
-"""Prints the ticks of CPU that other threads had before and after all headers were read."""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what its threads do")
 def test_headers_are_read_without_waking_other_threads(tmp_path: Path) -> None:
     """A product of float matrices would be given to OpenBLAS, whose threads go on spinning for a tenth of a second."""
     (tmp_path / "whole.tar").write_bytes(without_end(shard_of([members_of(number) for number in range(300)])))
-    command = [sys.executable, "-c", LOOK, str(tmp_path / "whole.tar")]
-    done = subprocess.run(
-        command, env=dict(os.environ, OMP_NUM_THREADS="4"), capture_output=True, text=True, check=True
-    )
-    before, after = done.stdout.strip().strip("[]").split("] [")
+    before, after = ticks_of_other_threads(LOOK, tmp_path / "whole.tar")
     assert before == after
 
 
