@@ -36,7 +36,8 @@ def what_it_means(error: BaseException) -> DatascalerError | None:
     names = " ".join(cls.__name__.lower() for cls in type(error).__mro__)
     if isinstance(error, ConnectionError | TimeoutError) or any(word in names for word in _NETWORK):
         return StorageError(f"{said}: check the address, the network and the proxy (http_proxy, no_proxy)")
-    if _place(error.__traceback__).startswith("storage/"):  # what a store's client makes of a URL or a setting
+    is_of_code = isinstance(error, SyntaxError | NameError | AssertionError)  # whatever the URL was
+    if not is_of_code and _place(error.__traceback__).startswith("storage/"):  # a store's client, of a URL or a setting
         return StorageError(
             f"{said}: check the URL, and what the environment says of stores and proxies (AWS_*, http_proxy)"
         )
