@@ -194,7 +194,7 @@ def _microseconds(used: dict[str, float]) -> dict[str, float]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--folder", help="for scratch, about 1.5 GB; removed at the end")
+    parser.add_argument("--folder", help="for scratch, about 2.5 GB; removed at the end")
     parser.add_argument("--peers", type=Path, default=Path(".peers"), help="where `make bench-peers` put them")
     return parser.parse_args()
 

@@ -154,7 +154,7 @@ class Plan:
         """How many of a shard's rows [first, end) are kept."""
         start = int(self.arrays["shard_bits"][shard])
         piece = self.arrays["bits"][start + first // 8 : start + (end + 7) // 8]
-        # The whole piece at once: counting ones takes a fifth of unpacking them.
+        # Counted as one whole number, without unpacking.
         number = int.from_bytes(piece.tobytes(), "little") >> first % 8
         return (number & ((1 << (end - first)) - 1)).bit_count()
 

@@ -91,7 +91,8 @@ class BlockReader:
         """What is to be read for these draws."""
         block = self.plan.block(number)
         every = self.plan.kept_rows(block.shard, block.first_row, block.end_row - block.first_row)
-        at: slice | NDArray[np.int64] = slice(first, last)
+        at: slice | NDArray[np.int64]
+        """Where the wanted rows stand among the kept ones, which are [first, last) of them."""
         if self.plan.has_repeats:
             kept, rows = _distinct(every), by_copy(every)[first:last]
             wanted = np.unique(rows)
@@ -99,7 +100,7 @@ class BlockReader:
             first, last = int(at[0]), int(at[-1]) + 1
         else:
             kept, rows = every, every[first:last]
-            wanted = rows
+            wanted, at = rows, slice(first, last)
         url = self.shards[block.shard].url
         request = BlockRequest(number, block, url, storage.is_local(url), rows, kept, wanted)
         ranges = self.plan.ranges(number, block)
@@ -246,7 +247,10 @@ def _coalesced(ranges: NDArray[np.int64], rows: NDArray[np.int64], gap: int) -> 
 
 
 def _is_cheaper(ranges: NDArray[np.int64], block: Block, *, is_local: bool) -> bool:
-    """Whether reading ranges [k, 2] costs less than the whole block, where a request costs as much as so many bytes."""
+    """Whether reading ranges [k, 2] costs less than the whole block, where a request costs as much as so many bytes.
+
+    Local rows that are longer than that are read alone even if they fill the block: they need not be found in it.
+    """
     request_bytes = LOCAL_REQUEST_BYTES if is_local else REMOTE_REQUEST_BYTES
     starts, ends = ranges.T
     own_bytes = int(ends.sum() - starts.sum())
