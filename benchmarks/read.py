@@ -39,14 +39,15 @@ AT_MOST = {
 
 def main() -> int:
     arguments = _arguments()
+    peers = installed_peers(arguments.peers)
     with tempfile.TemporaryDirectory(prefix="bench-read-", dir=arguments.folder) as scratch:
         folder = Path(scratch)
         os.environ["TMPDIR"] = scratch  # where readers keep what they find out about a pool
         write_pool(folder / "pool", SHARDS)
         result = decoding(folder, arguments.turns) | filtering(folder, arguments.turns)
         result |= fractions(folder, 3 * arguments.turns) | beside_noise(folder, 3 * arguments.turns)
-        result |= against_peers(folder, arguments.peers, SHARDS * ROWS, arguments.turns) | remote_bytes(folder)
-    of_peers = {name: limit for peer in installed_peers(arguments.peers) for name, limit in peer.limits.items()}
+        result |= against_peers(folder, peers, SHARDS * ROWS, arguments.turns) | remote_bytes(folder)
+    of_peers = {name: limit for peer in peers for name, limit in peer.limits.items()}
     return verdict(result | {"cores": len(os.sched_getaffinity(0))}, at_least=AT_LEAST, at_most=AT_MOST | of_peers)
 
 

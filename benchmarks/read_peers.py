@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -20,6 +20,8 @@ PASSES = 3
 @dataclass(frozen=True)
 class Peer:
     name: str
+    python: Path
+    """Of its environment."""
     fractions: Mapping[str, float]
     """Those that it is compared at, by their names."""
     at_most: float
@@ -30,28 +32,26 @@ class Peer:
         return {f"vs_{self.name}_{fraction}": self.at_most for fraction in self.fractions}
 
 
-PEERS = (Peer("mosaic", {"f002": 0.02, "f040": 0.4}, 0.8), Peer("litdata", {"f100": 1.0}, 1.0))
-
-
 def installed_peers(environments: Path) -> list[Peer]:
     """Those that have an environment; those that have none are named on stderr."""
-    found = [peer for peer in PEERS if _python(environments, peer).exists()]
-    for peer in PEERS:
-        if peer not in found:
-            sys.stderr.write(
-                f"{peer.name} is not measured: {environments / peer.name} is not there (make bench-peers)\n"
-            )
+    found = []
+    for name, fractions, at_most in (("mosaic", {"f002": 0.02, "f040": 0.4}, 0.8), ("litdata", {"f100": 1.0}, 1.0)):
+        peer = Peer(name, environments / name / "bin" / "python", fractions, at_most)
+        if peer.python.exists():
+            found.append(peer)
+        else:
+            sys.stderr.write(f"{name} is not measured: {environments / name} is not there (make bench-peers)\n")
     return found
 
 
-def against_peers(folder: Path, environments: Path, rows: int, turns: int) -> dict[str, float]:
+def against_peers(folder: Path, peers: Sequence[Peer], rows: int, turns: int) -> dict[str, float]:
     """CPU of a kept sample by our plan over that by the peer, in the median of turns.
 
     The plans are those that `benchmarks.read.fractions` has made and read by, and the pool has so many rows.
     """
     result: dict[str, float] = {}
-    for peer in installed_peers(environments):
-        command, copy = [str(_python(environments, peer)), str(SCRIPT), peer.name], str(folder / peer.name)
+    for peer in peers:
+        command, copy = [str(peer.python), str(SCRIPT), peer.name], str(folder / peer.name)
         subprocess.run([*command, "write", str(folder / "pool"), copy], stdout=subprocess.DEVNULL, check=True)
         for name, fraction in peer.fractions.items():
             kept = sorted(random_rows(rows, fraction))
@@ -70,7 +70,3 @@ def against_peers(folder: Path, environments: Path, rows: int, turns: int) -> di
                 f"vs_{peer.name}_{name}": round(median(a / b for a, b in zip(ours, theirs, strict=True)), 2),
             }
     return result
-
-
-def _python(environments: Path, peer: Peer) -> Path:
-    return environments / peer.name / "bin" / "python"
